@@ -1,0 +1,177 @@
+"""From raw text and image bytes to the arrays that models read.
+
+Training and the pipeline call the same two functions, so that a model is
+served exactly what it was trained on: `decode_image` for pictures, and
+`normalise_text` followed by the release's tensorflow-transform graph for texts.
+"""
+
+import dataclasses
+import re
+import struct
+import unicodedata
+import zlib
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+
+from transforms.records import ImageFacts, Reason, Rejected
+
+IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
+EXIF_ORIENTATION = 0x0112
+# A JPEG is decoded at the smallest scale that still leaves this many times the
+# target size: nearly the pixels of a full decode at half its time.
+DRAFT_FACTOR = 2
+
+# Pillow only warns at its own limit; ours is judged from the header instead,
+# before a pixel is allocated, and differs by pipeline, not by process.
+Image.MAX_IMAGE_PIXELS = None
+
+# What Pillow's decoders are known to raise on broken files.
+DECODER_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    TypeError,
+    IndexError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+# The square is turned after resizing, which costs less and gives the same.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageLimits:
+    """What one image may cost; both are judged before any pixel is decoded."""
+
+    max_bytes: int = 20_000_000
+    max_pixels: int = 50_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureSpec:
+    """One named array of fixed shape per item (the batch dimension left out)."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return int(np.dtype(self.dtype).itemsize * np.prod(self.shape, dtype=np.int64))
+
+
+def decode_image(
+    data: bytes, *, size_px: int, limits: ImageLimits = ImageLimits()
+) -> tuple[np.ndarray, ImageFacts]:
+    """Decode one still image to the square that the encoder was trained on.
+
+    Returns uint8 RGB (size_px, size_px, 3), 0-255, not normalised; EXIF
+    rotation applied, alpha laid on white, 16 bits brought down to 8, aspect
+    ratio not kept, first frame of an animation. The facts describe the file,
+    before any of that.
+    Raises Rejected: IMAGE_TOO_LARGE, judged from length and header before any
+    pixel is allocated; IMAGE_FORMAT_REFUSED; IMAGE_UNREADABLE.
+    """
+    if len(data) > limits.max_bytes:
+        raise Rejected(
+            Reason.IMAGE_TOO_LARGE, f"{len(data)} bytes, allowed are {limits.max_bytes}"
+        )
+    try:
+        with Image.open(BytesIO(data), formats=IMAGE_FORMATS) as image:
+            width_px, height_px = image.size
+            if width_px * height_px > limits.max_pixels:
+                raise Rejected(
+                    Reason.IMAGE_TOO_LARGE,
+                    f"{width_px}x{height_px} pixels, allowed are {limits.max_pixels}",
+                )
+            facts = ImageFacts(image.format or "", width_px, height_px, len(data))
+            turn = _UPRIGHT.get(_orientation(image))
+            square = _square(image, size_px)
+    except Image.UnidentifiedImageError as error:
+        raise Rejected(
+            Reason.IMAGE_FORMAT_REFUSED,
+            f"not one of {', '.join(IMAGE_FORMATS)}; first bytes {data[:8].hex()}",
+        ) from error
+    except DECODER_ERRORS as error:
+        raise Rejected(Reason.IMAGE_UNREADABLE, f"{type(error).__name__}: {error}") from error
+    if turn is not None:
+        square = square.transpose(turn)
+    return np.asarray(square), facts
+
+
+def _orientation(image: Image.Image) -> int | None:
+    """The EXIF orientation, or None where there is none or EXIF is corrupt."""
+    try:
+        return image.getexif().get(EXIF_ORIENTATION)
+    except DECODER_ERRORS:
+        return None  # a picture with broken metadata is still a picture
+
+
+def _square(image: Image.Image, size_px: int) -> Image.Image:
+    """Scale to (size_px, size_px) RGB, doing the costly steps on few pixels."""
+    image.draft("RGB", (size_px * DRAFT_FACTOR, size_px * DRAFT_FACTOR))
+    if image.mode.startswith("I"):  # 16-bit grey: Pillow's convert would clip, not scale
+        deep = np.asarray(image).astype(np.int64) >> 8
+        image = Image.fromarray(np.clip(deep, 0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+    elif image.mode not in ("RGB", "L"):
+        image = image.convert("RGB")
+    small = image.resize((size_px, size_px), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    if small.mode == "RGBA":
+        white = Image.new("RGBA", small.size, (255, 255, 255, 255))
+        small = Image.alpha_composite(white, small)
+    return small.convert("RGB")
+
+
+def normalise_text(text: str) -> str:
+    """One spelling for what readers take as one: NFKC, case-folded, single spaces."""
+    return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", text)).strip().casefold()
+
+
+def pack_features(specs: Sequence[FeatureSpec], arrays: Mapping[str, np.ndarray]) -> list[bytes]:
+    """Turn named arrays of shape (batch, *spec.shape) into one bytes an item.
+
+    An item's bytes are its arrays in the order of `specs`, C order, cast to
+    each spec's dtype. Raises ValueError when a shape does not fit its spec.
+    """
+    columns = []
+    for spec in specs:
+        array = np.ascontiguousarray(arrays[spec.name], dtype=spec.dtype)
+        if array.shape[1:] != spec.shape:
+            raise ValueError(f"{spec.name} has shape {array.shape[1:]}, not {spec.shape}")
+        columns.append(array.reshape(len(array), -1).view(np.uint8))
+    return [row.tobytes() for row in np.concatenate(columns, axis=1)]
+
+
+def unpack_features(specs: Sequence[FeatureSpec], packed: Sequence[bytes]) -> dict[str, np.ndarray]:
+    """Undo `pack_features`; an item packed as b"" (it has no such side) gives zeros."""
+    size_bytes = sum(spec.size_bytes for spec in specs)
+    blank = bytes(size_bytes)
+    rows = np.frombuffer(b"".join(one or blank for one in packed), dtype=np.uint8)
+    rows = rows.reshape(len(packed), size_bytes)
+    arrays, start = {}, 0
+    for spec in specs:
+        column = np.ascontiguousarray(rows[:, start : start + spec.size_bytes])
+        arrays[spec.name] = column.view(spec.dtype).reshape(len(packed), *spec.shape)
+        start += spec.size_bytes
+    return arrays

@@ -1,0 +1,259 @@
+"""Releases: immutable, versioned bundles of everything that scores an item.
+
+A release is a folder `<root>/<id>/` that holds an image encoder, a text
+transform and any number of scorers, and `manifest.json` with the SHA-256 of
+each file. `<root>/current.json` points at the releases in use. Root is a local
+folder or a gs:// prefix. Nothing in a release is ever unpickled.
+
+    encoder.tflite        uint8 `image` (n, size_px, size_px, 3) -> `embedding`
+    text_transform/       TFT SavedModel: string `text` (n,) -> text features
+    scorers/<name>.tflite any of the release's features, `has_image` and
+                          `has_text` (float32 (n, 1)) -> `scores` (n, labels)
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
+
+from models.features import FeatureSpec
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+POINTER = "current.json"
+ENCODER = "encoder.tflite"
+TEXT_TRANSFORM = "text_transform"
+SCORERS = "scorers"
+PRESENCE = (FeatureSpec("has_image", "float32", (1,)), FeatureSpec("has_text", "float32", (1,)))
+COPY_CHUNK_BYTES = 1 << 20
+
+
+class ReleaseError(Exception):
+    """A release that is missing, damaged, or not one that this code can read."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ScorerSpec:
+    """One scorer: `labels` in the order of its output's columns."""
+
+    name: str
+    labels: tuple[str, ...]
+    inputs: tuple[str, ...]
+
+    @property
+    def path(self) -> str:
+        return f"{SCORERS}/{self.name}.tflite"
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What a release is made of, how good it was found to be, and its digests."""
+
+    release: str
+    task: str
+    created_at: str
+    image_size_px: int
+    image_features: tuple[FeatureSpec, ...]
+    text_features: tuple[FeatureSpec, ...]
+    scorers: tuple[ScorerSpec, ...]
+    files: Mapping[str, str]  # relative path -> SHA-256, hexadecimal
+    evaluation: Mapping[str, Any]
+    format: int = FORMAT
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Manifest":
+        """Raises ReleaseError when the text is not a manifest of this format."""
+        try:
+            fields = json.loads(text)
+            if fields["format"] != FORMAT:
+                raise ReleaseError(f"manifest format {fields['format']}, this code reads {FORMAT}")
+            for name in ("image_features", "text_features"):
+                fields[name] = tuple(
+                    FeatureSpec(one["name"], one["dtype"], tuple(one["shape"]))
+                    for one in fields[name]
+                )
+            fields["scorers"] = tuple(
+                ScorerSpec(one["name"], tuple(one["labels"]), tuple(one["inputs"]))
+                for one in fields["scorers"]
+            )
+            return cls(**fields)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ReleaseError(f"not a manifest: {type(error).__name__}: {error}") from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Pointer:
+    """Which release scores which item: `current.json`.
+
+    A tenant named in `tenants` gets that release; of the others, the share
+    `canary_share` (0-1, by hash of the item id, so that it is stable) gets
+    `canary`, the rest `default`.
+    """
+
+    default: str
+    canary: str = ""
+    canary_share: float = 0.0
+    tenants: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def choose(self, tenant_id: str, item_id: str) -> str:
+        if tenant_id in self.tenants:
+            return self.tenants[tenant_id]
+        if self.canary and _unit_hash(item_id) < self.canary_share:
+            return self.canary
+        return self.default
+
+
+def _unit_hash(text: str) -> float:
+    """A number in [0, 1) that depends on the text alone."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
+
+
+def save_release(
+    bundle: Path,
+    root: str,
+    *,
+    task: str,
+    image_size_px: int,
+    image_features: tuple[FeatureSpec, ...],
+    text_features: tuple[FeatureSpec, ...],
+    scorers: tuple[ScorerSpec, ...],
+    evaluation: Mapping[str, Any],
+) -> Manifest:
+    """Digest the files under `bundle`, write the manifest, copy all of it to `root`.
+
+    The id is `<task>-<12 hex digits of the content>`: the same files give the
+    same id, and saving them again changes nothing. The manifest is copied last,
+    so a release that has one is complete.
+    """
+    files = {path.relative_to(bundle).as_posix(): _sha256(path) for path in _files(bundle)}
+    described = json.dumps(
+        [files, image_size_px, [dataclasses.asdict(one) for one in scorers]], sort_keys=True
+    )
+    release = f"{task}-{hashlib.sha256(described.encode()).hexdigest()[:12]}"
+    manifest = Manifest(
+        release=release,
+        task=task,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        image_size_px=image_size_px,
+        image_features=image_features,
+        text_features=text_features,
+        scorers=scorers,
+        files=files,
+        evaluation=evaluation,
+    )
+    for name in files:
+        _copy(str(bundle / name), FileSystems.join(root, release, name))
+    _write(FileSystems.join(root, release, MANIFEST), manifest.to_json())
+    return manifest
+
+
+def read_manifest(root: str, release: str) -> Manifest:
+    """Raises ReleaseError when `root` has no such release."""
+    return Manifest.from_json(_read(FileSystems.join(root, release, MANIFEST)))
+
+
+def fetch_release(root: str, release: str, cache: Path) -> tuple[Manifest, Path]:
+    """Copy a release into `cache` and verify it; a verified copy is used again.
+
+    Returns the manifest and the local folder. Raises ReleaseError when a file
+    is missing or its digest is not the manifest's.
+    """
+    manifest = read_manifest(root, release)
+    folder = cache / release
+    if folder.is_dir():
+        return manifest, folder
+    cache.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{release}-", dir=cache))
+    try:
+        for name, digest in manifest.files.items():
+            local = partial / name
+            if not local.resolve().is_relative_to(partial.resolve()):
+                raise ReleaseError(f"{release}: file name {name!r} leaves the release")
+            local.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                _copy(FileSystems.join(root, release, name), str(local))
+            except (OSError, BeamIOError) as error:
+                raise ReleaseError(f"{release}: cannot read {name}: {error}") from error
+            if _sha256(local) != digest:
+                raise ReleaseError(f"{release}: {name} is not the file that was released")
+        try:
+            partial.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another worker finished first: use its copy
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return manifest, folder
+
+
+def read_pointer(root: str) -> Pointer:
+    """Raises ReleaseError when there is no usable `current.json` under `root`."""
+    try:
+        return Pointer(**json.loads(_read(FileSystems.join(root, POINTER))))
+    except (ValueError, TypeError) as error:
+        raise ReleaseError(f"{POINTER} is not a pointer: {error}") from error
+
+
+def write_pointer(root: str, pointer: Pointer) -> None:
+    _write(
+        FileSystems.join(root, POINTER), json.dumps(dataclasses.asdict(pointer), indent=2) + "\n"
+    )
+
+
+def copy_releases(source: str, target: str) -> None:
+    """Copy every release that `source` points at, then the pointer itself."""
+    pointer = read_pointer(source)
+    for release in {pointer.default, pointer.canary, *pointer.tenants.values()} - {""}:
+        manifest = read_manifest(source, release)
+        for name in (*manifest.files, MANIFEST):
+            _copy(
+                FileSystems.join(source, release, name), FileSystems.join(target, release, name)
+            )
+    write_pointer(target, pointer)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(path: str) -> str:
+    try:
+        with FileSystems.open(path) as file:
+            return file.read().decode()
+    except (OSError, BeamIOError, UnicodeDecodeError) as error:
+        raise ReleaseError(f"cannot read {path}: {error}") from error
+
+
+def _write(path: str, text: str) -> None:
+    _make_folder(path)
+    with FileSystems.create(path) as file:
+        file.write(text.encode())
+
+
+def _copy(source: str, target: str) -> None:
+    _make_folder(target)
+    with FileSystems.open(source) as reader, FileSystems.create(target) as writer:
+        shutil.copyfileobj(reader, writer, COPY_CHUNK_BYTES)
+
+
+def _make_folder(path: str) -> None:
+    """Folders exist only locally; an object store has none to make."""
+    if "://" not in path:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
