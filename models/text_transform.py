@@ -1,0 +1,61 @@
+"""Run a release's text transform: texts in, packed text features out.
+
+The transform is the tensorflow-transform graph that training analysed, loaded
+as a plain SavedModel: serving needs tensorflow, not tensorflow-transform.
+"""
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from models.features import FeatureSpec, normalise_text, pack_features
+
+SIGNATURE = "serving_default"
+TEXT_INPUT = "text"
+
+
+class TextTransform:
+    """The text transform of one release, callable from any number of threads."""
+
+    def __init__(self, folder: Path, features: tuple[FeatureSpec, ...]) -> None:
+        """Load the SavedModel in `folder`, whose outputs must hold `features`.
+
+        Imports tensorflow, which takes several seconds the first time, and lets
+        it use one thread an operation, unless it is already running. Raises
+        ValueError when `folder` is not a text transform with those features.
+        """
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        import tensorflow as tf  # noqa: PLC0415 - seconds that only this class needs
+
+        with contextlib.suppress(RuntimeError):  # already running: its threads are set
+            tf.config.threading.set_intra_op_parallelism_threads(1)
+            tf.config.threading.set_inter_op_parallelism_threads(1)
+        try:
+            self._loaded = tf.saved_model.load(str(folder))  # owns the signature's resources
+            self._signature = self._loaded.signatures[SIGNATURE]
+        except (OSError, KeyError) as error:
+            raise ValueError(f"{folder.name} is not a text transform: {error}") from error
+        outputs = self._signature.structured_outputs
+        for spec in features:
+            found = outputs.get(spec.name)
+            if found is None or (found.dtype.name, tuple(found.shape[1:])) != (
+                spec.dtype,
+                spec.shape,
+            ):
+                raise ValueError(f"{folder.name} gives {found} where the release says {spec}")
+        self._constant = tf.constant
+        self._features = features
+
+    def __call__(self, texts: Sequence[str]) -> list[bytes]:
+        """The packed features of each text, in order, computed in one batch.
+
+        A lone surrogate, which JSON may hold and UTF-8 may not, counts as "?".
+        """
+        if not texts:
+            return []
+        batch = self._constant([normalise_text(text).encode("utf-8", "replace") for text in texts])
+        arrays = self._signature(**{TEXT_INPUT: batch})
+        return pack_features(
+            self._features, {spec.name: arrays[spec.name].numpy() for spec in self._features}
+        )
