@@ -1,0 +1,142 @@
+"""`testudo local`: the laptop stack from the command line."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from beam_pipeline.local.detached import StackState, read_state, start_detached, stop_detached
+from beam_pipeline.local.missing import ToolsMissing
+from beam_pipeline.local.processes import StackError
+from beam_pipeline.local.stack import DEFAULT_HOME
+
+_DESCRIPTION = """\
+Prism, the Pub/Sub emulator and stand-ins for BigQuery and Cloud Storage, on
+this machine only. No cloud account is needed, and none is touched.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommands of `testudo local` to their parser."""
+    parser.description = _DESCRIPTION
+    commands = parser.add_subparsers(dest="local_command", required=True, metavar="COMMAND")
+    up = _add(
+        commands,
+        "up",
+        "start the stack and leave it running",
+        "Installs what is missing the first time (a minute or two), starts the "
+        "servers, and returns when all of them answer.",
+    )
+    up.add_argument(
+        "--keep_data",
+        action="store_true",
+        help="keep tables and objects for the next `up --keep_data` (Pub/Sub keeps nothing)",
+    )
+    _add(commands, "down", "end the stack", "Ends the servers and deletes their data, unless kept.")
+    _add(
+        commands,
+        "status",
+        "show each server",
+        "Shows each server's ports, process, memory and log file. Exits with 1 when one is dead, "
+        "with 3 when no stack runs.",
+    )
+    _add(
+        commands,
+        "env",
+        "print the environment as export lines",
+        'For a shell: eval "$(testudo local env)". Google\'s own clients then use the stack.',
+    )
+
+
+def _add(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    summary: str,
+    description: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=summary, description=description)
+    parser.add_argument(
+        "--home",
+        type=Path,
+        default=DEFAULT_HOME,
+        help="folder of the stack's tools, logs, data and state (default: %(default)s)",
+    )
+    return parser
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run one subcommand; returns the exit code: 0, 1 for a failure, 3 when no stack runs."""
+    run = {"up": _up, "down": _down, "status": _status, "env": _env}[arguments.local_command]
+    try:
+        return run(arguments)
+    except ToolsMissing as error:
+        _say("The stack cannot start on this machine yet:")
+        for each in error.missing:
+            _say(f"- {each.what}: {each.why}.\n  {each.how}")
+    except StackError as error:
+        _say(str(error))
+    except KeyboardInterrupt:
+        _say("Interrupted; nothing is left running by this command.")
+    return 1
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    state = read_state(arguments.home)
+    if state is not None:
+        _say(f"The stack is up already (process {state.pid}).")
+    else:
+        state = start_detached(arguments.home, _say, keep_data=arguments.keep_data)
+    _print_servers(state)
+    print(_exports(state), flush=True)
+    return 0
+
+
+def _down(arguments: argparse.Namespace) -> int:
+    _say("The stack is down." if stop_detached(arguments.home) else "No stack was running.")
+    return 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    state = read_state(arguments.home)
+    if state is None:
+        _say("No stack runs; `testudo local up` starts one.")
+        return 3
+    _print_servers(state)
+    return 0 if all(each.alive for each in state.servers) else 1
+
+
+def _env(arguments: argparse.Namespace) -> int:
+    state = read_state(arguments.home)
+    if state is None:
+        _say("No stack runs; `testudo local up` starts one.")
+        return 3
+    print(_exports(state), flush=True)
+    return 0
+
+
+def _exports(state: StackState) -> str:
+    return "\n".join(
+        f"export {name}={shlex.quote(value)}" for name, value in state.environment.items()
+    )
+
+
+def _print_servers(state: StackState) -> None:
+    table = Table("server", "ports on 127.0.0.1", "pid", "state", "memory", "log", box=None)
+    for each in state.servers:
+        table.add_row(
+            each.name,
+            ", ".join(map(str, each.ports)),
+            str(each.pid),
+            "up" if each.alive else "dead",
+            f"{each.memory_bytes / 2**20:.0f} MB",
+            str(each.log),
+        )
+    Console(stderr=True, soft_wrap=True).print(table)
+
+
+def _say(line: str) -> None:
+    """Tell the user; on standard error, so that `eval` reads export lines only."""
+    print(line, file=sys.stderr, flush=True)

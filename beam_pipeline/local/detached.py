@@ -1,0 +1,129 @@
+"""Start, end and look at a stack that stays when the command that started it returns."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from beam_pipeline.local.processes import StackError
+from beam_pipeline.local.stack import is_up, state_file
+from beam_pipeline.local.tools import install_tools
+
+_END_ALLOWED_S = 20.0
+_LOOK_EVERY_S = 0.05
+_PROJECT_ROOT = Path(__file__).resolve().parents[2]
+
+
+class ServerState(NamedTuple):
+    """One server of a running stack, as it is now."""
+
+    name: str
+    ports: list[int]
+    pid: int
+    alive: bool
+    memory_bytes: int
+    log: Path
+
+
+class StackState(NamedTuple):
+    """A running stack."""
+
+    pid: int
+    environment: dict[str, str]
+    servers: list[ServerState]
+
+
+def start_detached(
+    home: Path, report: Callable[[str], None], *, tools: Path | None = None, keep_data: bool = False
+) -> StackState:
+    """Start a stack in a process of its own; returns when every server answers.
+
+    Raises ToolsMissing, or StackError when it does not start or runs already.
+    An interruption while it starts ends it again.
+    """
+    if is_up(home):
+        raise StackError(f"A stack runs in {home} already; `testudo local down` ends it.")
+    tools = (tools or home / "tools").resolve()
+    install_tools(tools, report)
+    command = [sys.executable, "-m", "beam_pipeline.local.daemon"]
+    daemon = subprocess.Popen(
+        [*command, str(home.resolve()), str(tools), str(int(keep_data))],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": _python_path()},
+    )
+    try:
+        said = daemon.stdout.read() if daemon.stdout else ""
+    except BaseException:
+        daemon.terminate()
+        daemon.wait()
+        raise
+    state = read_state(home)
+    if state is None or state.pid != daemon.pid:
+        daemon.wait()
+        raise StackError(said.strip() or "The stack ended while it started.")
+    for line in said.splitlines():
+        report(line)
+    daemon.returncode = 0  # it stays on purpose: no warning that it still runs
+    return state
+
+
+def _python_path() -> str:
+    """A PYTHONPATH that finds this package from any working directory."""
+    return os.pathsep.join(filter(None, [str(_PROJECT_ROOT), os.environ.get("PYTHONPATH")]))
+
+
+def stop_detached(home: Path) -> bool:
+    """End the stack of this home and wait until nothing of it is left.
+
+    Returns False when none ran. Raises StackError when it does not end.
+    """
+    state = read_state(home)
+    if state is None:
+        if is_up(home):
+            raise StackError(f"The stack in {home} is still starting; try again in a moment.")
+        state_file(home).unlink(missing_ok=True)
+        return False
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        os.kill(state.pid, number)
+        deadline = time.monotonic() + _END_ALLOWED_S
+        while time.monotonic() < deadline:
+            if not is_up(home) and not any(psutil.pid_exists(each.pid) for each in state.servers):
+                state_file(home).unlink(missing_ok=True)
+                return True
+            time.sleep(_LOOK_EVERY_S)
+    raise StackError(f"The stack in {home}, process {state.pid}, does not end.")
+
+
+def read_state(home: Path) -> StackState | None:
+    """What runs in this home, None when nothing does; what a crash left behind counts as nothing."""
+    if not is_up(home):
+        return None
+    try:
+        saved = json.loads(state_file(home).read_text())
+    except FileNotFoundError:
+        return None
+    servers = [_look_at(each) for each in saved["servers"]]
+    return StackState(saved["pid"], saved["environment"], servers)
+
+
+def _look_at(saved: dict[str, object]) -> ServerState:
+    pid = int(str(saved["pid"]))
+    ports = [int(each) for each in saved["ports"]]  # type: ignore[attr-defined]
+    try:
+        process = psutil.Process(pid)
+        alive = process.status() != psutil.STATUS_ZOMBIE
+        memory = process.memory_info().rss if alive else 0
+    except psutil.Error:
+        alive, memory = False, 0
+    return ServerState(str(saved["name"]), ports, pid, alive, memory, Path(str(saved["log"])))

@@ -1,0 +1,195 @@
+"""The laptop stack: Prism, Pub/Sub, BigQuery and Cloud Storage on loopback ports.
+
+As long as the `LocalStack` block runs, the four servers run. They end with it
+on every path: return, exception, Ctrl-C, SIGTERM, and kill -9 of the process
+that holds it (each server has a guard, see guard.py).
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from beam_pipeline.local.processes import ServerProcess, StackError, wait_for_answers
+from beam_pipeline.local.servers import PROJECT, all_servers, client_environment
+from beam_pipeline.local.tools import install_tools
+
+DEFAULT_HOME = Path(".testudo")
+START_ALLOWED_S = 90.0
+
+
+class LocalStack:
+    """A context manager over the four servers.
+
+    `home` gets logs, data and stack.json; `tools` (default: home/tools) the
+    programs, which several homes may share. `report` is told each step in a
+    line of plain words. Data is deleted at the end unless `keep_data`, which
+    also takes up the data of the last run that kept it (Pub/Sub's excepted:
+    its emulator has memory only).
+
+    Entering raises ToolsMissing or StackError, and leaves nothing running
+    then. While inside, SIGTERM raises SystemExit in the main thread.
+    """
+
+    def __init__(
+        self,
+        home: Path = DEFAULT_HOME,
+        report: Callable[[str], None] = print,
+        *,
+        tools: Path | None = None,
+        keep_data: bool = False,
+    ) -> None:
+        self.home = home.resolve()
+        self.project = PROJECT
+        self.environment: dict[str, str] = {}
+        self.servers: list[ServerProcess] = []
+        self._tools = (tools or home / "tools").resolve()
+        self._report = report
+        self._keep_data = keep_data
+        self._exits = contextlib.ExitStack()
+
+    @property
+    def job_endpoint(self) -> str:
+        """Host and port for Beam's --job_endpoint."""
+        return self.environment["TESTUDO_JOB_ENDPOINT"]
+
+    def __enter__(self) -> Self:
+        tools = install_tools(self._tools, self._report)
+        with contextlib.ExitStack() as exits:
+            exits.enter_context(_sigterm_as_exit())
+            exits.enter_context(_only_owner(self.home))
+            exits.callback(state_file(self.home).unlink, missing_ok=True)
+            exits.callback(self._stop)
+            began = time.monotonic()
+            data = self.home / ("kept" if self._keep_data else "data")
+            for server in all_servers(tools, data):
+                folder, log = data / server.name, self.home / "logs" / f"{server.name}.log"
+                process = ServerProcess(server, folder, log, keep_data=self._keep_data)
+                self.servers.append(process)
+                process.start()
+            wait_for_answers(self.servers, START_ALLOWED_S, time.monotonic, time.sleep)
+            self._report(f"The stack answers after {time.monotonic() - began:.1f} s")
+            self._warn_of_open_addresses()
+            ports = {each.server.name: each.ports[0] for each in self.servers}
+            self.environment = client_environment(ports, _write_credentials(self.home))
+            self._write_state()
+            self._exits = exits.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._exits.close()
+
+    def _stop(self) -> None:
+        for each in self.servers:
+            each.let_go()
+        for each in self.servers:
+            each.stop()
+        self.servers.clear()
+
+    def _warn_of_open_addresses(self) -> None:
+        for each in self.servers:
+            for address in each.open_addresses():
+                self._report(
+                    f"Careful: {each.server.name} listens on {address}, not only on this machine; "
+                    "this build of it has no setting against that. Keep a firewall on."
+                )
+
+    def _write_state(self) -> None:
+        servers = [
+            {
+                "name": each.server.name,
+                "pid": each.pid,
+                "ports": each.ports,
+                "log": str(each.log),
+            }
+            for each in self.servers
+        ]
+        state = {
+            "pid": os.getpid(),
+            "project": self.project,
+            "environment": self.environment,
+            "servers": servers,
+        }
+        partial = state_file(self.home).with_suffix(".partial")
+        partial.write_text(json.dumps(state, indent=2))
+        partial.replace(state_file(self.home))
+
+
+def state_file(home: Path) -> Path:
+    """Where a running stack says what it runs; only true while `is_up`."""
+    return home / "stack.json"
+
+
+def is_up(home: Path) -> bool:
+    """Whether a process holds the stack of this home, still starting or running.
+
+    Judged by a file lock, which the system drops when the process ends in
+    whatever way: a state file left behind by kill -9 or a reboot never counts.
+    """
+    if not home.is_dir():
+        return False
+    with open(home / "stack.lock", "a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+@contextlib.contextmanager
+def _only_owner(home: Path) -> Iterator[IO[str]]:
+    home.mkdir(parents=True, exist_ok=True)
+    with open(home / "stack.lock", "a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StackError(
+                f"A stack runs in {home} already; `testudo local down` ends it."
+            ) from error
+        yield lock
+
+
+@contextlib.contextmanager
+def _sigterm_as_exit() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set signal handlers
+        return
+    before = signal.signal(signal.SIGTERM, _raise_exit)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _raise_exit(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
+def _write_credentials(home: Path) -> Path:
+    """Write a credentials file that every Google client takes and that opens nothing.
+
+    Its token never expires, so no client asks Google for a new one.
+    """
+    path = home / "credentials.json"
+    content = {
+        "type": "authorized_user",
+        "client_id": PROJECT,
+        "client_secret": "none",
+        "refresh_token": "none",
+        "token": "none",
+        "expiry": "2999-01-01T00:00:00Z",
+    }
+    path.write_text(json.dumps(content))
+    return path
