@@ -1,6 +1,7 @@
 """`testudo local`: the laptop stack from the command line."""
 
 import argparse
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -124,7 +125,8 @@ def _exports(state: StackState) -> str:
 
 
 def _print_servers(state: StackState) -> None:
-    table = Table("server", "ports on 127.0.0.1", "pid", "state", "memory", "log", box=None)
+    table = Table("server", "ports on 127.0.0.1", "pid", "state", "memory", box=None)
+    table.add_column("log", overflow="fold")
     for each in state.servers:
         table.add_row(
             each.name,
@@ -132,9 +134,9 @@ def _print_servers(state: StackState) -> None:
             str(each.pid),
             "up" if each.alive else "dead",
             f"{each.memory_bytes / 2**20:.0f} MB",
-            str(each.log),
+            os.path.relpath(each.log),
         )
-    Console(stderr=True, soft_wrap=True).print(table)
+    Console(stderr=True).print(table)
 
 
 def _say(line: str) -> None:

@@ -51,7 +51,7 @@ class ServerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, **self.server.environment},
+            env=_server_environment(self.server),
             start_new_session=True,
         )
         line = self._guard.stdout.readline() if self._guard.stdout else b""
@@ -126,6 +126,12 @@ class ServerProcess:
         except OSError:
             return ""
         return "\n".join(f"  {line[:300]}" for line in lines[-_LOG_LINES:])
+
+
+def _server_environment(server: Server) -> dict[str, str]:
+    """The environment of one server, without the settings of this Python."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
+    return {**kept, **server.environment}
 
 
 def free_ports(count: int) -> list[int]:

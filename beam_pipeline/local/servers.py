@@ -49,7 +49,9 @@ def all_servers(tools: Tools, data: Path) -> list[Server]:
                 "GCS_LOCAL_ROOT": str(data / "storage" / ".cloudstorage"),
             },
         ),
-        Server("storage", 1, lambda ports, folder: _storage(tools, ports[0], folder), ask_storage, {}),
+        Server(
+            "storage", 1, lambda ports, folder: _storage(tools, ports[0], folder), ask_storage, {}
+        ),
     ]
 
 

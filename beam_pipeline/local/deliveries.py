@@ -1,0 +1,148 @@
+"""One streaming pull a process and subscription, and the messages that it holds.
+
+Enters: what Pub/Sub sends. Leaves: messages one at a time, without waiting.
+Guaranteed: a message is acked only in a batch that was committed; every other
+one goes back to Pub/Sub when the last reader closes. Google's client extends
+the leases in between, and its flow control bounds how many messages and bytes
+are held, read or not.
+"""
+
+import collections
+import itertools
+import os
+import threading
+import uuid
+from concurrent.futures import CancelledError, ThreadPoolExecutor, TimeoutError  # noqa: A004
+
+import grpc
+from google.cloud import pubsub_v1
+from google.cloud.pubsub_v1.subscriber.message import Message as Delivery
+from google.cloud.pubsub_v1.subscriber.scheduler import ThreadScheduler
+from google.cloud.pubsub_v1.types import FlowControl
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+
+_CLOSE_ALLOWED_S = 10.0
+_LEASE_S = 3600
+
+
+class Pull:
+    """A running streaming pull, shared by every reader of one subscription.
+
+    Safe to use from several threads.
+    """
+
+    def __init__(self, subscription: str, max_messages: int, max_bytes: int) -> None:
+        self.key = f"{subscription}#{uuid.uuid4().hex}"
+        self.readers = 0
+        self._arrived: collections.deque[Delivery] = collections.deque()
+        self._batches: dict[int, list[Delivery]] = {}
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._closed = False
+        self._client = _client()
+        self._future = self._client.subscribe(
+            subscription,
+            callback=self._take,
+            flow_control=FlowControl(
+                max_messages=max_messages,
+                max_bytes=max_bytes,
+                max_lease_duration=_LEASE_S,
+            ),
+            scheduler=ThreadScheduler(ThreadPoolExecutor(max_workers=1)),
+        )
+
+    def next(self) -> Delivery | None:
+        """The next message, None when there is none now.
+
+        Raises what ended the streaming pull, for instance NotFound for a
+        subscription that is not there.
+        """
+        try:
+            return self._arrived.popleft()
+        except IndexError:
+            if self._future.done() and not self._closed:
+                self._future.result()
+            return None
+
+    def cut(self, deliveries: list[Delivery]) -> int:
+        """Hold messages as one batch until `ack`; returns its number, new each time."""
+        with self._lock:
+            number = next(self._numbers)
+            if deliveries and not self._closed:
+                self._batches[number] = deliveries
+        return number
+
+    def ack(self, number: int) -> None:
+        """Ack one batch; does nothing for one that was acked or given back."""
+        with self._lock:
+            batch = self._batches.pop(number, ())
+        for each in batch:
+            each.ack()
+
+    def close(self) -> None:
+        """Give back whatever was not acked, so that it is sent again at once, and end."""
+        with self._lock:
+            self._closed = True
+            batches, self._batches = self._batches, {}
+            arrived = list(self._arrived)
+            self._arrived.clear()
+        for each in itertools.chain(*batches.values(), arrived):
+            each.nack()
+        self._future.cancel()
+        try:
+            self._future.result(timeout=_CLOSE_ALLOWED_S)
+        except (CancelledError, TimeoutError):
+            pass
+        self._client.close()
+
+    def _take(self, delivery: Delivery) -> None:
+        with self._lock:
+            if not self._closed:
+                self._arrived.append(delivery)
+                return
+        delivery.nack()
+
+
+_pulls: dict[str, Pull] = {}
+_pulls_lock = threading.Lock()
+
+
+def open_pull(subscription: str, max_messages: int, max_bytes: int) -> Pull:
+    """The process's pull of one subscription, started by its first reader.
+
+    Each call needs one `close_pull`. The limits are those of the first call.
+    """
+    with _pulls_lock:
+        pull = _pulls.get(subscription)
+        if pull is None:
+            pull = _pulls[subscription] = Pull(subscription, max_messages, max_bytes)
+        pull.readers += 1
+        return pull
+
+
+def close_pull(subscription: str) -> None:
+    """Take back one `open_pull`; the last one ends the streaming pull."""
+    with _pulls_lock:
+        pull = _pulls[subscription]
+        pull.readers -= 1
+        if pull.readers:
+            return
+        del _pulls[subscription]
+    pull.close()
+
+
+def ack_batch(key: str, number: int) -> None:
+    """Ack a batch by its pull's key; does nothing when that pull has ended."""
+    with _pulls_lock:
+        pull = next((each for each in _pulls.values() if each.key == key), None)
+    if pull is not None:
+        pull.ack(number)
+
+
+def _client() -> pubsub_v1.SubscriberClient:
+    """Google's client; on the emulator with a channel that takes messages of any size."""
+    host = os.environ.get("PUBSUB_EMULATOR_HOST")
+    if not host:
+        return pubsub_v1.SubscriberClient()
+    channel = grpc.insecure_channel(host, [("grpc.max_receive_message_length", -1)])
+    return pubsub_v1.SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))

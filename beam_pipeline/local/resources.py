@@ -1,0 +1,86 @@
+"""Create what a pipeline reads and writes on a running stack: safe to repeat.
+
+Google's own clients do the work and find the stack through the environment
+(`LocalStack.environment`); on an environment without it they would reach the
+cloud, where `testudo provision` is the tool.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from google.api_core.exceptions import AlreadyExists, Conflict
+from google.cloud import bigquery, pubsub_v1, storage
+from google.protobuf import duration_pb2
+
+RETENTION_S = 7 * 24 * 3600
+ACK_DEADLINE_S = 60
+
+
+class Table(NamedTuple):
+    """How one table is laid out: fields, day partition and clustering."""
+
+    fields: list[bigquery.SchemaField]
+    partition_field: str
+    clustering_fields: list[str]
+
+
+def create_topic_and_subscription(project: str, topic: str, subscription: str) -> tuple[str, str]:
+    """Create a topic and a subscription to it; returns both full paths.
+
+    The subscription keeps messages for seven days, acked ones too, so that a
+    `seek` to an earlier time brings back what an engine lost.
+    """
+    publisher, subscriber = pubsub_v1.PublisherClient(), pubsub_v1.SubscriberClient()
+    topic_path = publisher.topic_path(project, topic)
+    subscription_path = subscriber.subscription_path(project, subscription)
+    with subscriber:
+        try:
+            publisher.create_topic(name=topic_path)
+        except AlreadyExists:
+            pass
+        try:
+            subscriber.create_subscription(
+                request={
+                    "name": subscription_path,
+                    "topic": topic_path,
+                    "ack_deadline_seconds": ACK_DEADLINE_S,
+                    "retain_acked_messages": True,
+                    "message_retention_duration": duration_pb2.Duration(seconds=RETENTION_S),
+                }
+            )
+        except AlreadyExists:
+            pass
+    publisher.stop()
+    return topic_path, subscription_path
+
+
+def create_buckets(project: str, names: Iterable[str]) -> None:
+    """Create buckets; those that exist are left as they are."""
+    client = storage.Client(project=project)
+    for name in names:
+        try:
+            client.create_bucket(name)
+        except Conflict:
+            pass
+
+
+def create_tables(
+    project: str, dataset: str, tables: Mapping[str, Table], views: Mapping[str, str]
+) -> None:
+    """Create a dataset, its tables and its views (name to SQL).
+
+    A table that exists keeps its layout; a view is brought to the SQL given.
+    """
+    client = bigquery.Client(project=project)
+    client.create_dataset(f"{project}.{dataset}", exists_ok=True)
+    for name, layout in tables.items():
+        table = bigquery.Table(f"{project}.{dataset}.{name}", schema=layout.fields)
+        table.time_partitioning = bigquery.TimePartitioning(field=layout.partition_field)
+        table.clustering_fields = layout.clustering_fields
+        client.create_table(table, exists_ok=True)
+    for name, sql in views.items():
+        view = bigquery.Table(f"{project}.{dataset}.{name}")
+        view.view_query = sql
+        client.delete_table(view.reference, not_found_ok=True)
+        client.create_table(view)
+    client.close()
