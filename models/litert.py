@@ -63,7 +63,10 @@ class LiteRTModel:
         return runner
 
     def _open(self) -> Interpreter:
-        return Interpreter(model_path=str(self._path), num_threads=1)
+        try:
+            return Interpreter(model_path=str(self._path), num_threads=1)
+        except ValueError as error:
+            raise ValueError(f"{self._path.name} is not a LiteRT file: {error}") from error
 
 
 def _specs(details: Mapping[str, Mapping[str, Any]]) -> dict[str, FeatureSpec]:
