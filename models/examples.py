@@ -21,6 +21,7 @@ from transforms.records import Rejected
 
 MAX_PROBLEMS = 20  # listed in one refusal; the others are counted
 HELD_OUT_SHARE = 0.2
+MIN_HELD_OUT = 10  # an accuracy on fewer says nothing
 LABEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # it becomes a file name
 
 
@@ -47,7 +48,7 @@ class Examples:
     labels: Mapping[str, tuple[str, ...]]  # label name -> its labels, sorted
     answers: Mapping[str, np.ndarray]  # label name -> int32 (n,), indices into its labels
 
-    def take(self, rows: Sequence[int]) -> "Examples":
+    def take(self, rows: np.ndarray) -> "Examples":
         return Examples(
             [self.item_ids[row] for row in rows],
             self.images[rows],
@@ -114,17 +115,20 @@ def read_examples(manifest: Path, *, size_px: int) -> Examples:
     return _to_examples(lines, labels, size_px)
 
 
-def split_examples(examples: Examples) -> tuple[Examples, Examples]:
+def split_examples(examples: Examples, manifest: Path) -> tuple[Examples, Examples]:
     """Training and held-out part, by hash of the item id.
 
     An item is on the same side whatever else is in the manifest. Raises
-    ValueError when one of the parts is empty.
+    ManifestRefused when fewer than MIN_HELD_OUT items would be in one part.
     """
-    held_out = [_is_held_out(item_id) for item_id in examples.item_ids]
-    if all(held_out) or not any(held_out):
-        raise ValueError(f"{len(held_out)} items are too few to hold some out")
-    rows = np.arange(len(held_out))
-    return examples.take(rows[~np.array(held_out)]), examples.take(rows[held_out])
+    held_out = np.array([_is_held_out(item_id) for item_id in examples.item_ids])
+    smaller_part = min(held_out.sum(), (~held_out).sum())
+    if smaller_part < MIN_HELD_OUT:
+        raise ManifestRefused(
+            manifest,
+            [f"{len(held_out)} items are too few: {MIN_HELD_OUT} must be held out to be tested on"],
+        )
+    return examples.take(np.flatnonzero(~held_out)), examples.take(np.flatnonzero(held_out))
 
 
 def _is_held_out(item_id: str) -> bool:

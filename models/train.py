@@ -53,7 +53,7 @@ def train(
     compute what its Keras model does.
     """
     start_s = time.monotonic()
-    training, held_out = split_examples(read_examples(manifest, size_px=size_px))
+    training, held_out = split_examples(read_examples(manifest, size_px=size_px), manifest)
     report(f"{len(training.texts)} items to train on, {len(held_out.texts)} held out")
     _quieten_tensorflow()
     from models.train_bundle import make_bundle  # noqa: PLC0415 - imports tensorflow
