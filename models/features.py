@@ -152,11 +152,15 @@ def pack_features(specs: Sequence[FeatureSpec], arrays: Mapping[str, np.ndarray]
     """Turn named arrays of shape (batch, *spec.shape) into one bytes an item.
 
     An item's bytes are its arrays in the order of `specs`, C order, cast to
-    each spec's dtype. Raises ValueError when a shape does not fit its spec.
+    each spec's dtype. Raises ValueError when a shape does not fit its spec, and
+    Rejected, MODEL_OUTPUT_INVALID, when a number is not finite in that dtype.
     """
     columns = []
     for spec in specs:
-        array = np.ascontiguousarray(arrays[spec.name], dtype=spec.dtype)
+        with np.errstate(over="ignore"):
+            array = np.ascontiguousarray(arrays[spec.name], dtype=spec.dtype)
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise Rejected(Reason.MODEL_OUTPUT_INVALID, f"{spec.name} is not finite")
         if array.shape[1:] != spec.shape:
             raise ValueError(f"{spec.name} has shape {array.shape[1:]}, not {spec.shape}")
         columns.append(array.reshape(len(array), -1).view(np.uint8))

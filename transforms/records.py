@@ -10,6 +10,8 @@ import enum
 from collections.abc import Mapping
 from typing import NamedTuple, Optional
 
+from apache_beam import coders
+
 
 class Stage(enum.StrEnum):
     """Where in the graph an item failed."""
@@ -107,6 +109,15 @@ class ImageFacts(NamedTuple):
     size_bytes: int
 
 
+class Decoded(NamedTuple):
+    """One decoded image on its way to the encoder; stays inside the fused image stage."""
+
+    envelope: Envelope
+    pixels: bytes  # uint8 RGB, (size_px, size_px, 3)
+    image: ImageFacts
+    spent_us: Mapping[str, int]
+
+
 class TextFacts(NamedTuple):
     length_chars: int
 
@@ -151,6 +162,7 @@ class Scored(NamedTuple):
     joined: Joined
     scores: list[Score]
     spent_us: int
+    processed_us: int
 
 
 class DeadLetter(NamedTuple):
@@ -159,3 +171,7 @@ class DeadLetter(NamedTuple):
     envelope: Envelope
     failures: list[Failure]
     failed_us: int
+
+
+for _record in (Message, Envelope, Item, Decoded, Half, Joined, Scored, DeadLetter):
+    coders.registry.register_coder(_record, coders.RowCoder)

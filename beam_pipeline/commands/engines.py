@@ -1,0 +1,82 @@
+"""What runs the named queries: BigQuery, or DuckDB over the files of a files-mode run."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import duckdb
+import sqlglot
+from google.cloud.bigquery import Client, SchemaField
+
+from beam_pipeline.tables import TABLES, fill, statements, table_schema
+
+DUCK_TYPES = {
+    "STRING": "VARCHAR",
+    "INTEGER": "BIGINT",
+    "FLOAT": "DOUBLE",
+    "TIMESTAMP": "TIMESTAMPTZ",
+}
+
+
+class Answer(NamedTuple):
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
+class Engine(Protocol):
+    """Runs a BigQuery statement in which {dataset} stands for the dataset."""
+
+    def ask(self, sql: str) -> Answer: ...
+
+
+class BigQueryEngine:
+    def __init__(self, client: Client, dataset: str) -> None:
+        self._client = client
+        self._dataset = dataset
+
+    def ask(self, sql: str) -> Answer:
+        result = self._client.query_and_wait(fill(sql, self._dataset))
+        return Answer(
+            [field.name for field in result.schema], [tuple(row.values()) for row in result]
+        )
+
+
+class FilesEngine:
+    """The same tables and views over `predictions-*.jsonl` and `dead_letters-*.jsonl`.
+
+    `tables` adds further JSON Lines files as tables, by name.
+    """
+
+    def __init__(self, output: Path, tables: Mapping[str, Path] | None = None) -> None:
+        self._connection = duckdb.connect()
+        self._connection.execute("SET TimeZone = 'UTC'")
+        self._connection.execute("CREATE SCHEMA files")
+        for name in TABLES:
+            columns = {field.name: duck_type(field) for field in table_schema(name)}
+            listed = ", ".join(f"{column} {kind}" for column, kind in columns.items())
+            self._connection.execute(f"CREATE TABLE files.{name} ({listed})")
+            files = [str(path) for path in sorted(output.glob(f"{name}-*.jsonl"))]
+            if files:
+                rows = self._connection.read_json(
+                    files, format="newline_delimited", columns=columns
+                )
+                rows.insert_into(f"files.{name}")
+        for name, path in (tables or {}).items():
+            rows = self._connection.read_json(str(path), format="newline_delimited")
+            rows.create(f"files.{name}")
+        for name, sql in statements("views").items():
+            self.ask(f"CREATE VIEW `{{dataset}}.{name}` AS {sql}")
+
+    def ask(self, sql: str) -> Answer:
+        (statement,) = sqlglot.transpile(fill(sql, "files"), read="bigquery", write="duckdb")
+        cursor = self._connection.execute(statement)
+        return Answer([column[0] for column in cursor.description or ()], cursor.fetchall())
+
+
+def duck_type(field: SchemaField) -> str:
+    if field.field_type == "RECORD":
+        parts = ", ".join(f"{part.name} {duck_type(part)}" for part in field.fields)
+        kind = f"STRUCT({parts})"
+    else:
+        kind = DUCK_TYPES[field.field_type]
+    return kind + ("[]" if field.mode == "REPEATED" else "")

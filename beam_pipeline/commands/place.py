@@ -1,0 +1,105 @@
+"""Which Pub/Sub, BigQuery and Cloud Storage a command means: the local stack's or a project's."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from beam_pipeline.commands.failure import CommandError
+from beam_pipeline.local.detached import read_state
+from beam_pipeline.local.resources import (
+    Table,
+    create_buckets,
+    create_tables,
+    create_topic_and_subscription,
+)
+from beam_pipeline.local.stack import DEFAULT_HOME
+from beam_pipeline.tables import TABLES, fill, statements, table_schema
+from models.release import copy_releases
+
+TOPIC = "items"
+SUBSCRIPTION = "items-testudo"
+DATASET = "testudo"
+BUCKET = "testudo"
+IMAGE_BUCKET = "testudo-images"
+RELEASES = "releases"
+
+
+class Place(NamedTuple):
+    """A project and the names of what Testudo uses in it."""
+
+    project: str
+    topic: str  # projects/P/topics/T
+    dataset: str
+    image_bucket: str = ""  # where samples are uploaded; only the local stack has one
+
+
+def add_place_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("where (without --project: the local stack that runs)")
+    group.add_argument("--project", help="Google Cloud project")
+    group.add_argument("--topic", default=TOPIC, help="Pub/Sub topic (%(default)s)")
+    group.add_argument("--dataset", default=DATASET, help="BigQuery dataset (%(default)s)")
+    add_home_argument(group)
+
+
+def add_home_argument(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--home", type=Path, default=DEFAULT_HOME, help="folder of the local stack (%(default)s)"
+    )
+
+
+def place_from(arguments: argparse.Namespace) -> Place:
+    """Raises CommandError when no project is named and no local stack runs."""
+    if arguments.project:
+        topic = f"projects/{arguments.project}/topics/{arguments.topic}"
+        return Place(arguments.project, topic, arguments.dataset)
+    enter_local_stack(arguments.home)
+    return local_place(os.environ["GOOGLE_CLOUD_PROJECT"])
+
+
+def enter_local_stack(home: Path) -> None:
+    """Let this process's Google clients reach the stack. Raises CommandError if none runs."""
+    state = read_state(home)
+    if state is None:
+        raise CommandError(
+            f"no local stack runs in {home}: start one with `testudo local up`, or name --project"
+        )
+    os.environ.update(state.environment)
+
+
+def local_place(project: str) -> Place:
+    return Place(project, f"projects/{project}/topics/{TOPIC}", DATASET, IMAGE_BUCKET)
+
+
+def prepare_local_project(project: str, releases: Path) -> None:
+    """Create topic, subscription, tables, views and buckets; copy the releases in use."""
+    create_topic_and_subscription(project, TOPIC, SUBSCRIPTION)
+    create_tables(
+        project,
+        DATASET,
+        {
+            name: Table(table_schema(name), time_field, ["tenant_id", "item_id"])
+            for name, time_field in TABLES.items()
+        },
+        {name: fill(sql, DATASET) for name, sql in statements("views").items()},
+    )
+    create_buckets(project, (BUCKET, IMAGE_BUCKET))
+    copy_releases(str(releases), f"gs://{BUCKET}/{RELEASES}")
+
+
+def local_flags(project: str, job_endpoint: str) -> list[str]:
+    """The flags of `testudo run` that use the local stack from end to end."""
+    return [
+        f"--input_subscription=projects/{project}/subscriptions/{SUBSCRIPTION}",
+        f"--predictions_table={project}:{DATASET}.predictions",
+        f"--dead_letters_table={project}:{DATASET}.dead_letters",
+        f"--output=gs://{BUCKET}",
+        f"--releases=gs://{BUCKET}/{RELEASES}",
+        f"--image_buckets={IMAGE_BUCKET}",
+        f"--project={project}",
+        "--runner=PortableRunner",
+        f"--job_endpoint={job_endpoint}",
+        "--environment_type=LOOPBACK",
+        # Prism splits a long bundle of the unbounded source wrongly.
+        "--experiments=prism_disable_sdf_split",
+    ]

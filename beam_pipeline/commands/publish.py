@@ -1,0 +1,116 @@
+"""`testudo publish`: messages from a file, photographs from disk, or drawn samples."""
+
+import argparse
+import base64
+import json
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from google.api_core.exceptions import GoogleAPICallError
+from google.cloud import pubsub_v1, storage
+from rich.progress import track
+
+from beam_pipeline.commands.failure import CommandError
+from beam_pipeline.commands.place import Place, add_place_arguments, place_from
+from loadtest.messages import message_attributes, sample_messages
+
+PUBLISH_TIMEOUT_S = 60.0
+
+
+class Outgoing(NamedTuple):
+    data: bytes
+    attributes: dict[str, str]
+
+
+def from_file(path: Path) -> Iterator[Outgoing]:
+    """One message a line, sent as it stands; its ids, where it has any, become attributes."""
+    for line in path.read_bytes().splitlines():
+        try:
+            fields = json.loads(line)
+        except ValueError:
+            fields = None  # published all the same: the pipeline says what is wrong with it
+        ids = fields if isinstance(fields, dict) else {}
+        item_id, tenant_id = str(ids.get("item_id", "")), str(ids.get("tenant_id", ""))
+        known = len(item_id) <= 128 and len(tenant_id) <= 128
+        yield Outgoing(line, message_attributes(tenant_id, item_id, line) if known else {})
+
+
+def from_images(paths: Iterable[Path], *, tenant_id: str, text: str) -> Iterator[Outgoing]:
+    """One message an image file; the item's id is the file's name."""
+    for path in paths:
+        item_id = "".join(c if c.isascii() and c.isalnum() else "-" for c in path.name)[:128]
+        fields = {
+            "item_id": item_id,
+            "tenant_id": tenant_id,
+            "text": text,
+            "image": base64.b64encode(path.read_bytes()).decode(),
+        }
+        data = json.dumps(fields).encode()
+        yield Outgoing(data, message_attributes(tenant_id, item_id, data))
+
+
+def from_samples(count: int, *, seed: int, place: Place) -> Iterator[Outgoing]:
+    """Drawn listings; images given by URI are uploaded first."""
+    bucket = storage.Client(project=place.project).bucket(place.image_bucket)
+    for sample in sample_messages(count, seed=seed, bucket=place.image_bucket):
+        for name, image in sample.uploads.items():
+            bucket.blob(name).upload_from_string(image, content_type="image/jpeg")
+        yield Outgoing(sample.data, dict(sample.attributes))
+
+
+def publish(
+    topic: str, messages: Iterable[Outgoing], *, rate: float = 0.0
+) -> int:
+    """Publish at `rate` messages a second (0: at once), on schedule; returns how many.
+
+    Raises CommandError when a message is not taken.
+    """
+    publisher = pubsub_v1.PublisherClient()
+    started, sent = time.monotonic(), []
+    for number, message in enumerate(messages):
+        if rate:
+            time.sleep(max(0.0, started + number / rate - time.monotonic()))
+        sent.append(publisher.publish(topic, message.data, **message.attributes))
+    try:
+        for future in sent:
+            future.result(timeout=PUBLISH_TIMEOUT_S)
+    except (GoogleAPICallError, TimeoutError) as error:
+        raise CommandError(f"{topic} did not take a message: {error}") from error
+    finally:
+        publisher.stop()
+    return len(sent)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--file", type=Path, help="JSON Lines file, a message a line")
+    source.add_argument("--images", type=Path, nargs="+", help="image files, an item each")
+    source.add_argument("--samples", type=int, metavar="N", help="drawn listings, some broken")
+    parser.add_argument("--text", default="", help="with --images: the items' text")
+    parser.add_argument("--tenant_id", default="me", help="with --images (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="with --samples (%(default)s)")
+    parser.add_argument("--rate", type=float, default=0.0, help="messages a second; 0 is at once")
+    add_place_arguments(parser)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    place = place_from(arguments)
+    messages: Iterable[Outgoing]
+    missing = [str(p) for p in (arguments.images or [arguments.file]) if p and not p.is_file()]
+    if missing:
+        raise CommandError(f"no such file: {', '.join(missing)}")
+    if arguments.file:
+        messages = from_file(arguments.file)
+    elif arguments.images:
+        messages = from_images(
+            arguments.images, tenant_id=arguments.tenant_id, text=arguments.text
+        )
+    elif place.image_bucket:
+        messages = from_samples(arguments.samples, seed=arguments.seed, place=place)
+    else:
+        raise CommandError("--samples: goes with the local stack only")
+    count = publish(place.topic, track(messages, "Publishing"), rate=arguments.rate)
+    print(f"{count} messages published to {place.topic}")
+    return 0

@@ -1,0 +1,148 @@
+"""Ends: where the graph reads and writes. The graph itself is the same at all of them."""
+
+import dataclasses
+import time
+from collections import defaultdict
+from typing import Any, ClassVar
+
+import apache_beam as beam
+from apache_beam.coders import BytesCoder
+from apache_beam.io.gcp.pubsub import PubsubMessage
+
+from beam_pipeline.config import Config
+from beam_pipeline.sinks import WriteArchive, WriteLines, WriteTable
+from transforms.outcomes import dead_letter_row, prediction_row
+from transforms.records import Message
+
+# The attribute that Dataflow de-duplicates by, for the ten minutes that it remembers.
+ID_LABEL = "idempotency_key"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Endpoints:
+    """One read of Messages; writes of Scored items (twice) and of DeadLetters."""
+
+    read: beam.PTransform
+    predictions: beam.PTransform
+    archive: beam.PTransform
+    dead_letters: beam.PTransform
+
+
+def cloud_ends(config: Config) -> Endpoints:
+    """Pub/Sub as Dataflow reads it itself; BigQuery and GCS."""
+    return _tables(config, ReadFromPubSub(subscription=config.input_subscription))
+
+
+def emulator_ends(config: Config) -> Endpoints:
+    """The same for an engine that cannot read Pub/Sub itself (Prism)."""
+    # Imported here: the worker image of the cloud has no local stack.
+    from beam_pipeline.local.pubsub_source import ReadFromSubscription
+
+    return _tables(config, ReadFromSubscription(subscription=config.input_subscription))
+
+
+def file_ends(config: Config) -> Endpoints:
+    """JSON Lines in; JSON Lines and Parquet out; no server at all."""
+    return Endpoints(
+        read=ReadFromLines(pattern=config.input_file),
+        predictions=WriteLines(to_row=prediction_row, prefix=f"{config.output}/predictions"),
+        archive=WriteArchive(prefix=config.archive, shards=config.archive_shards),
+        dead_letters=WriteLines(to_row=dead_letter_row, prefix=f"{config.output}/dead_letters"),
+    )
+
+
+def memory_ends(messages: list[Message]) -> Endpoints:
+    """Messages from a list; what comes out is found in Collect.records."""
+    return Endpoints(
+        read=beam.Create(messages, reshuffle=False).with_output_types(Message),
+        predictions=Collect(name="predictions"),
+        archive=Collect(name="archive"),
+        dead_letters=Collect(name="dead_letters"),
+    )
+
+
+def _tables(config: Config, read: beam.PTransform) -> Endpoints:
+    rejects = f"{config.dead_letters}/rejected-rows"
+    return Endpoints(
+        read=read,
+        predictions=WriteTable(
+            to_row=prediction_row, table=config.predictions_table, rejects=rejects
+        ),
+        archive=WriteArchive(prefix=config.archive, shards=config.archive_shards),
+        dead_letters=WriteTable(
+            to_row=dead_letter_row, table=config.dead_letters_table, rejects=rejects
+        ),
+    )
+
+
+def message_from_pubsub(message: PubsubMessage) -> Message:
+    published = message.publish_time
+    return Message(
+        data=message.data,
+        attributes=dict(message.attributes or {}),
+        message_id=message.message_id or "",
+        publish_time_us=round(published.timestamp() * 1e6) if published else _now_us(),
+    )
+
+
+def message_from_line(line: bytes) -> Message:
+    return Message(line, {}, "", _now_us())
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
+
+
+def _on_arrival(message: Message) -> beam.window.TimestampedValue:
+    return beam.window.TimestampedValue(message, time.time())
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class ReadFromPubSub(beam.PTransform):
+    """Messages of a subscription, each with its time of arrival as timestamp."""
+
+    subscription: str
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection[Message]:
+        return (
+            pipeline
+            | beam.io.ReadFromPubSub(
+                subscription=self.subscription, id_label=ID_LABEL, with_attributes=True
+            )
+            | beam.Map(message_from_pubsub).with_output_types(Message)
+            | "Stamp" >> beam.Map(_on_arrival).with_output_types(Message)
+        )
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class ReadFromLines(beam.PTransform):
+    """Messages of JSON Lines files, one a line, with the time of reading as timestamp."""
+
+    pattern: str
+
+    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection[Message]:
+        return (
+            pipeline
+            | beam.io.ReadFromText(self.pattern, coder=BytesCoder())
+            | beam.Map(message_from_line).with_output_types(Message)
+            | "Stamp" >> beam.Map(_on_arrival).with_output_types(Message)
+        )
+
+
+class _CollectDoFn(beam.DoFn):
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def process(self, record: Any) -> None:
+        Collect.records[self._name].append(record)
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class Collect(beam.PTransform):
+    """Append records to `Collect.records[name]`; only where the runner shares our process."""
+
+    name: str
+    records: ClassVar[dict[str, list[Any]]] = defaultdict(list)
+
+    def expand(self, records: beam.PCollection) -> None:
+        records | beam.ParDo(_CollectDoFn(self.name))

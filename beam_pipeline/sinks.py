@@ -1,0 +1,163 @@
+"""Writers that the ends are made of: table rows, JSON Lines and the Parquet archive."""
+
+import dataclasses
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from io import BytesIO
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.parquet as pq
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.io.gcp.bigquery import BigQueryDisposition, WriteToBigQuery
+from apache_beam.io.gcp.bigquery_tools import RetryStrategy
+from apache_beam.metrics import Metrics
+from apache_beam.transforms.window import GlobalWindows, IntervalWindow
+from apache_beam.utils.windowed_value import PaneInfo
+
+from transforms.outcomes import (
+    ARCHIVE_SCHEMA,
+    Row,
+    archive_row,
+    day_of,
+    json_line,
+    rfc3339,
+    write_object,
+)
+from transforms.records import DeadLetter, Failure, Reason, Scored, Stage
+
+Record = Scored | DeadLetter
+
+
+class _WriteLinesDoFn(beam.DoFn):
+    """Writes the rows of each bundle as one new JSON Lines object under `prefix`/dt=.../."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+
+    def start_bundle(self) -> None:
+        self._lines: list[str] = []
+
+    def process(self, row: Row) -> None:
+        self._lines.append(json_line(row))
+
+    def finish_bundle(self) -> None:
+        if self._lines:
+            day = f"dt={day_of(time.time_ns() // 1000)}"
+            path = FileSystems.join(self._prefix, day, f"{uuid.uuid4().hex}.jsonl")
+            write_object(path, ("\n".join(self._lines) + "\n").encode())
+
+
+def rejected_row(rejected: tuple[str, Mapping[str, Any], Sequence[Any]]) -> Row:
+    """The dead letter of a row that its table did not take."""
+    table, row, errors = rejected
+    failure = Failure(Stage.SINK, Reason.ROW_REJECTED, f"{table}: {errors}"[:500])
+    return {
+        **{name: row.get(name) for name in ("item_id", "tenant_id", "message_id", "release")},
+        "payload_uri": row.get("payload_uri"),
+        "failed_at": rfc3339(time.time_ns() // 1000),
+        **failure._asdict(),
+        "row": dict(row),
+    }
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class WriteTable(beam.PTransform):
+    """Records -> rows of an existing BigQuery table, streamed in.
+
+    Transient errors are tried again; a row that the table refuses for good
+    becomes a line under `rejects`, with the reason and the whole row.
+    """
+
+    to_row: Callable[[Any], Row]
+    table: str
+    rejects: str
+
+    def expand(self, records: beam.PCollection[Record]) -> None:
+        written = (
+            records
+            | "ToRow" >> beam.Map(self.to_row).with_output_types(Row)
+            # WriteToBigQuery reshuffles; windows would only cross it at a cost.
+            | beam.WindowInto(GlobalWindows())
+            | "Insert"
+            >> WriteToBigQuery(
+                self.table,
+                method=WriteToBigQuery.Method.STREAMING_INSERTS,
+                create_disposition=BigQueryDisposition.CREATE_NEVER,
+                insert_retry_strategy=RetryStrategy.RETRY_ON_TRANSIENT_ERROR,
+            )
+        )
+        (
+            written.failed_rows_with_errors
+            | "Rejected" >> beam.Map(rejected_row).with_output_types(Row)
+            | "Keep" >> beam.ParDo(_WriteLinesDoFn(self.rejects))
+        )
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class WriteLines(beam.PTransform):
+    """Records -> JSON Lines files `<prefix>-NNNNN-of-NNNNN.jsonl`."""
+
+    to_row: Callable[[Any], Row]
+    prefix: str
+
+    def expand(self, records: beam.PCollection[Record]) -> None:
+        (
+            records
+            | "ToRow" >> beam.Map(self.to_row).with_output_types(Row)
+            | beam.Map(json_line)
+            | beam.WindowInto(GlobalWindows())
+            | beam.io.WriteToText(self.prefix, file_name_suffix=".jsonl")
+        )
+
+
+def _in_shard(shards: int, scored: Scored) -> tuple[int, Scored]:
+    return random.randrange(shards), scored  # noqa: S311 - only spreads the work
+
+
+class _WriteParquetDoFn(beam.DoFn):
+    written = Metrics.counter("testudo", "archive_files")
+
+    def __init__(self, prefix: str, run: str) -> None:
+        self._prefix = prefix
+        self._run = run
+
+    def process(
+        self,
+        shard: tuple[int, Iterable[Scored]],
+        window: IntervalWindow = beam.DoFn.WindowParam,
+        pane: PaneInfo = beam.DoFn.PaneInfoParam,
+    ) -> None:
+        number, items = shard
+        start = datetime.fromtimestamp(int(window.start), UTC)
+        table = pa.Table.from_pylist([archive_row(one) for one in items], schema=ARCHIVE_SCHEMA)
+        file = BytesIO()
+        pq.write_table(table, file, compression="zstd")
+        # A bundle that is run again writes the same name; another job never does.
+        name = f"{start:%H%M%S}-{self._run}-{number}-{pane.index}.parquet"
+        path = FileSystems.join(self._prefix, f"dt={start:%Y-%m-%d}", name)
+        write_object(path, file.getvalue())
+        self.written.inc()
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class WriteArchive(beam.PTransform):
+    """Scored -> one Parquet file a window and shard: `<prefix>/dt=YYYY-MM-DD/*.parquet`."""
+
+    prefix: str
+    shards: int
+
+    def expand(self, scored: beam.PCollection[Scored]) -> None:
+        run = uuid.uuid4().hex[:8]
+        (
+            scored
+            | "Shard"
+            >> beam.Map(partial(_in_shard, self.shards)).with_output_types(tuple[int, Scored])
+            | beam.GroupByKey()
+            | "Parquet" >> beam.ParDo(_WriteParquetDoFn(self.prefix, run))
+        )

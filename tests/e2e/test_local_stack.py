@@ -1,0 +1,371 @@
+"""The laptop stack, on the real servers."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import apache_beam as beam
+import psutil
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from google.api_core.exceptions import DeadlineExceeded
+from google.cloud import bigquery, pubsub_v1, storage
+
+from beam_pipeline.local.detached import read_state, start_detached, stop_detached
+from beam_pipeline.local.missing import ToolsMissing
+from beam_pipeline.local.processes import StackError
+from beam_pipeline.local.pubsub_source import ReadFromSubscription
+from beam_pipeline.local.resources import (
+    Table,
+    create_buckets,
+    create_tables,
+    create_topic_and_subscription,
+)
+from beam_pipeline.local.stack import LocalStack, is_up, state_file
+from beam_pipeline.local.tools import DEFAULT_FOLDER, install_tools
+from transforms.records import Message
+
+REPOSITORY = Path(__file__).parents[2]
+TOOLS = REPOSITORY / DEFAULT_FOLDER
+DEADLINE_S = 60.0
+
+
+def eventually(condition: Callable[[], bool], what: str) -> None:
+    """Wait until a condition holds; fails after a generous deadline."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"never happened: {what}"
+        threading.Event().wait(0.05)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    try:
+        install_tools(TOOLS, print)
+    except ToolsMissing as error:
+        pytest.skip(str(error))
+    with (
+        LocalStack(tmp_path_factory.mktemp("stack"), print, tools=TOOLS) as running,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in running.environment.items():
+            patch.setenv(name, value)
+        yield running
+
+
+def options(stack: LocalStack, *flags: str) -> PipelineOptions:
+    return PipelineOptions(
+        [
+            "--runner=PortableRunner",
+            f"--job_endpoint={stack.job_endpoint}",
+            "--environment_type=LOOPBACK",
+            *flags,
+        ]
+    )
+
+
+def publish(topic: str, payloads: list[bytes]) -> None:
+    publisher = pubsub_v1.PublisherClient()
+    for sent in [publisher.publish(topic, each, kind="test") for each in payloads]:
+        sent.result(timeout=DEADLINE_S)
+    publisher.stop()
+
+
+def pull(subscription: str, count: int) -> list[pubsub_v1.types.ReceivedMessage]:
+    """Up to `count` messages that Pub/Sub would hand out now; none is acked."""
+    with pubsub_v1.SubscriberClient() as client:
+        try:
+            answer = client.pull(subscription=subscription, max_messages=count, timeout=5)
+        except DeadlineExceeded:
+            return []
+        return list(answer.received_messages)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+# --- what the servers do -------------------------------------------------------------------
+
+
+def test_pubsub_hands_out_what_was_published(stack: LocalStack) -> None:
+    """A published message is pulled with its bytes and attributes."""
+    topic, subscription = create_topic_and_subscription(stack.project, "simple", "simple-sub")
+    publish(topic, [b"hello"])
+    (received,) = pull(subscription, 1)
+    assert received.message.data == b"hello"
+    assert dict(received.message.attributes) == {"kind": "test"}
+
+
+def test_bigquery_answers_queries_over_inserted_rows(stack: LocalStack) -> None:
+    """Rows inserted into a created table are seen by a query, a view and a second set-up."""
+    fields = [
+        bigquery.SchemaField("at", "TIMESTAMP", mode="REQUIRED"),
+        bigquery.SchemaField("tenant_id", "STRING"),
+        bigquery.SchemaField("label", "STRING"),
+    ]
+    tables = {"rows": Table(fields, "at", ["tenant_id"])}
+    views = {"counts": "SELECT tenant_id, COUNT(*) AS n FROM shop.rows GROUP BY tenant_id"}
+    create_tables(stack.project, "shop", tables, views)
+    client = bigquery.Client(project=stack.project)
+    row = {"at": "2026-01-02T03:04:05Z", "tenant_id": "a", "label": "x"}
+    assert client.insert_rows_json("shop.rows", [row, {**row, "label": "y"}]) == []
+    create_tables(stack.project, "shop", tables, views)
+    answer = [tuple(each) for each in client.query("SELECT * FROM shop.counts").result()]
+    layout = client.get_table("shop.rows")
+    assert answer == [("a", 2)]
+    assert layout.time_partitioning.field == "at"
+    assert layout.clustering_fields == ["tenant_id"]
+
+
+def test_storage_returns_the_object_that_was_put(stack: LocalStack) -> None:
+    """An uploaded object is downloaded unchanged, and making a bucket twice is no error."""
+    create_buckets(stack.project, ["pictures"])
+    create_buckets(stack.project, ["pictures"])
+    bucket = storage.Client(project=stack.project).bucket("pictures")
+    bucket.blob("a/b.bin").upload_from_string(b"\x00\x01")
+    assert bucket.blob("a/b.bin").download_as_bytes() == b"\x00\x01"
+
+
+def test_prism_runs_a_beam_job(stack: LocalStack) -> None:
+    """A batch job submitted to the stack's endpoint ends as DONE with the right count."""
+    pipeline = beam.Pipeline(options=options(stack))
+    _ = pipeline | beam.Create([1, 2, 3]) | beam.Map(count_one)
+    result = pipeline.run()
+    result.wait_until_finish()
+    assert result.state == "DONE"
+    (counter,) = result.metrics().query()["counters"]
+    assert counter.committed == 3
+
+
+def test_every_server_listens_on_this_machine_only(stack: LocalStack) -> None:
+    """No server accepts a connection on an address other than the loopback one."""
+    assert {each.server.name: each.open_addresses() for each in stack.servers} == {
+        "prism": [],
+        "pubsub": [],
+        "bigquery": [],
+        "storage": [],
+    }
+    assert all(listens(port) for each in stack.servers for port in each.ports)
+
+
+# --- the Pub/Sub source --------------------------------------------------------------------
+
+received: dict[bytes, Message] = {}
+may_pass = threading.Event()
+
+
+def count_one(value: int) -> int:
+    beam.metrics.Metrics.counter("test", "ones").inc()
+    return value
+
+
+def remember(message: Message) -> Message:
+    received[message.data] = message
+    return message
+
+
+def wait_to_pass(message: Message) -> Message:
+    received[message.data] = message
+    may_pass.wait(DEADLINE_S)
+    return message
+
+
+def test_source_acks_every_message_once_it_is_committed(stack: LocalStack) -> None:
+    """500 messages arrive, all are acked, and the subscription has nothing left to hand out."""
+    received.clear()
+    topic, subscription = create_topic_and_subscription(stack.project, "many", "many-sub")
+    sent = [b"message %d" % number for number in range(500)]
+    publish(topic, sent)
+    pipeline = beam.Pipeline(
+        options=options(stack, "--streaming", "--experiments=prism_disable_sdf_split")
+    )
+    _ = pipeline | ReadFromSubscription(subscription=subscription) | beam.Map(remember)
+    result = pipeline.run()
+    try:
+        eventually(lambda: len(received) == len(sent), "all messages arrived")
+        # The last bundle commits and is acked a moment after its messages arrived: one more
+        # message through the same reader comes after that.
+        publish(topic, [b"last"])
+        eventually(lambda: b"last" in received, "the last message arrived")
+    finally:
+        result.cancel()
+    assert set(received) == {*sent, b"last"}
+    assert {message.attributes["kind"] for message in received.values()} == {"test"}
+    eventually(no_pull_is_open, "the source's streaming pull ended")
+    assert {each.message.data for each in pull(subscription, 1000)} <= {b"last"}
+
+
+def test_source_gives_back_what_was_not_committed(stack: LocalStack) -> None:
+    """Messages of a job that is cancelled in their bundle are handed out again at once."""
+    received.clear()
+    may_pass.clear()
+    topic, subscription = create_topic_and_subscription(stack.project, "held", "held-sub")
+    publish(topic, [b"a", b"b", b"c"])
+    pipeline = beam.Pipeline(
+        options=options(stack, "--streaming", "--experiments=prism_disable_sdf_split")
+    )
+    _ = pipeline | ReadFromSubscription(subscription=subscription) | beam.Map(wait_to_pass)
+    result = pipeline.run()
+    eventually(lambda: bool(received), "a message is in a bundle")
+    result.cancel()
+    may_pass.set()
+    eventually(no_pull_is_open, "the source's streaming pull ended")
+    back: set[bytes] = set()
+
+    def all_came_back() -> bool:
+        back.update(each.message.data for each in pull(subscription, 10))
+        return back == {b"a", b"b", b"c"}
+
+    eventually(all_came_back, "every message came back")
+
+
+def test_source_stamps_messages_with_their_arrival(stack: LocalStack) -> None:
+    """Windows over arrival close by themselves when no further message comes."""
+    received.clear()
+    topic, subscription = create_topic_and_subscription(stack.project, "windows", "windows-sub")
+    publish(topic, [b"one", b"two"])
+    pipeline = beam.Pipeline(
+        options=options(stack, "--streaming", "--experiments=prism_disable_sdf_split")
+    )
+    _ = (
+        pipeline
+        | ReadFromSubscription(subscription=subscription)
+        | beam.WindowInto(beam.window.FixedWindows(1))
+        | beam.WithKeys(key_of)
+        | beam.GroupByKey()
+        | beam.FlatMap(values_of)
+        | beam.Map(remember)
+    )
+    result = pipeline.run()
+    try:
+        eventually(lambda: set(received) == {b"one", b"two"}, "the windows closed")
+    finally:
+        result.cancel()
+    eventually(no_pull_is_open, "the source's streaming pull ended")
+
+
+def key_of(message: Message) -> str:
+    return message.attributes["kind"]
+
+
+def values_of(pair: tuple[str, list[Message]]) -> list[Message]:
+    return list(pair[1])
+
+
+def no_pull_is_open() -> bool:
+    from beam_pipeline.local import deliveries
+
+    return not deliveries._pulls
+
+
+# --- how the stack ends --------------------------------------------------------------------
+
+OWNER = """
+import sys
+from pathlib import Path
+from beam_pipeline.local.stack import LocalStack
+with LocalStack(Path(sys.argv[1]), print, tools=Path(sys.argv[2])):
+    print("answers", flush=True)
+    {then}
+"""
+WAIT = "import signal; signal.pause()"
+
+
+def start_owner(home: Path, then: str) -> "subprocess.Popen[str]":
+    """A process that holds a stack, after every server answers."""
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER.format(then=then), str(home), str(TOOLS)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=REPOSITORY,
+    )
+    for line in owner.stdout or ():
+        if line.strip() == "answers":
+            return owner
+    raise AssertionError(f"the stack did not start: exit code {owner.wait()}")
+
+
+def assert_nothing_is_left(home: Path, state: dict[str, list[dict[str, object]]]) -> None:
+    for server in state["servers"]:
+        eventually(lambda pid=server["pid"]: not psutil.pid_exists(pid), f"{server} ended")
+        for port in server["ports"]:
+            assert not listens(port)
+    guards = ["guard.py" in " ".join(each.info["cmdline"] or ()) and str(home) in
+              " ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])]
+    eventually(lambda: not any((home / "data").glob("*/*")), "the data is deleted")
+    assert not any(guards)
+    assert not is_up(home)
+    assert read_state(home) is None
+
+
+@pytest.mark.usefixtures("stack")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_servers_end_with_their_owner(tmp_path: Path, number: signal.Signals) -> None:
+    """Whatever signal ends the owner, kill -9 too: no process, port or data is left."""
+    owner = start_owner(tmp_path, WAIT)
+    state = json.loads(state_file(tmp_path).read_text())
+    owner.send_signal(number)
+    assert owner.wait(DEADLINE_S) != 0
+    assert_nothing_is_left(tmp_path, state)
+
+
+@pytest.mark.usefixtures("stack")
+def test_servers_end_when_the_block_raises(tmp_path: Path) -> None:
+    """An exception inside the block ends the servers on its way out."""
+    state: dict[str, list[dict[str, object]]] = {}
+    with pytest.raises(ZeroDivisionError), LocalStack(tmp_path, print, tools=TOOLS) as stack:
+        state.update(json.loads(state_file(stack.home).read_text()))
+        raise ZeroDivisionError
+    assert_nothing_is_left(tmp_path, state)
+
+
+@pytest.mark.usefixtures("stack")
+def test_detached_stack_stays_until_it_is_taken_down(tmp_path: Path) -> None:
+    """`up` leaves a running stack, a second one is refused, `down` leaves nothing."""
+    started = start_detached(tmp_path, print, tools=TOOLS)
+    state = json.loads(state_file(tmp_path).read_text())
+    assert [each.alive for each in started.servers] == [True] * 4
+    assert read_state(tmp_path) is not None
+    with pytest.raises(StackError, match="already"), LocalStack(tmp_path, print, tools=TOOLS):
+        pass
+    assert stop_detached(tmp_path) is True
+    assert stop_detached(tmp_path) is False
+    assert_nothing_is_left(tmp_path, state)
+
+
+@pytest.mark.usefixtures("stack")
+def test_dead_server_is_seen_and_the_rest_can_be_taken_down(tmp_path: Path) -> None:
+    """A server that was killed shows as dead, and `down` still ends the others."""
+    started = start_detached(tmp_path, print, tools=TOOLS)
+    state = json.loads(state_file(tmp_path).read_text())
+    victim = started.servers[0]
+    os.kill(victim.pid, signal.SIGKILL)
+    eventually(lambda: not psutil.pid_exists(victim.pid), "the server is gone")
+    seen = read_state(tmp_path)
+    assert seen is not None
+    assert [each.alive for each in seen.servers] == [False, True, True, True]
+    assert stop_detached(tmp_path) is True
+    assert_nothing_is_left(tmp_path, state)
+
+
+@pytest.mark.usefixtures("stack")
+def test_state_left_by_a_crash_does_not_count(tmp_path: Path) -> None:
+    """After kill -9 of the owner its state file is stale: a new stack starts at once."""
+    owner = start_owner(tmp_path, WAIT)
+    owner.kill()
+    owner.wait(DEADLINE_S)
+    assert state_file(tmp_path).exists()
+    assert read_state(tmp_path) is None
+    with LocalStack(tmp_path, print, tools=TOOLS):
+        assert is_up(tmp_path)
+    assert not state_file(tmp_path).exists()

@@ -1,0 +1,216 @@
+"""Parse: messages enter; valid items leave, and a dead letter for each other one.
+
+The release that will score an item is chosen here, once, and stamped on it;
+so is the delivery id that its two halves are joined by.
+"""
+
+import dataclasses
+import functools
+import json
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from importlib import resources
+from typing import Any, Literal, NamedTuple
+
+import apache_beam as beam
+import jsonschema_rs
+import orjson
+from apache_beam.metrics import Metrics
+from apache_beam.typehints.decorators import no_annotations
+
+from models.release import Pointer, ReleaseError, read_pointer
+from transforms.failures import attempt
+from transforms.records import (
+    DeadLetter,
+    Envelope,
+    Failure,
+    Item,
+    Message,
+    Reason,
+    Rejected,
+    Stage,
+)
+
+ATTEMPT_ATTRIBUTE = "testudo_attempt"
+MAX_ATTRIBUTES_CHARS = 1000
+REJECTED = "rejected"
+
+
+@functools.cache
+def message_schema() -> Any:
+    """The JSON Schema of a message's `data`, with its validator built once a process."""
+    text = resources.files("transforms").joinpath("message.schema.json").read_text()
+    return jsonschema_rs.validator_for(json.loads(text), validate_formats=True)
+
+
+def parse_message(data: bytes, *, max_bytes: int) -> Mapping[str, Any]:
+    """Return the fields of a valid message.
+
+    Raises Rejected: MESSAGE_TOO_LARGE; NOT_JSON (which includes wrong UTF-8 and
+    lone surrogates); SCHEMA_VIOLATION, naming the field and the rule it breaks.
+    """
+    if len(data) > max_bytes:
+        raise Rejected(Reason.MESSAGE_TOO_LARGE, f"{len(data)} bytes, allowed are {max_bytes}")
+    try:
+        fields: Mapping[str, Any] = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise Rejected(Reason.NOT_JSON, str(error)) from error
+    try:
+        message_schema().validate(fields)
+    except jsonschema_rs.ValidationError as error:
+        field = "/".join(str(part) for part in error.instance_path) or "message"
+        rule = "/".join(str(part) for part in error.schema_path)
+        raise Rejected(
+            Reason.SCHEMA_VIOLATION, f"{field}: {_without_values(fields, field, rule)}"
+        ) from error
+    return fields
+
+
+def _without_values(fields: Any, field: str, rule: str) -> str:
+    """Say which rule was broken without repeating what the sender wrote."""
+    if not isinstance(fields, Mapping):
+        return f"is {type(fields).__name__}, not an object"
+    if rule.startswith("required"):
+        missing = [name for name in ("item_id", "tenant_id") if name not in fields]
+        return f"{' and '.join(missing)} missing"
+    if rule.startswith("anyOf"):
+        return "has neither a text nor an image"
+    if rule.startswith("not"):
+        return "has both image and image_uri"
+    if rule.startswith("additionalProperties"):
+        return "has fields that no message has"
+    if rule.endswith("type"):
+        return f"is {type(fields.get(field)).__name__}, the schema wants another type"
+    return f"breaks the schema's rule {rule}"
+
+
+def time_us(rfc3339: str) -> int:
+    """Microseconds since 1970 of an RFC 3339 time."""
+    return round(datetime.fromisoformat(rfc3339.upper()).timestamp() * 1e6)
+
+
+class Arrival(NamedTuple):
+    """What the pipeline itself gives to a message when it arrives."""
+
+    delivery: str
+    received_us: int
+
+
+def make_envelope(
+    message: Message, arrival: Arrival, *, item_id: str, tenant_id: str, release: str
+) -> Envelope:
+    attempt_text = message.attributes.get(ATTEMPT_ATTRIBUTE, "")
+    return Envelope(
+        delivery=arrival.delivery,
+        item_id=item_id,
+        tenant_id=tenant_id,
+        release=release,
+        message_id=message.message_id,
+        event_time_us=message.publish_time_us,
+        publish_time_us=message.publish_time_us,
+        received_us=arrival.received_us,
+        attempt=int(attempt_text) if attempt_text.isdecimal() and len(attempt_text) < 9 else 1,
+        payload_uri=message.payload_uri,
+        attributes_json=json.dumps(dict(message.attributes))[:MAX_ATTRIBUTES_CHARS],
+    )
+
+
+def parse_item(message: Message, arrival: Arrival, pointer: Pointer, *, max_bytes: int) -> Item:
+    """One valid item, stamped with its release. Raises as `parse_message` does."""
+    fields = parse_message(message.data, max_bytes=max_bytes)
+    envelope = make_envelope(
+        message,
+        arrival,
+        item_id=fields["item_id"],
+        tenant_id=fields["tenant_id"],
+        release=pointer.choose(fields["tenant_id"], fields["item_id"]),
+    )
+    if "event_time" in fields:
+        envelope = envelope._replace(event_time_us=time_us(fields["event_time"]))
+    return Item(
+        envelope=envelope,
+        text=fields.get("text", ""),
+        image_base64=fields.get("image", ""),
+        image_uri=fields.get("image_uri", ""),
+    )
+
+
+def reject(message: Message, arrival: Arrival, failure: Failure) -> DeadLetter:
+    """The dead letter of a message that is no item; its ids are the attributes', if any."""
+    envelope = make_envelope(
+        message,
+        arrival,
+        item_id=message.attributes.get("item_id", ""),
+        tenant_id=message.attributes.get("tenant_id", ""),
+        release="",
+    )
+    return DeadLetter(envelope, [failure], time.time_ns() // 1000)
+
+
+class _ParseDoFn(beam.DoFn):
+    messages = Metrics.counter("testudo", "messages")
+    pointer_failures = Metrics.counter("testudo", "release_pointer_failures")
+
+    def __init__(self, releases: str, refresh_s: float, max_bytes: int) -> None:
+        self._releases = releases
+        self._refresh_s = refresh_s
+        self._max_bytes = max_bytes
+
+    def setup(self) -> None:
+        self._pointer = read_pointer(self._releases)
+        self._read_at = time.monotonic()
+
+    def start_bundle(self) -> None:
+        if time.monotonic() - self._read_at < self._refresh_s:
+            return
+        self._read_at = time.monotonic()
+        try:
+            self._pointer = read_pointer(self._releases)
+        except ReleaseError:
+            self.pointer_failures.inc()  # the pointer in use stays in use
+
+    def process(self, message: Message) -> Iterator[Item | beam.pvalue.TaggedOutput[Literal["rejected"], DeadLetter]]:
+        self.messages.inc()
+        arrival = Arrival(uuid.uuid4().hex, time.time_ns() // 1000)
+        item = attempt(
+            Stage.PARSE,
+            Reason.BUG,
+            parse_item,
+            message,
+            arrival,
+            self._pointer,
+            max_bytes=self._max_bytes,
+        )
+        if isinstance(item, Failure):
+            yield beam.pvalue.TaggedOutput(REJECTED, reject(message, arrival, item))
+        else:
+            yield item
+
+
+class ParsedItems(NamedTuple):
+    items: beam.PCollection[Item]
+    dead_letters: beam.PCollection[DeadLetter]
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class ParseItems(beam.PTransform):
+    """Message -> Item, or DeadLetter for a message that breaks the contract.
+
+    Which release scores which item is read from `releases`, anew every
+    `refresh_s` seconds.
+    """
+
+    releases: str
+    refresh_s: float
+    max_message_bytes: int
+
+    @no_annotations  # Beam understands only single PCollections there
+    def expand(self, messages: beam.PCollection[Message]) -> ParsedItems:
+        parsed = messages | beam.ParDo(
+            _ParseDoFn(self.releases, self.refresh_s, self.max_message_bytes)
+        ).with_outputs(REJECTED, main="items")
+        parsed["items"].element_type = Item
+        parsed[REJECTED].element_type = DeadLetter
+        return ParsedItems(parsed["items"], parsed[REJECTED])

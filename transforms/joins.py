@@ -1,0 +1,126 @@
+"""Join: image halves and text halves enter; joined items or dead letters leave.
+
+Both branches answer for every item, so the join only has to wait for two
+halves of one delivery: a GroupByKey that fires on every second element. It
+keeps no state of its own and sets no timer. A half whose partner never comes
+(it cannot happen while the runner keeps its promises) leaves as a dead letter
+when its window expires, so it is never lost.
+"""
+
+import dataclasses
+import time
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+from apache_beam.transforms import trigger
+from apache_beam.transforms.window import FixedWindows
+from apache_beam.typehints.decorators import no_annotations
+from apache_beam.utils.timestamp import Duration
+
+from transforms.records import DeadLetter, Failure, Half, Joined, Reason, Stage
+
+HALVES = 2
+UNJOINED = "unjoined"
+
+
+def join_halves(halves: Iterable[Half]) -> Joined | DeadLetter:
+    """The outcome of one delivery's halves, in any order; extra copies change nothing."""
+    sides = {half.branch: half for half in halves}
+    envelope = next(iter(sides.values())).envelope
+    failures = [half.failure for _, half in sorted(sides.items()) if half.failure]
+    failures += [
+        Failure(Stage.JOIN, Reason.HALF_MISSING, f"no answer from branch {branch}")
+        for branch in (Stage.IMAGE, Stage.TEXT)
+        if branch not in sides
+    ]
+    if failures:
+        return DeadLetter(envelope, failures, time.time_ns() // 1000)
+    image, text = sides[Stage.IMAGE], sides[Stage.TEXT]
+    return Joined(
+        envelope=envelope,
+        image_features=image.features,
+        text_features=text.features,
+        image=image.image,
+        text=text.text,
+        spent_us={**image.spent_us, **text.spent_us},
+    )
+
+
+def delivery_of(half: Half) -> str:
+    return half.envelope.delivery
+
+
+class _JoinDoFn(beam.DoFn):
+    incomplete = Metrics.counter("testudo", "join_halves_missing")
+
+    def process(
+        self, delivered: tuple[str, Iterable[Half]]
+    ) -> Iterator[Joined | beam.pvalue.TaggedOutput[Literal["unjoined"], DeadLetter]]:
+        outcome = join_halves(delivered[1])
+        if isinstance(outcome, Joined):
+            yield outcome
+            return
+        if any(failure.reason == Reason.HALF_MISSING for failure in outcome.failures):
+            self.incomplete.inc()
+        yield beam.pvalue.TaggedOutput(UNJOINED, outcome)
+
+
+class JoinedItems(NamedTuple):
+    items: beam.PCollection[Joined]
+    dead_letters: beam.PCollection[DeadLetter]
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class WindowByArrival(beam.PTransform):
+    """Put elements into fixed windows of `window_s` seconds that fire once, at their end.
+
+    Late data is not expected, since elements are stamped on arrival; what comes
+    all the same, up to `allowed_lateness_s`, still counts.
+    """
+
+    window_s: int
+    allowed_lateness_s: int
+
+    @no_annotations  # Beam understands only single PCollections there
+    def expand(self, elements: beam.PCollection) -> beam.PCollection:
+        return elements | beam.WindowInto(
+            FixedWindows(self.window_s),
+            trigger=trigger.DefaultTrigger(),
+            accumulation_mode=trigger.AccumulationMode.DISCARDING,
+            allowed_lateness=Duration(self.allowed_lateness_s),
+        )
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class JoinHalves(beam.PTransform):
+    """(image Halves, text Halves) -> Joined, or DeadLetter naming every failure of the item."""
+
+    window_s: int
+    allowed_lateness_s: int
+
+    @no_annotations  # Beam understands only single PCollections there
+    def expand(self, branches: tuple[beam.PCollection[Half], ...]) -> JoinedItems:
+        outcomes = (
+            branches
+            | beam.Flatten()
+            | "FireOnTwo"
+            >> beam.WindowInto(
+                FixedWindows(self.window_s),
+                trigger=trigger.Repeatedly(trigger.AfterCount(HALVES)),
+                accumulation_mode=trigger.AccumulationMode.DISCARDING,
+                allowed_lateness=Duration(self.allowed_lateness_s),
+            )
+            | beam.WithKeys(delivery_of).with_output_types(tuple[str, Half])
+            | beam.GroupByKey()
+            | beam.ParDo(_JoinDoFn()).with_outputs(UNJOINED, main="joined")
+        )
+        outcomes["joined"].element_type = Joined
+        outcomes[UNJOINED].element_type = DeadLetter
+        # Later groupings would inherit the trigger and fire on every second element.
+        windows = {"window_s": self.window_s, "allowed_lateness_s": self.allowed_lateness_s}
+        return JoinedItems(
+            outcomes["joined"] | "Joined" >> WindowByArrival(**windows),
+            outcomes[UNJOINED] | "Unjoined" >> WindowByArrival(**windows),
+        )

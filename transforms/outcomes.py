@@ -1,0 +1,129 @@
+"""Outcomes: what a scored item or a dead letter looks like where it is stored.
+
+Pure functions from records to rows; the rows' BigQuery schemas stand in
+templates/bigquery, and a test holds the two against each other.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+from apache_beam.io.filesystems import FileSystems
+
+from transforms.records import DeadLetter, Envelope, ImageFacts, Joined, Scored, TextFacts
+
+BRANCH_STEPS = ("fetch", "decode", "encode", "text")
+
+Row = dict[str, Any]
+
+ARCHIVE_SCHEMA = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("tenant_id", pa.string()),
+        ("message_id", pa.string()),
+        ("event_time", pa.timestamp("us", tz="UTC")),
+        ("processed_at", pa.timestamp("us", tz="UTC")),
+        ("release", pa.string()),
+        ("image_features", pa.binary()),
+        ("text_features", pa.binary()),
+        (
+            "scores",
+            pa.list_(
+                pa.struct(
+                    [("model", pa.string()), ("label", pa.string()), ("score", pa.float32())]
+                )
+            ),
+        ),
+        ("payload_uri", pa.string()),
+    ]
+)
+
+
+def rfc3339(time_us: int) -> str:
+    return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="microseconds")
+
+
+def day_of(time_us: int) -> str:
+    return datetime.fromtimestamp(time_us / 1e6, UTC).date().isoformat()
+
+
+def prediction_row(scored: Scored) -> Row:
+    """The row of table predictions for one scored item."""
+    joined = scored.joined
+    return {
+        **_identity(joined.envelope),
+        "processed_at": rfc3339(scored.processed_us),
+        "scores": [score._asdict() for score in scored.scores],
+        **_facts(joined),
+        "spent": {f"{step}_ms": joined.spent_us.get(step, 0) / 1000 for step in BRANCH_STEPS}
+        | {"score_ms": scored.spent_us / 1000},
+    }
+
+
+def dead_letter_row(dead_letter: DeadLetter) -> Row:
+    """The row of table dead_letters; `stage`, `reason` and `detail` are the first failure's."""
+    first = dead_letter.failures[0]
+    return {
+        **_identity(dead_letter.envelope),
+        "failed_at": rfc3339(dead_letter.failed_us),
+        "stage": first.stage,
+        "reason": first.reason,
+        "detail": first.detail,
+        "failures": [failure._asdict() for failure in dead_letter.failures],
+        "attributes": dead_letter.envelope.attributes_json,
+    }
+
+
+def archive_row(scored: Scored) -> Row:
+    """The archive's row: the features and scores to retrain and watch drift with."""
+    joined, envelope = scored.joined, scored.joined.envelope
+    return {
+        "item_id": envelope.item_id,
+        "tenant_id": envelope.tenant_id,
+        "message_id": envelope.message_id,
+        "event_time": envelope.event_time_us,
+        "processed_at": scored.processed_us,
+        "release": envelope.release,
+        "image_features": joined.image_features,
+        "text_features": joined.text_features,
+        "scores": [score._asdict() for score in scored.scores],
+        "payload_uri": envelope.payload_uri,
+    }
+
+
+def json_line(row: Mapping[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":"))
+
+
+def write_object(path: str, data: bytes) -> None:
+    """Write a whole object, or a local file with the folders that it needs."""
+    if "://" not in path:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+    with FileSystems.create(path, mime_type="application/octet-stream") as file:
+        file.write(data)
+
+
+def _identity(envelope: Envelope) -> Row:
+    return {
+        "item_id": envelope.item_id,
+        "tenant_id": envelope.tenant_id,
+        "message_id": envelope.message_id,
+        "release": envelope.release,
+        "event_time": rfc3339(envelope.event_time_us),
+        "publish_time": rfc3339(envelope.publish_time_us),
+        "received_at": rfc3339(envelope.received_us),
+        "attempt": envelope.attempt,
+        "payload_uri": envelope.payload_uri,
+    }
+
+
+def _facts(joined: Joined) -> Row:
+    image: ImageFacts | None = joined.image
+    text: TextFacts | None = joined.text
+    return {
+        "image": image._asdict() if image else None,
+        "text": text._asdict() if text else None,
+    }

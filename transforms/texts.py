@@ -1,0 +1,24 @@
+"""Text branch: items enter, one text half leaves for each of them.
+
+The release's tensorflow-transform graph turns texts into features, in batches.
+"""
+
+import dataclasses
+
+import apache_beam as beam
+from apache_beam.ml.inference.base import RunInference
+
+from models.handlers import TextHandler
+from transforms.records import Half, Item
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class EncodeTexts(beam.PTransform):
+    """Item -> text Half: every item is answered; one without a text has no features."""
+
+    releases: str
+    batch_size: int
+
+    def expand(self, items: beam.PCollection[Item]) -> beam.PCollection[Half]:
+        handler = TextHandler(releases=self.releases, batch_size=self.batch_size)
+        return items | RunInference(handler).with_output_types(Half)
