@@ -6,6 +6,8 @@ from pathlib import Path
 from setuptools import setup
 
 HERE = Path(__file__).parent
+# What people at a terminal need and workers do not: tables, local SQL, process facts.
+CLI = ["rich>=14", "duckdb>=1.5,<1.6", "sqlglot>=27", "psutil>=7"]
 
 setup(
     name="testudo",
@@ -19,6 +21,7 @@ setup(
     # One by one: `transforms` and `models` are common words, and tests must not ship.
     packages=[
         "beam_pipeline",
+        "beam_pipeline.commands",
         "beam_pipeline.local",
         "loadtest",
         "models",
@@ -43,18 +46,18 @@ setup(
         "jsonschema-rs>=0.30",
     ],
     extras_require={
-        "cli": ["rich>=14"],
-        "local": ["rich>=14", "gcp-storage-emulator>=2026.7", "uv>=0.9"],
-        "loadtest": ["rich>=14", "psutil>=7"],
+        "cli": CLI,
+        "local": [*CLI, "gcp-storage-emulator>=2026.7", "uv>=0.9"],
+        "loadtest": CLI,
         "dev": [
             "hypothesis>=6",
             "mypy>=1.18",
-            "psutil>=7",
             "pytest>=8",
             "pytest-xdist>=3.8",
             "ruff>=0.14",
             # Photographs that nobody here drew, for the tests.
             "scikit-image>=0.25",
+            "types-grpcio",
             "types-protobuf",
             "types-psutil",
         ],

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from transforms.records import ImageFacts, Reason, Rejected
 
@@ -92,9 +92,7 @@ def decode_image(
     pixel is allocated; IMAGE_FORMAT_REFUSED; IMAGE_UNREADABLE.
     """
     if len(data) > limits.max_bytes:
-        raise Rejected(
-            Reason.IMAGE_TOO_LARGE, f"{len(data)} bytes, allowed are {limits.max_bytes}"
-        )
+        raise Rejected(Reason.IMAGE_TOO_LARGE, f"{len(data)} bytes, allowed are {limits.max_bytes}")
     try:
         with Image.open(BytesIO(data), formats=IMAGE_FORMATS) as image:
             width_px, height_px = image.size
@@ -104,9 +102,9 @@ def decode_image(
                     f"{width_px}x{height_px} pixels, allowed are {limits.max_pixels}",
                 )
             facts = ImageFacts(image.format or "", width_px, height_px, len(data))
-            turn = _UPRIGHT.get(_orientation(image))
+            turn = _UPRIGHT.get(_orientation(image) or 1)
             square = _square(image, size_px)
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise Rejected(
             Reason.IMAGE_FORMAT_REFUSED,
             f"not one of {', '.join(IMAGE_FORMATS)}; first bytes {data[:8].hex()}",

@@ -6,6 +6,7 @@ Models are loaded once a process and release, and shared by its threads.
 """
 
 import atexit
+import contextlib
 import functools
 import shutil
 import tempfile
@@ -29,6 +30,7 @@ from models.release import (
     Manifest,
     ReleaseError,
     fetch_release,
+    read_pointer,
 )
 from models.text_transform import TextTransform
 from transforms.failures import attempt
@@ -74,6 +76,15 @@ class Releases(Generic[LoadedT]):
         self._load = load
         self._lock = threading.Lock()
         self._loaded: OrderedDict[str, LoadedT] = OrderedDict()
+
+    def preload(self) -> None:
+        """Load what `current.json` points at, so that no item waits for it.
+
+        What cannot be loaded now is tried again, and reported, item by item.
+        """
+        with contextlib.suppress(ReleaseError, Rejected):
+            for release in read_pointer(self._root).releases:
+                self.get(release)
 
     def get(self, release: str) -> LoadedT:
         """Raises Rejected: RELEASE_UNAVAILABLE, for a release that is missing or damaged."""
@@ -133,7 +144,9 @@ class ReleaseHandler(
         """The record that leaves the stage for one example."""
 
     def load_model(self) -> Releases[LoadedT]:
-        return Releases(self._root, self.load)
+        releases = Releases(self._root, self.load)
+        releases.preload()
+        return releases
 
     def run_inference(
         self,

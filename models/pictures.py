@@ -9,7 +9,7 @@ import io
 import math
 from collections.abc import Callable, Mapping
 from random import Random
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from PIL import Image, ImageDraw
 
@@ -92,8 +92,11 @@ def _chair(random: Random) -> list[Part]:
         Part([(0.26, seat), (0.30, 0.72)], legs, 0.7, 0.07),
         Part(_box(-0.40, -back, 0.40, seat - 0.15), "main"),
         Part(_box(-0.30, -back + 0.1, 0.30, seat - 0.25), "main", 0.82),
-        Part([(-0.42, seat - 0.12), (0.42, seat - 0.12), (0.56, seat + 0.12), (-0.56, seat + 0.12)],
-             "main", 1.15),
+        Part(
+            [(-0.42, seat - 0.12), (0.42, seat - 0.12), (0.56, seat + 0.12), (-0.56, seat + 0.12)],
+            "main",
+            1.15,
+        ),
     ]
 
 
@@ -116,8 +119,11 @@ def _bag(random: Random) -> list[Part]:
     return [
         Part(_oval(0, -0.20, 0.34, height, 180, 360), "main", 0.7, 0.09),
         Part([(-top, -0.22), (top, -0.22), (bottom, 0.72), (-bottom, 0.72)], "main"),
-        Part([(-top, -0.22), (top, -0.22), (top + 0.03, 0.12), (0, 0.30), (-top - 0.03, 0.12)],
-             "main", 0.82),
+        Part(
+            [(-top, -0.22), (top, -0.22), (top + 0.03, 0.12), (0, 0.30), (-top - 0.03, 0.12)],
+            "main",
+            0.82,
+        ),
         Part(_oval(0, 0.24, 0.07, 0.07), "metal", 1.2),
     ]
 
@@ -170,8 +176,8 @@ def draw_picture(
     cos, sin = math.cos(angle) * half, math.sin(angle) * half
     main = _tint(colour, random)
     draw = ImageDraw.Draw(image)
-    floor = image.getpixel((int(x), min(height - 1, int(y + half))))
-    draw.polygon(_oval(x, y + half * 0.85, half * 0.9, half * 0.16), fill=_shaded(floor, 0.75))
+    ground = cast("Colour", image.getpixel((int(x), min(height - 1, int(y + half)))))
+    draw.polygon(_oval(x, y + half * 0.85, half * 0.9, half * 0.16), fill=_shaded(ground, 0.75))
     for part in PRODUCTS[product](random):
         points = [
             (x + flip * px * cos - py * sin, y + flip * px * sin + py * cos)

@@ -107,6 +107,11 @@ class Pointer:
     canary_share: float = 0.0
     tenants: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
+    @property
+    def releases(self) -> frozenset[str]:
+        """Every release that it may choose."""
+        return frozenset({self.default, self.canary, *self.tenants.values()} - {""})
+
     def choose(self, tenant_id: str, item_id: str) -> str:
         if tenant_id in self.tenants:
             return self.tenants[tenant_id]
@@ -215,12 +220,10 @@ def write_pointer(root: str, pointer: Pointer) -> None:
 def copy_releases(source: str, target: str) -> None:
     """Copy every release that `source` points at, then the pointer itself."""
     pointer = read_pointer(source)
-    for release in {pointer.default, pointer.canary, *pointer.tenants.values()} - {""}:
+    for release in pointer.releases:
         manifest = read_manifest(source, release)
         for name in (*manifest.files, MANIFEST):
-            _copy(
-                FileSystems.join(source, release, name), FileSystems.join(target, release, name)
-            )
+            _copy(FileSystems.join(source, release, name), FileSystems.join(target, release, name))
     write_pointer(target, pointer)
 
 

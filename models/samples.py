@@ -36,21 +36,45 @@ COLOUR_WORDS: Mapping[str, tuple[str, ...]] = {
     "black": ("black", "jet-black", "charcoal", "ebony"),
 }
 OPENINGS = (
-    "For sale:", "Selling my", "Lovely", "Up for grabs,", "Moving out, so this must go:",
-    "Nearly new", "Vintage", "Hardly used", "Gift I never used:", "",
+    "For sale:",
+    "Selling my",
+    "Lovely",
+    "Up for grabs,",
+    "Moving out, so this must go:",
+    "Nearly new",
+    "Vintage",
+    "Hardly used",
+    "Gift I never used:",
+    "",
 )
 PHRASES = (
-    "{colour} {product}", "{product} in {colour}", "{product}, {colour}",
-    "{product}, colour is {colour}", "{colour}-coloured {product}", "{product} ({colour})",
+    "{colour} {product}",
+    "{product} in {colour}",
+    "{product}, {colour}",
+    "{product}, colour is {colour}",
+    "{colour}-coloured {product}",
+    "{product} ({colour})",
 )
 CONDITIONS = (
-    "in great condition", "with small signs of wear", "like new", "no scratches",
-    "used for one winter", "well looked after", "from a smoke-free home", "still in its box",
+    "in great condition",
+    "with small signs of wear",
+    "like new",
+    "no scratches",
+    "used for one winter",
+    "well looked after",
+    "from a smoke-free home",
+    "still in its box",
 )
 CLOSINGS = (
-    "Pick-up only.", "Can ship for {euros} EUR.", "Price: {euros} EUR.", "{euros} EUR or best offer.",
-    "No returns, please.", "First come, first served!", "Message me for more photos.",
-    "Cash on collection, {euros} EUR.", "",
+    "Pick-up only.",
+    "Can ship for {euros} EUR.",
+    "Price: {euros} EUR.",
+    "{euros} EUR or best offer.",
+    "No returns, please.",
+    "First come, first served!",
+    "Message me for more photos.",
+    "Cash on collection, {euros} EUR.",
+    "",
 )
 
 

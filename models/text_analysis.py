@@ -50,9 +50,7 @@ def analyse_texts(texts: Sequence[str], folder: Path) -> int:
     take. Runs Beam in this process, whatever runner is the default.
     """
     metadata = dataset_metadata.DatasetMetadata(
-        schema_utils.schema_from_feature_spec(
-            {TEXT_INPUT: tf.io.FixedLenFeature([], tf.string)}
-        )
+        schema_utils.schema_from_feature_spec({TEXT_INPUT: tf.io.FixedLenFeature([], tf.string)})
     )
     rows = [{TEXT_INPUT: text} for text in texts]
     with tempfile.TemporaryDirectory() as scratch:
@@ -73,7 +71,6 @@ def _save_servable(output: tft.TFTransformOutput, folder: Path) -> None:
     module = tf.Module()
     module.layer = output.transform_features_layer()
 
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name=TEXT_INPUT)])
     def transform(text: tf.Tensor) -> dict[str, tf.Tensor]:
         features = module.layer({TEXT_INPUT: text})
         return {
@@ -83,5 +80,6 @@ def _save_servable(output: tft.TFTransformOutput, folder: Path) -> None:
             for spec in TEXT_FEATURES
         }
 
-    module.transform = transform
-    tf.saved_model.save(module, str(folder), signatures={SIGNATURE: transform})
+    signature = [tf.TensorSpec((None,), tf.string, name=TEXT_INPUT)]
+    module.transform = tf.function(transform, input_signature=signature)
+    tf.saved_model.save(module, str(folder), signatures={SIGNATURE: module.transform})

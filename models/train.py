@@ -126,7 +126,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--releases", default=RELEASES, help="where releases go (%(default)s)")
     parser.add_argument("--task", default="listings", help="first part of the release's name")
-    parser.add_argument("--samples", type=int, default=SAMPLES, help="listings to draw (%(default)s)")
+    parser.add_argument(
+        "--samples", type=int, default=SAMPLES, help="listings to draw (%(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of samples and weights (%(default)s)")
     parser.add_argument(
         "--size_px", type=int, default=SIZE_PX, help="side of the encoder's square (%(default)s)"

@@ -68,7 +68,9 @@ def make_bundle(
             network.scorers[scorer.name], SCORER_INPUTS, output="scores", path=folder / scorer.path
         )
     report("exported to LiteRT")
-    return Bundle((EMBEDDING,), TEXT_FEATURES, scorers, _measure(folder, network, held_out, scorers))
+    return Bundle(
+        (EMBEDDING,), TEXT_FEATURES, scorers, _measure(folder, network, held_out, scorers)
+    )
 
 
 def _measure(

@@ -171,7 +171,9 @@ class _ParseDoFn(beam.DoFn):
         except ReleaseError:
             self.pointer_failures.inc()  # the pointer in use stays in use
 
-    def process(self, message: Message) -> Iterator[Item | beam.pvalue.TaggedOutput[Literal["rejected"], DeadLetter]]:
+    def process(
+        self, message: Message
+    ) -> Iterator[Item | beam.pvalue.TaggedOutput[Literal["rejected"], DeadLetter]]:
         self.messages.inc()
         arrival = Arrival(uuid.uuid4().hex, time.time_ns() // 1000)
         item = attempt(

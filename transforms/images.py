@@ -136,7 +136,9 @@ class _DecodeDoFn(beam.DoFn):
     def teardown(self) -> None:
         self._fetchers.shutdown()
 
-    def process(self, items: Sequence[Item]) -> Iterator[Decoded | beam.pvalue.TaggedOutput[Literal["answered"], Half]]:
+    def process(
+        self, items: Sequence[Item]
+    ) -> Iterator[Decoded | beam.pvalue.TaggedOutput[Literal["answered"], Half]]:
         # The batch's fetches wait together; inline images have nothing to wait for.
         fetching = [
             self._fetchers.submit(self._read, item) if item.image_uri else None for item in items
@@ -191,9 +193,9 @@ class EncodeImages(beam.PTransform):
             items
             | "Batch" >> beam.BatchElements(**batch)
             | "Decode"
-            >> beam.ParDo(
-                _DecodeDoFn(self.releases, self.access, self.limits)
-            ).with_outputs(ANSWERED, main="decoded")
+            >> beam.ParDo(_DecodeDoFn(self.releases, self.access, self.limits)).with_outputs(
+                ANSWERED, main="decoded"
+            )
         )
         decoded["decoded"].element_type = Decoded
         decoded[ANSWERED].element_type = Half

@@ -83,7 +83,6 @@ class WindowByArrival(beam.PTransform):
     window_s: int
     allowed_lateness_s: int
 
-    @no_annotations  # Beam understands only single PCollections there
     def expand(self, elements: beam.PCollection) -> beam.PCollection:
         return elements | beam.WindowInto(
             FixedWindows(self.window_s),

@@ -32,9 +32,7 @@ ARCHIVE_SCHEMA = pa.schema(
         (
             "scores",
             pa.list_(
-                pa.struct(
-                    [("model", pa.string()), ("label", pa.string()), ("score", pa.float32())]
-                )
+                pa.struct([("model", pa.string()), ("label", pa.string()), ("score", pa.float32())])
             ),
         ),
         ("payload_uri", pa.string()),

@@ -14,7 +14,9 @@ from transforms.records import DeadLetter, Joined, Scored
 UNSCORED = "unscored"
 
 
-def split_outcome(outcome: Scored | DeadLetter) -> Iterator[Scored | beam.pvalue.TaggedOutput[Literal["unscored"], DeadLetter]]:
+def split_outcome(
+    outcome: Scored | DeadLetter,
+) -> Iterator[Scored | beam.pvalue.TaggedOutput[Literal["unscored"], DeadLetter]]:
     if isinstance(outcome, Scored):
         yield outcome
     else:

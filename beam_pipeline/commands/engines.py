@@ -55,10 +55,9 @@ class FilesEngine:
             columns = {field.name: duck_type(field) for field in table_schema(name)}
             listed = ", ".join(f"{column} {kind}" for column, kind in columns.items())
             self._connection.execute(f"CREATE TABLE files.{name} ({listed})")
-            files = [str(path) for path in sorted(output.glob(f"{name}-*.jsonl"))]
-            if files:
+            for path in sorted(output.glob(f"{name}-*.jsonl")):
                 rows = self._connection.read_json(
-                    files, format="newline_delimited", columns=columns
+                    str(path), format="newline_delimited", columns=columns
                 )
                 rows.insert_into(f"files.{name}")
         for name, path in (tables or {}).items():

@@ -60,9 +60,7 @@ def from_samples(count: int, *, seed: int, place: Place) -> Iterator[Outgoing]:
         yield Outgoing(sample.data, dict(sample.attributes))
 
 
-def publish(
-    topic: str, messages: Iterable[Outgoing], *, rate: float = 0.0
-) -> int:
+def publish(topic: str, messages: Iterable[Outgoing], *, rate: float = 0.0) -> int:
     """Publish at `rate` messages a second (0: at once), on schedule; returns how many.
 
     Raises CommandError when a message is not taken.
@@ -104,9 +102,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.file:
         messages = from_file(arguments.file)
     elif arguments.images:
-        messages = from_images(
-            arguments.images, tenant_id=arguments.tenant_id, text=arguments.text
-        )
+        messages = from_images(arguments.images, tenant_id=arguments.tenant_id, text=arguments.text)
     elif place.image_bucket:
         messages = from_samples(arguments.samples, seed=arguments.seed, place=place)
     else:

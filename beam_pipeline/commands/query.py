@@ -31,7 +31,9 @@ def as_table(title: str, answer: Answer) -> Table:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", help="a question by name; without it they are listed")
     parser.add_argument("--sql", help="a BigQuery statement of your own, {dataset} in it")
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="ask a files-mode run instead")
+    parser.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="ask a files-mode run instead"
+    )
     add_place_arguments(parser)
 
 

@@ -22,8 +22,6 @@ from beam_pipeline.main import start
 from beam_pipeline.options import flags_help
 from models.release import ReleaseError
 
-DETACHED_RUNNERS = ("Dataflow",)
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -59,7 +57,8 @@ def main(arguments: argparse.Namespace, flags: Sequence[str]) -> int:
 
 def wait(result: PipelineResult) -> int:
     """Wait for the job's end; Ctrl-C and SIGTERM cancel it, and what it held comes back."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores the first
+        signal.signal(number, _interrupt)
     try:
         state = result.wait_until_finish()
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import apache_beam as beam
@@ -257,7 +257,7 @@ def key_of(message: Message) -> str:
     return message.attributes["kind"]
 
 
-def values_of(pair: tuple[str, list[Message]]) -> list[Message]:
+def values_of(pair: tuple[str, Iterable[Message]]) -> list[Message]:
     return list(pair[1])
 
 

@@ -1,0 +1,208 @@
+"""Training from a manifest to a release, on a set too small to learn much from."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.features import decode_image, pack_features, unpack_features
+from models.litert import LiteRTModel
+from models.release import (
+    ENCODER,
+    PRESENCE,
+    TEXT_TRANSFORM,
+    Manifest,
+    ReleaseError,
+    fetch_release,
+    read_pointer,
+)
+from models.samples import draw_listings, write_listings
+from models.text_transform import TextTransform
+from models.train import TOLERANCE, TrainingFailed, check_differences, train
+
+COUNT = 160
+SIZE_PX = 48
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sample listings; of the first ten, five lack the text and five the image."""
+    manifest = write_listings(tmp_path_factory.mktemp("samples"), COUNT, seed=1)
+    lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+    for number in range(10):
+        lines[number]["image" if number % 2 else "text"] = ""
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return manifest
+
+
+@pytest.fixture(scope="module")
+def releases(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(tmp_path_factory.mktemp("releases"))
+
+
+@pytest.fixture(scope="module")
+def trained(samples: Path, releases: str) -> Manifest:
+    return train(samples, releases, size_px=SIZE_PX, epochs=1, report=lambda line: None)
+
+
+@pytest.fixture(scope="module")
+def bundle(trained: Manifest, releases: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The release, fetched as a worker fetches it."""
+    return fetch_release(releases, trained.release, tmp_path_factory.mktemp("cache"))[1]
+
+
+def features(bundle: Path, trained: Manifest, count: int) -> dict[str, np.ndarray]:
+    """What `count` listings become in the two branches, packed and unpacked."""
+    listings = list(draw_listings(count, seed=9))
+    pixels = [decode_image(one.image_jpeg, size_px=SIZE_PX)[0] for one in listings]
+    embedded = LiteRTModel(bundle / ENCODER)({"image": np.stack(pixels)})
+    images = pack_features(trained.image_features, embedded)
+    texts = TextTransform(bundle / TEXT_TRANSFORM, trained.text_features)(
+        [one.text for one in listings]
+    )
+    return unpack_features(trained.image_features, images) | unpack_features(
+        trained.text_features, texts
+    )
+
+
+def test_every_file_has_the_digest_that_the_manifest_says(bundle: Path) -> None:
+    """A release verifies when it is fetched, and a changed file is found out."""
+    assert (bundle / ENCODER).stat().st_size > 100_000  # its weights are in it
+
+
+def test_a_release_with_a_changed_file_is_refused(
+    trained: Manifest, bundle: Path, releases: str, tmp_path: Path
+) -> None:
+    """Digests are of the content: one byte more is another file."""
+    path = Path(releases) / trained.release / ENCODER
+    content = path.read_bytes()
+    try:
+        path.write_bytes(content + b"\0")
+        with pytest.raises(ReleaseError, match=ENCODER):
+            fetch_release(releases, trained.release, tmp_path)
+    finally:
+        path.write_bytes(content)
+
+
+def test_each_label_name_has_a_scorer_with_its_labels(trained: Manifest) -> None:
+    """Scorers and labels come from the manifest, and from nowhere else."""
+    labels = {scorer.name: scorer.labels for scorer in trained.scorers}
+    assert labels == {
+        "category": ("bag", "chair", "clock", "lamp", "mug", "shirt"),
+        "mismatch": ("no", "yes"),
+    }
+
+
+def test_scorers_take_what_the_manifest_says_they_take(trained: Manifest, bundle: Path) -> None:
+    """Names are those of the release's features and of the presence flags."""
+    known = {spec.name for spec in (*trained.image_features, *trained.text_features, *PRESENCE)}
+    for scorer in trained.scorers:
+        model = LiteRTModel(bundle / scorer.path)
+        assert set(model.inputs) == set(scorer.inputs) <= known
+        assert model.outputs["scores"].shape == (len(scorer.labels),)
+
+
+def test_scores_are_probabilities_with_either_side_missing(trained: Manifest, bundle: Path) -> None:
+    """An item with one side only is scored, its other side being zeros."""
+    arrays = features(bundle, trained, 5)
+    arrays["embedding"] = arrays["embedding"].astype(np.float32)
+    for has_image, has_text in ((1, 1), (1, 0), (0, 1)):
+        inputs = {
+            "embedding": arrays["embedding"] * np.float32(has_image),
+            "token_ids": arrays["token_ids"] * np.int32(has_text),
+            "has_image": np.full((5, 1), has_image, np.float32),
+            "has_text": np.full((5, 1), has_text, np.float32),
+        }
+        for scorer in trained.scorers:
+            scores = LiteRTModel(bundle / scorer.path)(inputs)["scores"]
+            np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
+            assert (scores >= 0).all()
+
+
+def test_exported_files_compute_what_their_keras_models_do(trained: Manifest) -> None:
+    """Every file was compared on held-out items, and is close, but for rounding."""
+    differences = trained.evaluation["largest_difference"]
+    assert set(differences) == {ENCODER, *(scorer.path for scorer in trained.scorers)}
+    assert max(differences.values()) <= TOLERANCE
+
+
+@pytest.mark.parametrize("difference", [0.5, float("nan")])
+def test_an_exported_file_that_differs_fails_the_training(difference: float) -> None:
+    """An export that lost its weights, or gives no numbers, is never released."""
+    with pytest.raises(TrainingFailed, match="encoder.tflite by"):
+        check_differences({"encoder.tflite": difference, "scorers/a.tflite": 0.0})
+
+
+def test_the_evaluation_tells_how_it_was_made(trained: Manifest) -> None:
+    """Accuracy by scorer and view, on how many items, and with what."""
+    evaluation = trained.evaluation
+    assert evaluation["held_out"] + evaluation["trained_on"] == COUNT
+    assert evaluation["epochs"] == 1
+    assert "tensorflow" in evaluation["versions"]
+    for name in ("category", "mismatch"):
+        assert set(evaluation["accuracy"][name]) == {"both", "image_only", "text_only"}
+
+
+def test_features_are_small_and_of_the_promised_size(trained: Manifest, bundle: Path) -> None:
+    """At most 2 KB an item crosses to the join."""
+    arrays = features(bundle, trained, 3)
+    specs = (*trained.image_features, *trained.text_features)
+    assert sum(spec.size_bytes for spec in specs) <= 2_048
+    assert {name: (array.dtype.name, array.shape) for name, array in arrays.items()} == {
+        spec.name: (spec.dtype, (3, *spec.shape)) for spec in specs
+    }
+
+
+def test_a_text_has_the_same_features_in_any_batch(trained: Manifest, bundle: Path) -> None:
+    """Neighbours, case, spaces and punctuation do not change what a text is."""
+    transform = TextTransform(bundle / TEXT_TRANSFORM, trained.text_features)
+    alone = transform(["For sale: blue mug"])
+    spellings = ["FOR  SALE:\tblue, mug!", "for sale blue mug", "a much longer text " * 30, ""]
+    together = transform(spellings)
+    assert together[0] == together[1] == alone[0]
+    assert not any(together[3])
+    assert transform([]) == []
+
+
+def test_any_text_has_features(trained: Manifest, bundle: Path) -> None:
+    """Emoji, other scripts, NUL and lone surrogates are words or separators."""
+    transform = TextTransform(bundle / TEXT_TRANSFORM, trained.text_features)
+    assert len(transform(["\N{SNOWMAN} \0 ok", "\N{CYRILLIC SMALL LETTER A}", "\ud800"])) == 3
+
+
+def test_a_folder_that_is_no_text_transform_is_refused(
+    trained: Manifest, bundle: Path, tmp_path: Path
+) -> None:
+    """So is a transform that lacks a feature which the release promises."""
+    with pytest.raises(ValueError, match="not a text transform"):
+        TextTransform(tmp_path, trained.text_features)
+    with pytest.raises(ValueError, match="embedding"):
+        TextTransform(bundle / TEXT_TRANSFORM, trained.image_features)
+
+
+def test_serving_texts_needs_no_tensorflow_transform(trained: Manifest, bundle: Path) -> None:
+    """A worker loads the text transform with tensorflow alone."""
+    code = (
+        "import sys; from pathlib import Path; from models.features import FeatureSpec\n"
+        "from models.text_transform import TextTransform\n"
+        "spec = FeatureSpec('token_ids', 'int32', (32,))\n"
+        "assert any(TextTransform(Path(sys.argv[1]), (spec,))(['blue mug'])[0])\n"
+        "assert 'tensorflow_transform' not in sys.modules\n"
+    )
+    folder = str(bundle / TEXT_TRANSFORM)
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", code, folder], check=True, cwd=root)  # noqa: S603
+
+
+def test_a_release_is_the_default_only_when_asked_for(
+    trained: Manifest, releases: str, samples: Path, tmp_path: Path
+) -> None:
+    """Training alone changes no pointer; `activate` makes the release the default."""
+    with pytest.raises(ReleaseError):
+        read_pointer(releases)
+    root = str(tmp_path)
+    activated = train(samples, root, size_px=32, epochs=1, activate=True, report=lambda line: None)
+    assert read_pointer(root).default == activated.release
