@@ -37,6 +37,7 @@ class Pull:
         self._arrived: collections.deque[Delivery] = collections.deque()
         self._batches: dict[int, list[Delivery]] = {}
         self._numbers = itertools.count(1)
+        self._held = 0
         self._lock = threading.Lock()
         self._closed = False
         self._client = _client()
@@ -50,6 +51,11 @@ class Pull:
             ),
             scheduler=ThreadScheduler(ThreadPoolExecutor(max_workers=1)),
         )
+
+    @property
+    def held(self) -> int:
+        """How many messages are here and neither acked nor given back."""
+        return self._held
 
     def next(self) -> Delivery | None:
         """The next message, None when there is none now.
@@ -68,26 +74,36 @@ class Pull:
         """Hold messages as one batch until `ack`; returns its number, new each time."""
         with self._lock:
             number = next(self._numbers)
-            if deliveries and not self._closed:
-                self._batches[number] = deliveries
+            if not self._closed:
+                if deliveries:
+                    self._batches[number] = deliveries
+                return number
+        self.give_back(deliveries)
         return number
 
     def ack(self, number: int) -> None:
         """Ack one batch; does nothing for one that was acked or given back."""
         with self._lock:
-            batch = self._batches.pop(number, ())
+            batch = self._batches.pop(number, [])
+            self._held -= len(batch)
         for each in batch:
             each.ack()
+
+    def give_back(self, deliveries: list[Delivery]) -> None:
+        """Let Pub/Sub hand out messages again at once, here or elsewhere."""
+        with self._lock:
+            self._held -= len(deliveries)
+        for each in deliveries:
+            each.nack()
 
     def close(self) -> None:
         """Give back whatever was not acked, so that it is sent again at once, and end."""
         with self._lock:
             self._closed = True
-            batches, self._batches = self._batches, {}
-            arrived = list(self._arrived)
+            left = [*itertools.chain(*self._batches.values()), *self._arrived]
+            self._batches.clear()
             self._arrived.clear()
-        for each in itertools.chain(*batches.values(), arrived):
-            each.nack()
+        self.give_back(left)
         self._future.cancel()
         try:
             self._future.result(timeout=_CLOSE_ALLOWED_S)
@@ -99,6 +115,7 @@ class Pull:
         with self._lock:
             if not self._closed:
                 self._arrived.append(delivery)
+                self._held += 1
                 return
         delivery.nack()
 
@@ -137,6 +154,12 @@ def ack_batch(key: str, number: int) -> None:
         pull = next((each for each in _pulls.values() if each.key == key), None)
     if pull is not None:
         pull.ack(number)
+
+
+def held_messages() -> dict[str, int]:
+    """Messages held by each streaming pull of this process, by subscription."""
+    with _pulls_lock:
+        return {subscription: pull.held for subscription, pull in _pulls.items()}
 
 
 def _client() -> pubsub_v1.SubscriberClient:

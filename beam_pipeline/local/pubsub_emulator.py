@@ -4,13 +4,13 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from beam_pipeline.local.missing import Missing, ToolMissing
 
 JAVA_VERSION = 11
-_SDK_PLACES = (
+SDK_PLACES = (
     "/usr/lib/google-cloud-sdk",
     "/usr/share/google-cloud-sdk",
     "/snap/google-cloud-cli/current",
@@ -22,17 +22,17 @@ _SDK_PLACES = (
     "/usr/local/share/google-cloud-sdk",
     "/usr/local/Caskroom/google-cloud-sdk/latest/google-cloud-sdk",
 )
-_JAVA_PLACES = ("/opt/homebrew/opt/openjdk/bin/java", "/usr/local/opt/openjdk/bin/java")
+JAVA_PLACES = ("/opt/homebrew/opt/openjdk/bin/java", "/usr/local/opt/openjdk/bin/java")
 
 
-def find_emulator_jar(environ: Mapping[str, str]) -> Path:
+def find_emulator_jar(environ: Mapping[str, str], places: Sequence[str] = SDK_PLACES) -> Path:
     """Return the jar of the Google Cloud CLI's pubsub-emulator component.
 
     Looks below CLOUDSDK_ROOT_DIR, the real place of `gcloud` on the PATH and
     the usual places of installers, without running gcloud (which takes
     seconds). Raises ToolMissing.
     """
-    for root in _sdk_roots(environ):
+    for root in _sdk_roots(environ, places):
         jars = sorted((root / "platform/pubsub-emulator/lib").glob("cloud-pubsub-emulator-*.jar"))
         if jars:
             return jars[-1]
@@ -47,23 +47,26 @@ def find_emulator_jar(environ: Mapping[str, str]) -> Path:
     )
 
 
-def _sdk_roots(environ: Mapping[str, str]) -> Iterator[Path]:
+def _sdk_roots(environ: Mapping[str, str], installed: Sequence[str]) -> Iterator[Path]:
     if environ.get("CLOUDSDK_ROOT_DIR"):
         yield Path(environ["CLOUDSDK_ROOT_DIR"])
     gcloud = shutil.which("gcloud", path=environ.get("PATH"))
     if gcloud:
         yield Path(gcloud).resolve().parent.parent
-    for place in _SDK_PLACES:
+    for place in installed:
         yield Path(place).expanduser()
 
 
-def find_java(environ: Mapping[str, str]) -> Path:
+def find_java(environ: Mapping[str, str], places: Sequence[str] = JAVA_PLACES) -> Path:
     """Return a Java of version 11 or later that really runs; raises ToolMissing."""
-    places = [Path(environ["JAVA_HOME"]) / "bin/java"] if environ.get("JAVA_HOME") else []
-    on_path = shutil.which("java", path=environ.get("PATH"))
-    places += [Path(on_path)] if on_path else []
+    home = environ.get("JAVA_HOME")
+    candidates = [
+        f"{home}/bin/java" if home else None,
+        shutil.which("java", path=environ.get("PATH")),
+        *places,
+    ]
     too_old = ""
-    for java in [*places, *map(Path, _JAVA_PLACES)]:
+    for java in [Path(each) for each in candidates if each]:
         version = _java_version(java)
         if version >= JAVA_VERSION:
             return java

@@ -112,8 +112,7 @@ class _Reader(UnboundedReader):
         if self._closed:
             return
         self._closed = True
-        for each in self._uncommitted:
-            each.nack()
+        self._pull.give_back(self._uncommitted)
         close_pull(self._subscription)
 
 
