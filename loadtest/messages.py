@@ -15,8 +15,7 @@ from models.samples import Listing, draw_listings
 
 # Customers by their share of the items: few large ones, some small ones.
 TENANTS = ("acme",) * 8 + ("bolt",) * 5 + ("cedar",) * 3 + ("delta",) * 2 + ("ember", "fjord")
-IMAGE_ONLY_EVERY = 20
-TEXT_ONLY_EVERY = 20
+SIDES_EVERY, IMAGE_ONLY, TEXT_ONLY = 20, 7, 13  # of 20 items, the eighth and the fourteenth
 BY_URI_EVERY = 5
 
 Fields = dict[str, Any]
@@ -62,13 +61,13 @@ def sample_messages(
             data = BREAKAGES[breakage](fields)
             truth = {}
         else:
-            if index % IMAGE_ONLY_EVERY == 7:
+            if index % SIDES_EVERY == IMAGE_ONLY:
                 fields.pop("text")
-                truth.pop("mismatch", None)
-            elif index % TEXT_ONLY_EVERY == 13:
+                truth.pop("mismatch")  # which takes both sides to know
+            elif index % SIDES_EVERY == TEXT_ONLY:
                 fields.pop("image")
-                truth.pop("mismatch", None)
-            elif bucket and index % BY_URI_EVERY == 3:
+                truth = {}  # the labels are of the picture
+            elif bucket and index % BY_URI_EVERY == 0:
                 name = f"listings/{listing.item_id}.jpg"
                 fields.pop("image")
                 fields["image_uri"] = f"gs://{bucket}/{name}"

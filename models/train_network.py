@@ -1,14 +1,17 @@
 """The Keras models of a release, and how they are trained, all at once.
 
-A small convolutional image encoder feeds one scorer for each label name. The
-scorers share their reading of the text. Each step scores every item three
-times, with both sides and with either alone, so that a missing side is nothing
-new in service. A further loss lets the embedding predict the words of the text:
-it learns what people mention, which the labels alone teach far more slowly.
+A small convolutional image encoder feeds one scorer for each label name. First
+all of it is trained at once; then the scorers alone, on the embeddings that will
+be served, which costs little and is what questions about both sides need. Each
+step scores every item three times, with both sides and with either alone, so
+that a missing side is nothing new in service. One more loss has the embedding
+predict the words of the text: it learns what people mention, which the labels
+alone teach far more slowly.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import keras
@@ -29,43 +32,50 @@ HIDDEN = 96
 SHIFT_PX = 4
 BATCH = 64
 LEARNING_RATE = 2e-3
-ONE_SIDE_WEIGHT = 0.25
+WEIGHT_DECAY = 1e-3
+DROPOUT = 0.1
 WORDS_WEIGHT = 1.0
+SCORER_EPOCHS = 3  # of the scorers alone, for each epoch of the whole
+# The sides that are shown, image and text, and what that view counts.
+VIEWS = ((1, 1, 1.0), (1, 0, 0.25), (0, 1, 0.25))
 MAX_PREDICTED_WORDS = 1_000  # the most frequent ones
+
+_Arrays = Mapping[str, tf.Tensor]
 
 
 class Network(NamedTuple):
     """`encoder`: {"image"} to embedding; `scorers`: SCORER_INPUTS to probabilities.
 
-    `logits` are the scorers before the softmax, with the same weights; `words`
-    is needed for training alone.
+    `logits` are the scorers before the softmax, with the same weights; all share
+    `word_table`. `meaning` takes an embedding to where the table has the words
+    for it, and is needed for training alone.
     """
 
     encoder: keras.Model
     scorers: Mapping[str, keras.Model]
     logits: Mapping[str, keras.Model]
-    words: keras.Model
+    word_table: layers.Embedding
+    meaning: keras.Model
 
 
 def build_network(
     labels: Mapping[str, tuple[str, ...]], *, size_px: int, vocabulary: int
 ) -> Network:
     """A network with fresh weights; `vocabulary` is how many numbers token_ids take."""
-    # Keras's own start, within 0.05, would leave the product of the sides near zero.
-    start = keras.initializers.RandomNormal(stddev=1.0)
-    embed_words = layers.Embedding(vocabulary, WORD_NUMBERS, start, name="word_table")
+    start = keras.initializers.RandomNormal(stddev=0.3)
+    word_table = layers.Embedding(vocabulary, WORD_NUMBERS, start, name="word_table")
     logits, scorers = {}, {}
     for name, values in labels.items():
         inputs = {
             one.name: keras.Input(one.shape, dtype=one.dtype, name=one.name)
             for one in SCORER_INPUTS
         }
-        answer = layers.Dense(len(values), name="logits")(_merge(inputs, embed_words))
+        answer = layers.Dense(len(values))(_merge(inputs, word_table))
         logits[name] = keras.Model(inputs, answer)
         scorers[name] = keras.Model(inputs, layers.Softmax()(answer))
     embedding = keras.Input(EMBEDDING.shape)
-    words = layers.Dense(min(vocabulary, MAX_PREDICTED_WORDS))(embedding)
-    return Network(_encoder(size_px), scorers, logits, keras.Model(embedding, words))
+    meaning = keras.Model(embedding, layers.Dense(WORD_NUMBERS)(embedding))
+    return Network(_encoder(size_px), scorers, logits, word_table, meaning)
 
 
 def _encoder(size_px: int) -> keras.Model:
@@ -78,17 +88,25 @@ def _encoder(size_px: int) -> keras.Model:
     return keras.Model({"image": image}, layers.Dense(*EMBEDDING.shape)(pooled))
 
 
-def _merge(inputs: Mapping[str, keras.KerasTensor], embed_words: layers.Layer) -> keras.KerasTensor:
-    """What a scorer knows of an item: either side, and where the two agree."""
-    tokens = inputs["token_ids"]
-    real = ops.cast(ops.expand_dims(ops.not_equal(tokens, 0), -1), "float32")
-    words = layers.Dense(HIDDEN, activation="relu")(embed_words(tokens)) * real
-    text = ops.max(words, axis=1) * inputs["has_text"]
+def _merge(inputs: Mapping[str, keras.KerasTensor], word_table: layers.Layer) -> keras.KerasTensor:
+    """What a scorer knows of an item: either side, and how each word fits the picture."""
+    real = ops.cast(ops.expand_dims(ops.not_equal(inputs["token_ids"], 0), -1), "float32")
+    words = word_table(inputs["token_ids"])
+    pictured = layers.Dense(WORD_NUMBERS)(inputs["embedding"]) * inputs["has_image"]
+    fits = layers.Dense(HIDDEN, activation="relu")(words * ops.expand_dims(pictured, 1))
     image = layers.Dense(HIDDEN, activation="relu")(inputs["embedding"]) * inputs["has_image"]
+    text = layers.Dense(HIDDEN, activation="relu")(words)
     merged = ops.concatenate(
-        [image, text, image * text, inputs["has_image"], inputs["has_text"]], axis=-1
+        [
+            image,
+            ops.max(text * real, axis=1),
+            ops.max(fits * real, axis=1),
+            inputs["has_image"],
+            inputs["has_text"],
+        ],
+        axis=-1,
     )
-    return layers.Dense(HIDDEN, activation="relu")(merged)
+    return layers.Dense(HIDDEN, activation="relu")(layers.Dropout(DROPOUT)(merged))
 
 
 def fit_network(
@@ -100,62 +118,86 @@ def fit_network(
     seed: int,
     report: Callable[[str], None],
 ) -> None:
-    """Train in place.
+    """Train in place: all of it for `epochs`, then the scorers alone for longer.
 
     `arrays`: image (n, size_px, size_px, 3), token_ids, has_image, has_text;
-    `answers`: int32 (n,) for each scorer. Reports each epoch's mean loss.
+    `answers`: int32 (n,) for each scorer. Reports mean losses and times.
     """
-    count = len(arrays["image"])
+
+    def loss_of_all(arrays: _Arrays, answers: _Arrays) -> tf.Tensor:
+        pixels = {"image": _shifted(arrays["image"])}
+        embedding = network.encoder(pixels, training=True) * arrays["has_image"]
+        words = WORDS_WEIGHT * _words_loss(network, embedding, arrays)
+        return words + _scorers_loss(network, embedding, arrays, answers)
+
+    def loss_of_scorers(arrays: _Arrays, answers: _Arrays) -> tf.Tensor:
+        return _scorers_loss(network, arrays["embedding"], arrays, answers)
+
+    heads = [network.word_table, *network.logits.values()]
+    fit = partial(_fit, answers=answers, shuffle=np.random.default_rng(seed), report=report)
+    fit(loss_of_all, [network.encoder, network.meaning, *heads], arrays, epochs=epochs)
+    served = network.encoder.predict({"image": arrays["image"]}, verbose=0)
+    embedding = served.astype(EMBEDDING.dtype).astype(np.float32) * arrays["has_image"]
+    rest = {name: array for name, array in arrays.items() if name != "image"}
+    fit(loss_of_scorers, heads, rest | {"embedding": embedding}, epochs=epochs * SCORER_EPOCHS)
+
+
+def _fit(
+    loss_of: Callable[[_Arrays, _Arrays], tf.Tensor],
+    parts: Sequence[keras.Layer],
+    arrays: Mapping[str, np.ndarray],
+    *,
+    epochs: int,
+    answers: Mapping[str, np.ndarray],
+    shuffle: np.random.Generator,
+    report: Callable[[str], None],
+) -> None:
+    """Bring `loss_of` down by changing the weights of `parts`, which may share some."""
+    weights = list({id(one): one for part in parts for one in part.trainable_variables}.values())
+    count = len(arrays["token_ids"])
     batches = -(-count // BATCH)
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, epochs * batches, warmup_target=LEARNING_RATE, warmup_steps=batches // 2
     )
-    step = _make_step(network, keras.optimizers.Adam(rate, global_clipnorm=1.0))
-    shuffle = np.random.default_rng(seed)
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY, global_clipnorm=1.0)
+    optimizer.build(weights)
+
+    def step(arrays: _Arrays, answers: _Arrays) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            loss = loss_of(arrays, answers)
+        optimizer.apply(tape.gradient(loss, weights), weights)
+        return loss
+
+    compiled = tf.function(step, reduce_retracing=True)
+    every = max(1, epochs // 8)
+    start_s = time.monotonic()
     for epoch in range(1, epochs + 1):
-        start_s = time.monotonic()
         losses = [
-            step(
+            compiled(
                 {name: array[rows] for name, array in arrays.items()},
                 {name: column[rows] for name, column in answers.items()},
             ).numpy()
             for rows in np.array_split(shuffle.permutation(count), batches)
         ]
-        report(
-            f"epoch {epoch} of {epochs}: loss {np.mean(losses):.3f}, "
-            f"{time.monotonic() - start_s:.1f} s"
-        )
+        if epoch % every == 0 or epoch == epochs:
+            report(
+                f"epoch {epoch} of {epochs}: loss {np.mean(losses):.3f}, "
+                f"{time.monotonic() - start_s:.1f} s"
+            )
 
 
-def _make_step(network: Network, optimizer: keras.optimizers.Optimizer) -> Callable[..., tf.Tensor]:
-    models = (network.encoder, network.words, *network.logits.values())
-    weights = list({id(one): one for model in models for one in model.trainable_variables}.values())
-    optimizer.build(weights)
-
-    def step(arrays: dict[str, tf.Tensor], answers: dict[str, tf.Tensor]) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            loss = _loss(network, arrays, answers)
-        optimizer.apply(tape.gradient(loss, weights), weights)
-        return loss
-
-    compiled: Callable[..., tf.Tensor] = tf.function(step, reduce_retracing=True)
-    return compiled
-
-
-def _loss(
-    network: Network, arrays: Mapping[str, tf.Tensor], answers: Mapping[str, tf.Tensor]
+def _scorers_loss(
+    network: Network, embedding: tf.Tensor, arrays: _Arrays, answers: _Arrays
 ) -> tf.Tensor:
-    embedding = network.encoder({"image": _shifted(arrays["image"])}, training=True)
-    embedding *= arrays["has_image"]
-    loss = WORDS_WEIGHT * _words_loss(network.words(embedding), arrays)
-    for image_weight, text_weight in ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0)):
+    """Cross-entropy of every scorer, with both sides and with either alone."""
+    loss = 0.0
+    for image, text, weight in VIEWS:
         view = {
-            "embedding": embedding * image_weight,
-            "token_ids": arrays["token_ids"] * int(text_weight),
-            "has_image": arrays["has_image"] * image_weight,
-            "has_text": arrays["has_text"] * text_weight,
+            "embedding": embedding * float(image),
+            "token_ids": arrays["token_ids"] * text,
+            "has_image": arrays["has_image"] * float(image),
+            "has_text": arrays["has_text"] * float(text),
         }
-        weight = 1.0 if image_weight == text_weight else ONE_SIDE_WEIGHT
         for name, model in network.logits.items():
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
                 answers[name], model(view, training=True)
@@ -164,10 +206,11 @@ def _loss(
     return loss
 
 
-def _words_loss(logits: tf.Tensor, arrays: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """Cross-entropy of the predicted words against those of the text, if there is one."""
-    words = tf.reduce_max(tf.one_hot(arrays["token_ids"], logits.shape[-1]), axis=1)
-    words *= tf.concat([[0.0], tf.ones(logits.shape[-1] - 1)], axis=0)  # 0 is no word
+def _words_loss(network: Network, embedding: tf.Tensor, arrays: _Arrays) -> tf.Tensor:
+    """Cross-entropy of the words that the picture suggests against those of the text."""
+    table = network.word_table.embeddings[1:MAX_PREDICTED_WORDS]  # 0 is no word
+    logits = tf.matmul(network.meaning(embedding), table, transpose_b=True)
+    words = tf.reduce_max(tf.one_hot(arrays["token_ids"] - 1, logits.shape[-1]), axis=1)
     share = words / tf.maximum(tf.reduce_sum(words, axis=1, keepdims=True), 1.0)
     losses = tf.nn.softmax_cross_entropy_with_logits(share, logits)
     return tf.reduce_mean(losses * arrays["has_image"][:, 0])

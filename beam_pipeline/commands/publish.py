@@ -14,9 +14,10 @@ from rich.progress import track
 
 from beam_pipeline.commands.failure import CommandError
 from beam_pipeline.commands.place import Place, add_place_arguments, place_from
-from loadtest.messages import message_attributes, sample_messages
+from loadtest.messages import SampleMessage, message_attributes, sample_messages
 
 PUBLISH_TIMEOUT_S = 60.0
+MAX_ID_CHARS = 128
 
 
 class Outgoing(NamedTuple):
@@ -33,14 +34,16 @@ def from_file(path: Path) -> Iterator[Outgoing]:
             fields = None  # published all the same: the pipeline says what is wrong with it
         ids = fields if isinstance(fields, dict) else {}
         item_id, tenant_id = str(ids.get("item_id", "")), str(ids.get("tenant_id", ""))
-        known = len(item_id) <= 128 and len(tenant_id) <= 128
-        yield Outgoing(line, message_attributes(tenant_id, item_id, line) if known else {})
+        fit = max(len(item_id), len(tenant_id)) <= MAX_ID_CHARS  # Pub/Sub limits attributes
+        yield Outgoing(line, message_attributes(tenant_id, item_id, line) if fit else {})
 
 
 def from_images(paths: Iterable[Path], *, tenant_id: str, text: str) -> Iterator[Outgoing]:
     """One message an image file; the item's id is the file's name."""
     for path in paths:
-        item_id = "".join(c if c.isascii() and c.isalnum() else "-" for c in path.name)[:128]
+        item_id = "".join(c if c.isascii() and c.isalnum() else "-" for c in path.name)[
+            :MAX_ID_CHARS
+        ]
         fields = {
             "item_id": item_id,
             "tenant_id": tenant_id,
@@ -53,11 +56,17 @@ def from_images(paths: Iterable[Path], *, tenant_id: str, text: str) -> Iterator
 
 def from_samples(count: int, *, seed: int, place: Place) -> Iterator[Outgoing]:
     """Drawn listings; images given by URI are uploaded first."""
+    samples = list(sample_messages(count, seed=seed, bucket=place.image_bucket))
+    upload(place, samples)
+    return (Outgoing(one.data, dict(one.attributes)) for one in samples)
+
+
+def upload(place: Place, samples: Iterable[SampleMessage]) -> None:
+    """Bring the images that messages refer to into the place's image bucket."""
     bucket = storage.Client(project=place.project).bucket(place.image_bucket)
-    for sample in sample_messages(count, seed=seed, bucket=place.image_bucket):
+    for sample in samples:
         for name, image in sample.uploads.items():
             bucket.blob(name).upload_from_string(image, content_type="image/jpeg")
-        yield Outgoing(sample.data, dict(sample.attributes))
 
 
 def publish(topic: str, messages: Iterable[Outgoing], *, rate: float = 0.0) -> int:

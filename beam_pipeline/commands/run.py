@@ -67,5 +67,5 @@ def wait(result: PipelineResult) -> int:
     return 0 if state in (PipelineState.DONE, PipelineState.CANCELLED, PipelineState.DRAINED) else 1
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt

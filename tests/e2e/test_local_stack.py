@@ -18,6 +18,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from google.api_core.exceptions import DeadlineExceeded
 from google.cloud import bigquery, pubsub_v1, storage
 
+from beam_pipeline.local.deliveries import held_messages
 from beam_pipeline.local.detached import read_state, start_detached, stop_detached
 from beam_pipeline.local.missing import ToolsMissing
 from beam_pipeline.local.processes import StackError
@@ -142,7 +143,8 @@ def test_prism_runs_a_beam_job(stack: LocalStack) -> None:
     result = pipeline.run()
     result.wait_until_finish()
     assert result.state == "DONE"
-    (counter,) = result.metrics().query()["counters"]
+    ones = beam.metrics.MetricsFilter().with_name("ones")
+    (counter,) = result.metrics().query(ones)["counters"]
     assert counter.committed == 3
 
 
@@ -192,16 +194,12 @@ def test_source_acks_every_message_once_it_is_committed(stack: LocalStack) -> No
     result = pipeline.run()
     try:
         eventually(lambda: len(received) == len(sent), "all messages arrived")
-        # The last bundle commits and is acked a moment after its messages arrived: one more
-        # message through the same reader comes after that.
-        publish(topic, [b"last"])
-        eventually(lambda: b"last" in received, "the last message arrived")
+        eventually(lambda: held_messages() == {subscription: 0}, "all messages were acked")
     finally:
         result.cancel()
-    assert set(received) == {*sent, b"last"}
     assert {message.attributes["kind"] for message in received.values()} == {"test"}
     eventually(no_pull_is_open, "the source's streaming pull ended")
-    assert {each.message.data for each in pull(subscription, 1000)} <= {b"last"}
+    assert pull(subscription, 1000) == []
 
 
 def test_source_gives_back_what_was_not_committed(stack: LocalStack) -> None:
@@ -226,6 +224,47 @@ def test_source_gives_back_what_was_not_committed(stack: LocalStack) -> None:
         return back == {b"a", b"b", b"c"}
 
     eventually(all_came_back, "every message came back")
+
+
+def test_source_holds_no_more_messages_than_allowed(stack: LocalStack) -> None:
+    """While bundles are stuck, the process takes in its limit of messages and no more."""
+    received.clear()
+    may_pass.clear()
+    topic, subscription = create_topic_and_subscription(stack.project, "flood", "flood-sub")
+    publish(topic, [b"%d" % number for number in range(300)])
+    pipeline = beam.Pipeline(
+        options=options(stack, "--streaming", "--experiments=prism_disable_sdf_split")
+    )
+    read = ReadFromSubscription(subscription=subscription, max_messages=40)
+    _ = pipeline | read | beam.Map(wait_to_pass)
+    result = pipeline.run()
+    held: list[int] = []
+
+    def full() -> bool:
+        held.extend(held_messages().values())
+        return held[-20:] == [40] * 20
+
+    try:
+        eventually(full, "the limit is reached and kept")
+        may_pass.set()
+        eventually(lambda: len(received) == 300, "every message passed")
+    finally:
+        may_pass.set()
+        result.cancel()
+    assert max(held) == 40
+    eventually(no_pull_is_open, "the source's streaming pull ended")
+
+
+def test_source_of_a_missing_subscription_fails_the_job(stack: LocalStack) -> None:
+    """A subscription that does not exist ends the job with an error that names it."""
+    missing = f"projects/{stack.project}/subscriptions/not-there"
+    pipeline = beam.Pipeline(
+        options=options(stack, "--streaming", "--experiments=prism_disable_sdf_split")
+    )
+    _ = pipeline | ReadFromSubscription(subscription=missing) | beam.Map(remember)
+    with pytest.raises(RuntimeError, match="not-there"):
+        pipeline.run().wait_until_finish()
+    eventually(no_pull_is_open, "the source's streaming pull ended")
 
 
 def test_source_stamps_messages_with_their_arrival(stack: LocalStack) -> None:
@@ -262,9 +301,7 @@ def values_of(pair: tuple[str, Iterable[Message]]) -> list[Message]:
 
 
 def no_pull_is_open() -> bool:
-    from beam_pipeline.local import deliveries
-
-    return not deliveries._pulls
+    return not held_messages()
 
 
 # --- how the stack ends --------------------------------------------------------------------
@@ -300,10 +337,9 @@ def assert_nothing_is_left(home: Path, state: dict[str, list[dict[str, object]]]
         eventually(lambda pid=server["pid"]: not psutil.pid_exists(pid), f"{server} ended")
         for port in server["ports"]:
             assert not listens(port)
-    guards = ["guard.py" in " ".join(each.info["cmdline"] or ()) and str(home) in
-              " ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])]
     eventually(lambda: not any((home / "data").glob("*/*")), "the data is deleted")
-    assert not any(guards)
+    guards = [each.info["cmdline"] or [] for each in psutil.process_iter(["cmdline"])]
+    assert not [each for each in guards if str(home / "data") in " ".join(each)]
     assert not is_up(home)
     assert read_state(home) is None
 

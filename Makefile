@@ -1,0 +1,74 @@
+# Everything a person does with a checkout. `make help` lists the targets.
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+# The first Python that runs and is new enough; name another with PYTHON=...
+# Shims that stand for a missing version fail here and are passed over. The
+# BigQuery stand-in needs 3.13, so that one comes first.
+PYTHON ?= $(shell for python in python3.13 $(HOME)/.pyenv/versions/3.13*/bin/python \
+	python3.12 python3.11 python3; do \
+	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	2>/dev/null && echo "$$python" && break; done)
+EXTRAS := cli,local,loadtest,dev
+READY := $(VENV)/ready
+
+.DEFAULT_GOAL := check
+
+.PHONY: help
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(READY)  ## Make the environment: pinned packages, the testudo command
+
+$(READY): constraints.txt setup.py
+	@test -n "$(PYTHON)" || { echo "Testudo needs Python 3.11, 3.12 or 3.13: install one, or name it: make PYTHON=/path/to/python"; exit 1; }
+	@echo "Environment: $(PYTHON) -> $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet "$$(grep '^uv==' constraints.txt)"
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python constraints.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+.PHONY: demo
+demo: $(READY)  ## Train, start the local stack, stream 500 items, show the report
+	@$(BIN)/testudo demo
+
+.PHONY: train
+train: $(READY)  ## Train the sample release and print its accuracy
+	@$(BIN)/testudo train
+
+.PHONY: bench
+bench: $(READY)  ## Items a CPU-second: plain loop, files mode, streaming mode
+	@$(BIN)/testudo bench
+
+.PHONY: check
+check: lint types fast  ## Lint, types and the fast tests
+
+.PHONY: lint
+lint: $(READY)  ## ruff: rules and format
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+.PHONY: types
+types: $(READY)  ## mypy, strict
+	@$(BIN)/mypy
+
+.PHONY: fast
+fast: $(READY)  ## The fast tests: units, composites, graph, contracts
+	@$(BIN)/python -m pytest -q -n 2 tests/unit tests/transforms tests/graph tests/contract
+
+.PHONY: test
+test: $(READY)  ## All tests, end to end on the local stack included
+	@$(BIN)/python -m pytest -q -n 2 tests/unit tests/transforms tests/graph tests/contract
+	@$(BIN)/python -m pytest -q --durations=10 tests/e2e
+
+.PHONY: lock
+lock: $(READY)  ## Pin the newest packages that fit setup.py
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate \
+		--custom-compile-command "make lock" --output-file constraints.txt setup.py
+
+.PHONY: clean
+clean:  ## Remove the environment, the local stack's files and caches
+	@if [ -x $(BIN)/testudo ]; then $(BIN)/testudo local down; fi
+	@rm -rf $(VENV) .testudo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
