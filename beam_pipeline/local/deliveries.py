@@ -12,9 +12,10 @@ import itertools
 import os
 import threading
 import uuid
-from concurrent.futures import CancelledError, ThreadPoolExecutor, TimeoutError  # noqa: A004
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
+from google.api_core.exceptions import GoogleAPICallError
 from google.cloud import pubsub_v1
 from google.cloud.pubsub_v1.subscriber.message import Message as Delivery
 from google.cloud.pubsub_v1.subscriber.scheduler import ThreadScheduler
@@ -23,6 +24,7 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 
 _CLOSE_ALLOWED_S = 10.0
 _LEASE_S = 3600
+_GIVE_BACK_COUNT = 1000  # ids a request; Pub/Sub takes 512 KB
 
 
 class Pull:
@@ -34,6 +36,7 @@ class Pull:
     def __init__(self, subscription: str, max_messages: int, max_bytes: int) -> None:
         self.key = f"{subscription}#{uuid.uuid4().hex}"
         self.readers = 0
+        self._subscription = subscription
         self._arrived: collections.deque[Delivery] = collections.deque()
         self._batches: dict[int, list[Delivery]] = {}
         self._numbers = itertools.count(1)
@@ -74,11 +77,8 @@ class Pull:
         """Hold messages as one batch until `ack`; returns its number, new each time."""
         with self._lock:
             number = next(self._numbers)
-            if not self._closed:
-                if deliveries:
-                    self._batches[number] = deliveries
-                return number
-        self.give_back(deliveries)
+            if deliveries:
+                self._batches[number] = deliveries
         return number
 
     def ack(self, number: int) -> None:
@@ -96,28 +96,35 @@ class Pull:
         for each in deliveries:
             each.nack()
 
-    def close(self) -> None:
-        """Give back whatever was not acked, so that it is sent again at once, and end."""
+    def close(self, read: list[Delivery]) -> None:
+        """End, and give back what was not acked, `read` too, so that it is sent again at once.
+
+        The stream ends first: Pub/Sub would send what is given back down the
+        same stream, where nobody reads any more, and wait for its lease.
+        """
         with self._lock:
             self._closed = True
-            left = [*itertools.chain(*self._batches.values()), *self._arrived]
-            self._batches.clear()
-            self._arrived.clear()
-        self.give_back(left)
         self._future.cancel()
         try:
             self._future.result(timeout=_CLOSE_ALLOWED_S)
-        except (CancelledError, TimeoutError):
-            pass
+        except (GoogleAPICallError, TimeoutError):
+            pass  # what ended the stream has been raised by `next`, or the job is over anyway
+        with self._lock:
+            left = [*read, *itertools.chain(*self._batches.values()), *self._arrived]
+            self._batches.clear()
+            self._arrived.clear()
+            self._held = 0
+        for start in range(0, len(left), _GIVE_BACK_COUNT):
+            ack_ids = [each.ack_id for each in left[start : start + _GIVE_BACK_COUNT]]
+            self._client.modify_ack_deadline(
+                subscription=self._subscription, ack_ids=ack_ids, ack_deadline_seconds=0
+            )
         self._client.close()
 
     def _take(self, delivery: Delivery) -> None:
         with self._lock:
-            if not self._closed:
-                self._arrived.append(delivery)
-                self._held += 1
-                return
-        delivery.nack()
+            self._arrived.append(delivery)
+            self._held += 1
 
 
 _pulls: dict[str, Pull] = {}
@@ -137,15 +144,20 @@ def open_pull(subscription: str, max_messages: int, max_bytes: int) -> Pull:
         return pull
 
 
-def close_pull(subscription: str) -> None:
-    """Take back one `open_pull`; the last one ends the streaming pull."""
+def close_pull(subscription: str, read: list[Delivery]) -> None:
+    """Take back one `open_pull`; the last one ends the streaming pull.
+
+    `read` is what its reader took and did not cut: it is given back.
+    """
     with _pulls_lock:
         pull = _pulls[subscription]
         pull.readers -= 1
-        if pull.readers:
-            return
-        del _pulls[subscription]
-    pull.close()
+        if not pull.readers:
+            del _pulls[subscription]
+    if pull.readers:
+        pull.give_back(read)
+    else:
+        pull.close(read)
 
 
 def ack_batch(key: str, number: int) -> None:

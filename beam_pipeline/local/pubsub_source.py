@@ -112,8 +112,7 @@ class _Reader(UnboundedReader):
         if self._closed:
             return
         self._closed = True
-        self._pull.give_back(self._uncommitted)
-        close_pull(self._subscription)
+        close_pull(self._subscription, self._uncommitted)
 
 
 @dataclass(eq=False, kw_only=True)
