@@ -175,7 +175,7 @@ def _problems(flags: TestudoOptions, streaming: bool) -> list[str]:
         problems += _matches("image_buckets", bucket, BUCKET)
     for name, least in LEAST.items():
         value = getattr(flags, name)
-        if not isinstance(value, Unreadable) and value < least:
+        if not isinstance(value, Unreadable) and not value >= least:  # nan is refused too
             problems.append(f"--{name}: is {value}, must be {least} or more")
     return problems
 

@@ -101,7 +101,9 @@ def decode_image(
                     Reason.IMAGE_TOO_LARGE,
                     f"{width_px}x{height_px} pixels, allowed are {limits.max_pixels}",
                 )
-            facts = ImageFacts(image.format or "", width_px, height_px, len(data))
+            # A JPEG with more pictures behind the first, as phones write them, is a JPEG.
+            name = "JPEG" if image.format == "MPO" else image.format or ""
+            facts = ImageFacts(name, width_px, height_px, len(data))
             turn = _UPRIGHT.get(_orientation(image) or 1)
             square = _square(image, size_px)
     except UnidentifiedImageError as error:

@@ -21,7 +21,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 from apache_beam.ml.inference.base import ModelHandler
 
-from models.features import FeatureSpec, pack_features, unpack_features
+from models.features import FeatureSpec, normalise_text, pack_features, unpack_features
 from models.litert import LiteRTModel
 from models.release import (
     ENCODER,
@@ -37,7 +37,6 @@ from transforms.failures import attempt
 from transforms.records import (
     DeadLetter,
     Decoded,
-    Envelope,
     Failure,
     Half,
     Item,
@@ -76,15 +75,6 @@ class Releases(Generic[LoadedT]):
         self._load = load
         self._lock = threading.Lock()
         self._loaded: OrderedDict[str, LoadedT] = OrderedDict()
-
-    def preload(self) -> None:
-        """Load what `current.json` points at, so that no item waits for it.
-
-        What cannot be loaded now is tried again, and reported, item by item.
-        """
-        with contextlib.suppress(ReleaseError, Rejected):
-            for release in read_pointer(self._root).releases:
-                self.get(release)
 
     def get(self, release: str) -> LoadedT:
         """Raises Rejected: RELEASE_UNAVAILABLE, for a release that is missing or damaged."""
@@ -144,8 +134,14 @@ class ReleaseHandler(
         """The record that leaves the stage for one example."""
 
     def load_model(self) -> Releases[LoadedT]:
+        """Load what `current.json` points at, so that no item waits for it.
+
+        What cannot be loaded now is tried again, and reported, item by item.
+        """
         releases = Releases(self._root, self.load)
-        releases.preload()
+        with contextlib.suppress(ReleaseError):
+            for release in read_pointer(self._root).releases:
+                attempt(self.stage, Reason.RELEASE_UNAVAILABLE, releases.get, release)
         return releases
 
     def run_inference(
@@ -205,7 +201,7 @@ class EncoderHandler(ReleaseHandler[Decoded, Half, Encoder, bytes]):
 
 
 class TextHandler(ReleaseHandler[Item, Half, TextTransform, bytes]):
-    """Item -> text half with the features of its text; an empty text has none."""
+    """Item -> text half with the features of its text; a blank text has none, as in training."""
 
     stage = Stage.TEXT
 
@@ -214,7 +210,10 @@ class TextHandler(ReleaseHandler[Item, Half, TextTransform, bytes]):
 
     def call(self, loaded: TextTransform, batch: Sequence[Item]) -> list[bytes]:
         features = loaded([item.text for item in batch])
-        return [one if item.text else b"" for item, one in zip(batch, features, strict=True)]
+        return [
+            one if normalise_text(item.text) else b""
+            for item, one in zip(batch, features, strict=True)
+        ]
 
     def answer(self, example: Item, result: bytes | Failure, spent_us: int) -> Half:
         features, failure = (b"", result) if isinstance(result, Failure) else (result, None)

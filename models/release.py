@@ -11,6 +11,7 @@ folder or a gs:// prefix. Nothing in a release is ever unpickled.
                           `has_text` (float32 (n, 1)) -> `scores` (n, labels)
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -107,6 +108,17 @@ class Pointer:
     canary_share: float = 0.0
     tenants: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Raises ValueError: the file is edited by hand, and read while items wait."""
+        if not isinstance(self.tenants, Mapping):
+            raise ValueError("tenants is not an object")
+        if not all(isinstance(one, str) for one in (self.default, self.canary)) or not self.default:
+            raise ValueError("default and canary are names of releases, and default is needed")
+        if not all(one and isinstance(one, str) for one in self.tenants.values()):
+            raise ValueError("a tenant has no release")
+        if not isinstance(self.canary_share, int | float) or not 0 <= self.canary_share <= 1:
+            raise ValueError("canary_share is not a number from 0 to 1")
+
     @property
     def releases(self) -> frozenset[str]:
         """Every release that it may choose."""
@@ -139,14 +151,21 @@ def save_release(
     """Digest the files under `bundle`, write the manifest, copy all of it to `root`.
 
     The id is `<task>-<12 hex digits of the content>`: the same files give the
-    same id, and saving them again changes nothing. The manifest is copied last,
-    so a release that has one is complete.
+    same id, and saving them again changes nothing, not even the manifest. That
+    is copied last, so a release that has one is complete.
     """
     files = {path.relative_to(bundle).as_posix(): _sha256(path) for path in _files(bundle)}
     described = json.dumps(
-        [files, image_size_px, [dataclasses.asdict(one) for one in scorers]], sort_keys=True
+        [
+            files,
+            image_size_px,
+            *map(dataclasses.asdict, (*image_features, *text_features, *scorers)),
+        ],
+        sort_keys=True,
     )
     release = f"{task}-{hashlib.sha256(described.encode()).hexdigest()[:12]}"
+    with contextlib.suppress(ReleaseError):
+        return read_manifest(root, release)
     manifest = Manifest(
         release=release,
         task=task,

@@ -10,7 +10,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import Any, Literal, NamedTuple
 
@@ -36,6 +36,7 @@ from transforms.records import (
 ATTEMPT_ATTRIBUTE = "testudo_attempt"
 MAX_ATTRIBUTES_CHARS = 1000
 REJECTED = "rejected"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @functools.cache
@@ -87,8 +88,18 @@ def _without_values(fields: Any, field: str, rule: str) -> str:
 
 
 def time_us(rfc3339: str) -> int:
-    """Microseconds since 1970 of an RFC 3339 time."""
-    return round(datetime.fromisoformat(rfc3339.upper()).timestamp() * 1e6)
+    """Microseconds since 1970 of an RFC 3339 time.
+
+    Raises Rejected: SCHEMA_VIOLATION, for a leap second and for a time before
+    the year 1 or after 9999 in UTC, which no table could store.
+    """
+    try:
+        moment = datetime.fromisoformat(rfc3339.upper()).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise Rejected(
+            Reason.SCHEMA_VIOLATION, "event_time: is a leap second, or not in the years 1 to 9999"
+        ) from error
+    return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 class Arrival(NamedTuple):

@@ -17,9 +17,9 @@ import apache_beam as beam
 import numpy as np
 from apache_beam.ml.inference.base import RunInference
 from google.api_core import exceptions as gcp
-from google.api_core.retry import Retry, if_exception_type
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage
+from google.cloud.storage.retry import DEFAULT_RETRY
 
 from models.features import ImageLimits, decode_image
 from models.handlers import EncoderHandler, Releases, image_size_px
@@ -38,8 +38,6 @@ from transforms.records import (
 
 FETCHES_AT_ONCE = 16
 ANSWERED = "answered"
-
-TRANSIENT = (gcp.TooManyRequests, gcp.ServerError, ConnectionError, TimeoutError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +82,7 @@ class ImageStore:
                 .download_as_bytes(
                     end=self._max_bytes,
                     timeout=timeout_s,
-                    retry=Retry(predicate=if_exception_type(*TRANSIENT), timeout=timeout_s),
+                    retry=DEFAULT_RETRY.with_timeout(timeout_s),
                     checksum=None,
                 )
             )

@@ -7,7 +7,7 @@ templates/bigquery, and a test holds the two against each other.
 import json
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +16,8 @@ from apache_beam.io.filesystems import FileSystems
 from transforms.records import DeadLetter, Envelope, ImageFacts, Joined, Scored, TextFacts
 
 BRANCH_STEPS = ("fetch", "decode", "encode", "text")
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Row = dict[str, Any]
 
@@ -41,11 +43,11 @@ ARCHIVE_SCHEMA = pa.schema(
 
 
 def rfc3339(time_us: int) -> str:
-    return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="microseconds")
+    return (EPOCH + timedelta(microseconds=time_us)).isoformat(timespec="microseconds")
 
 
 def day_of(time_us: int) -> str:
-    return datetime.fromtimestamp(time_us / 1e6, UTC).date().isoformat()
+    return (EPOCH + timedelta(microseconds=time_us)).date().isoformat()
 
 
 def prediction_row(scored: Scored) -> Row:
