@@ -11,6 +11,7 @@ import collections
 import itertools
 import os
 import threading
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
@@ -24,6 +25,7 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 
 _CLOSE_ALLOWED_S = 10.0
 _LEASE_S = 3600
+_STREAM_END_S = 0.25  # how long Pub/Sub may take to notice that a stream has ended
 _GIVE_BACK_COUNT = 1000  # ids a request; Pub/Sub takes 512 KB
 
 
@@ -114,6 +116,8 @@ class Pull:
             self._batches.clear()
             self._arrived.clear()
             self._held = 0
+        if left:
+            time.sleep(_STREAM_END_S)
         for start in range(0, len(left), _GIVE_BACK_COUNT):
             ack_ids = [each.ack_id for each in left[start : start + _GIVE_BACK_COUNT]]
             self._client.modify_ack_deadline(
@@ -152,12 +156,13 @@ def close_pull(subscription: str, read: list[Delivery]) -> None:
     with _pulls_lock:
         pull = _pulls[subscription]
         pull.readers -= 1
-        if not pull.readers:
+        if pull.readers:
+            pull.give_back(read)
+            return
+        try:
+            pull.close(read)  # under the lock: a new pull starts after this one has given back
+        finally:
             del _pulls[subscription]
-    if pull.readers:
-        pull.give_back(read)
-    else:
-        pull.close(read)
 
 
 def ack_batch(key: str, number: int) -> None:
