@@ -122,12 +122,9 @@ def write_listings(folder: Path, count: int, *, seed: int) -> Path:
 def _draw_listing(
     random: Random, item_id: str, width_px: int | None, height_px: int | None
 ) -> Listing:
-    kinds = [(product, colour) for product in PRODUCTS for colour in HUES]
-    pictured = random.choice(kinds)
+    pictured = (random.choice(list(PRODUCTS)), random.choice(list(HUES)))
     mismatch = random.random() < MISMATCH_SHARE
-    # Evenly among all others: so texts of both kinds are distributed alike.
-    others = [kind for kind in kinds if kind != pictured]
-    described = random.choice(others) if mismatch else pictured
+    described = _another(pictured, random) if mismatch else pictured
     text = _describe(*described, random)
     image = draw_picture(
         *pictured,
@@ -137,6 +134,21 @@ def _draw_listing(
     )
     labels = {"category": pictured[0], "mismatch": "yes" if mismatch else "no"}
     return Listing(item_id, text, image, labels)
+
+
+def _another(kind: tuple[str, str], random: Random) -> tuple[str, str]:
+    """Another product, another colour, or both, one as often as the other.
+
+    All others of its sort are equally likely, so that over many listings every
+    product and colour is described as often as it is when texts match.
+    """
+    product, colour = kind
+    changed = random.choice(("product", "colour", "both"))
+    if changed != "colour":
+        product = random.choice([one for one in PRODUCTS if one != product])
+    if changed != "product":
+        colour = random.choice([one for one in HUES if one != colour])
+    return product, colour
 
 
 def _describe(product: str, colour: str, random: Random) -> str:

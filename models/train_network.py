@@ -28,7 +28,7 @@ SCORER_INPUTS = (FeatureSpec("embedding", "float32", EMBEDDING.shape), *TEXT_FEA
 # Filters and stride of each 3x3 convolution: 30 million multiplications at 96 px.
 CONVOLUTIONS = ((16, 2), (32, 2), (64, 2), (96, 1), (128, 1))
 WORD_NUMBERS = 64  # numbers a word is embedded in
-HIDDEN = 96
+HIDDEN = 64
 SHIFT_PX = 4
 BATCH = 64
 LEARNING_RATE = 2e-3
@@ -46,16 +46,16 @@ _Arrays = Mapping[str, tf.Tensor]
 class Network(NamedTuple):
     """`encoder`: {"image"} to embedding; `scorers`: SCORER_INPUTS to probabilities.
 
-    `logits` are the scorers before the softmax, with the same weights; all share
-    `word_table`. `meaning` takes an embedding to where the table has the words
-    for it, and is needed for training alone.
+    `logits` are the scorers before the softmax, with the same weights. All share
+    `word_table`, and `meaning`, which takes an embedding to where the table has
+    the words for it.
     """
 
     encoder: keras.Model
     scorers: Mapping[str, keras.Model]
     logits: Mapping[str, keras.Model]
     word_table: layers.Embedding
-    meaning: keras.Model
+    meaning: layers.Dense
 
 
 def build_network(
@@ -64,17 +64,16 @@ def build_network(
     """A network with fresh weights; `vocabulary` is how many numbers token_ids take."""
     start = keras.initializers.RandomNormal(stddev=0.3)
     word_table = layers.Embedding(vocabulary, WORD_NUMBERS, start, name="word_table")
+    meaning = layers.Dense(WORD_NUMBERS, name="meaning")
     logits, scorers = {}, {}
     for name, values in labels.items():
         inputs = {
             one.name: keras.Input(one.shape, dtype=one.dtype, name=one.name)
             for one in SCORER_INPUTS
         }
-        answer = layers.Dense(len(values))(_merge(inputs, word_table))
+        answer = layers.Dense(len(values))(_merge(inputs, word_table, meaning))
         logits[name] = keras.Model(inputs, answer)
         scorers[name] = keras.Model(inputs, layers.Softmax()(answer))
-    embedding = keras.Input(EMBEDDING.shape)
-    meaning = keras.Model(embedding, layers.Dense(WORD_NUMBERS)(embedding))
     return Network(_encoder(size_px), scorers, logits, word_table, meaning)
 
 
@@ -88,11 +87,13 @@ def _encoder(size_px: int) -> keras.Model:
     return keras.Model({"image": image}, layers.Dense(*EMBEDDING.shape)(pooled))
 
 
-def _merge(inputs: Mapping[str, keras.KerasTensor], word_table: layers.Layer) -> keras.KerasTensor:
+def _merge(
+    inputs: Mapping[str, keras.KerasTensor], word_table: layers.Layer, meaning: layers.Layer
+) -> keras.KerasTensor:
     """What a scorer knows of an item: either side, and how each word fits the picture."""
     real = ops.cast(ops.expand_dims(ops.not_equal(inputs["token_ids"], 0), -1), "float32")
     words = word_table(inputs["token_ids"])
-    pictured = layers.Dense(WORD_NUMBERS)(inputs["embedding"]) * inputs["has_image"]
+    pictured = meaning(inputs["embedding"]) * inputs["has_image"]
     fits = layers.Dense(HIDDEN, activation="relu")(words * ops.expand_dims(pictured, 1))
     image = layers.Dense(HIDDEN, activation="relu")(inputs["embedding"]) * inputs["has_image"]
     text = layers.Dense(HIDDEN, activation="relu")(words)
@@ -133,9 +134,9 @@ def fit_network(
     def loss_of_scorers(arrays: _Arrays, answers: _Arrays) -> tf.Tensor:
         return _scorers_loss(network, arrays["embedding"], arrays, answers)
 
-    heads = [network.word_table, *network.logits.values()]
+    heads = [network.word_table, network.meaning, *network.logits.values()]
     fit = partial(_fit, answers=answers, shuffle=np.random.default_rng(seed), report=report)
-    fit(loss_of_all, [network.encoder, network.meaning, *heads], arrays, epochs=epochs)
+    fit(loss_of_all, [network.encoder, *heads], arrays, epochs=epochs)
     served = network.encoder.predict({"image": arrays["image"]}, verbose=0)
     embedding = served.astype(EMBEDDING.dtype).astype(np.float32) * arrays["has_image"]
     rest = {name: array for name, array in arrays.items() if name != "image"}
