@@ -101,13 +101,22 @@ def isolate(
     stage: Stage, call: Callable[[Sequence[Any]], list[ResultT]], batch: Sequence[Any]
 ) -> list[ResultT | Failure]:
     """Call on the batch; where that raises, on its halves, down to the single culprit."""
-    answer = attempt(stage, Reason.MODEL_FAILED, call, batch)
-    if not isinstance(answer, Failure):
-        return list(answer)
+    answers = attempt(stage, Reason.MODEL_FAILED, _one_each, call, batch)
+    if not isinstance(answers, Failure):
+        return list(answers)
     if len(batch) == 1:
-        return [answer]
+        return [answers]
     middle = len(batch) // 2
     return isolate(stage, call, batch[:middle]) + isolate(stage, call, batch[middle:])
+
+
+def _one_each(
+    call: Callable[[Sequence[Any]], list[ResultT]], batch: Sequence[Any]
+) -> list[ResultT]:
+    answers = call(batch)
+    if len(answers) != len(batch):
+        raise ValueError(f"{len(answers)} answers to {len(batch)} items")
+    return answers
 
 
 class ReleaseHandler(

@@ -1,0 +1,97 @@
+"""Small releases, trained once a machine, for every test that needs real models."""
+
+import fcntl
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from models.release import Manifest, Pointer, read_manifest, write_pointer
+
+REPOSITORY = Path(__file__).parents[1]
+TRAINED = REPOSITORY / ".testudo" / "test-releases"
+KEPT_SETS = 3
+# In a process of its own: training needs three libraries that no test does. The
+# two releases differ in weights and image size, so that mixing them cannot work.
+TRAINING = """
+import sys
+from pathlib import Path
+from models.samples import write_listings
+from models.train import train
+folder = Path(sys.argv[1])
+manifest = write_listings(folder / "samples", 200, seed=0)
+for seed, (task, size_px) in enumerate((("first", 48), ("second", 32))):
+    train(manifest, str(folder / "releases"), task=task, size_px=size_px, seed=seed, epochs=1)
+"""
+
+
+class Releases(NamedTuple):
+    """A folder of two releases, `first` being the one in use, that a test may change."""
+
+    root: str
+    first: Manifest
+    second: Manifest
+
+    def point(self, pointer: Pointer) -> None:
+        write_pointer(self.root, pointer)
+
+
+@pytest.fixture(scope="session")
+def trained() -> Path:
+    """The trained releases; nobody changes them."""
+    content = b"".join(path.read_bytes() for path in sorted((REPOSITORY / "models").glob("*.py")))
+    folder = TRAINED / hashlib.sha256(content).hexdigest()[:16]
+    TRAINED.mkdir(parents=True, exist_ok=True)
+    with open(TRAINED / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one of the test processes trains, the others wait
+        if not folder.is_dir():
+            _train(folder)
+    return folder / "releases"
+
+
+def _train(folder: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=TRAINED) as scratch:
+        done = subprocess.run(
+            [sys.executable, "-c", TRAINING, scratch],
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        shutil.copytree(scratch, folder)
+    sets = sorted(
+        (one for one in TRAINED.iterdir() if one.is_dir()), key=lambda one: one.stat().st_mtime
+    )
+    for old in sets[:-KEPT_SETS]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@pytest.fixture
+def releases(trained: Path, tmp_path: Path) -> Releases:
+    """This test's own folder of releases; `current.json` names the first."""
+    root = tmp_path / "releases"
+    root.mkdir()
+    manifests = {}
+    for folder in trained.iterdir():
+        (root / folder.name).symlink_to(folder)
+        manifests[folder.name.split("-")[0]] = read_manifest(str(root), folder.name)
+    made = Releases(str(root), manifests["first"], manifests["second"])
+    made.point(Pointer(default=made.first.release))
+    return made
+
+
+@pytest.fixture
+def damaged(releases: Releases) -> Releases:
+    """The same, but a file of the first release was changed after it was released."""
+    folder = Path(releases.root) / releases.first.release
+    original = folder.resolve()
+    folder.unlink()
+    shutil.copytree(original, folder)
+    with (folder / "encoder.tflite").open("ab") as file:
+        file.write(b"!")
+    return releases

@@ -1,0 +1,235 @@
+"""Messages: what the schema asks, what a refusal says, and what an item is stamped with."""
+
+import json
+import string
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builders import ARRIVAL, fields, message, rejection
+from models.release import Pointer
+from transforms.events import (
+    EPOCH,
+    MAX_ATTRIBUTES_CHARS,
+    parse_item,
+    parse_message,
+    reject,
+    time_us,
+)
+from transforms.outcomes import rfc3339
+from transforms.records import Failure, Item, Reason, Stage
+
+MAX_BYTES = 1_000_000
+POINTER = Pointer(default="listings-a")
+SECRET = "hush-7731"
+
+
+def refused(data: Any) -> tuple[Reason, str]:
+    """Reason and detail that a message's data is refused with."""
+    bytes_ = data if isinstance(data, bytes) else json.dumps(data).encode()
+    rejected = rejection(lambda: parse_message(bytes_, max_bytes=MAX_BYTES))
+    return rejected.reason, rejected.detail
+
+
+def parsed(changes: dict[str, Any], **attributes: str) -> Item:
+    return parse_item(
+        message(fields(**changes), **attributes), ARRIVAL, POINTER, max_bytes=MAX_BYTES
+    )
+
+
+@pytest.mark.parametrize(
+    "valid",
+    [
+        fields(),
+        fields(text=None, image="eA=="),
+        fields(text="", image="eA=="),
+        fields(text=" ", image_uri="gs://pictures/a/b c.jpg"),
+        fields(item_id="A-z0_9.:", tenant_id="x" * 128),
+        fields(text="x" * 100_000),
+        fields(event_time="2026-11-24t08:00:00.5+01:00"),
+    ],
+)
+def test_a_message_that_keeps_the_schema_is_taken(valid: dict[str, Any]) -> None:
+    """Either side may be absent, or both be there; ids have five punctuation marks."""
+    assert parse_message(json.dumps(valid).encode(), max_bytes=MAX_BYTES) == valid
+
+
+@pytest.mark.parametrize(
+    ("broken", "field"),
+    [
+        ([], "message"),
+        (SECRET, "message"),
+        (None, "message"),
+        (fields(item_id=None), "item_id"),
+        (fields(tenant_id=None), "tenant_id"),
+        (fields(item_id=5), "item_id"),
+        (fields(item_id=""), "item_id"),
+        (fields(item_id=f"{SECRET} "), "item_id"),
+        (fields(item_id=f"{SECRET}\n"), "item_id"),
+        (fields(item_id="ä"), "item_id"),
+        (fields(tenant_id="x" * 129), "tenant_id"),
+        (fields(tenant_id=[SECRET]), "tenant_id"),
+        (fields(text=None), "neither a text nor an image"),
+        (fields(text=""), "neither a text nor an image"),
+        (fields(text=" \n\t\u00a0\u3000"), "neither a text nor an image"),
+        (fields(text={SECRET: SECRET}), "text"),
+        (fields(text=SECRET * 20_000), "text"),
+        (fields(image=""), "image"),
+        (fields(image=7731), "image"),
+        (fields(image="eA==", image_uri="gs://pictures/a"), "image and image_uri"),
+        (fields(image_uri=f"https://{SECRET}/a"), "image_uri"),
+        (fields(image_uri=f"gs://{SECRET}"), "image_uri"),
+        (fields(image_uri=f"gs://UPPER/{SECRET}"), "image_uri"),
+        (fields(image_uri=f"gs://pictures/a\n{SECRET}"), "image_uri"),
+        (fields(image_uri="gs://pictures/" + SECRET * 200), "image_uri"),
+        (fields(event_time=f"at {SECRET}"), "event_time"),
+        (fields(event_time="2026-02-30T00:00:00Z"), "event_time"),
+        (fields(event_time="2026-11-24"), "event_time"),
+        (fields(event_time=1_770_000_000), "event_time"),
+        (fields(**{SECRET: 1}), "fields that no message has"),
+    ],
+)
+def test_a_broken_rule_is_refused_by_its_field(broken: Any, field: str) -> None:
+    """The detail names the field, and never repeats what the sender wrote."""
+    reason, detail = refused(broken)
+    assert reason == Reason.SCHEMA_VIOLATION
+    assert field in detail
+    assert SECRET not in detail
+    assert "7731" not in detail
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        SECRET.encode(),
+        json.dumps(fields(text=SECRET)).encode()[:-3],
+        json.dumps(fields(text="x")).encode() + SECRET.encode(),
+        b'{"item_id": "a", "tenant_id": "b", "text": "\xff"}',
+        b'{"item_id": "a", "tenant_id": "b", "text": "\\ud800"}',
+        b'{"item_id": "a", "tenant_id": "b", "text": NaN}',
+        b"[" * 100_000,
+    ],
+    ids=range(8),
+)
+def test_what_is_not_json_is_refused_as_such(data: bytes) -> None:
+    """Wrong UTF-8, lone surrogates, NaN and endless nesting are no JSON either."""
+    reason, detail = refused(data)
+    assert reason == Reason.NOT_JSON
+    assert SECRET not in detail
+
+
+def test_a_message_that_is_too_large_is_refused_unread() -> None:
+    """The limit counts bytes, and is met exactly."""
+    data = json.dumps(fields()).encode()
+    assert parse_message(data, max_bytes=len(data)) == fields()
+    rejected = rejection(lambda: parse_message(data, max_bytes=len(data) - 1))
+    assert rejected.reason == Reason.MESSAGE_TOO_LARGE
+
+
+@given(
+    st.binary()
+    | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(
+        lambda value: json.dumps(value).encode()
+    )
+)
+def test_whatever_arrives_is_refused_and_never_a_bug(data: bytes) -> None:
+    """No bytes make the parser raise anything but a reason."""
+    assert refused(data)[0] in {Reason.NOT_JSON, Reason.SCHEMA_VIOLATION}
+
+
+@given(st.text(alphabet=string.ascii_letters + string.digits + "_.:-", min_size=1, max_size=128))
+def test_every_id_of_the_alphabet_is_taken(item_id: str) -> None:
+    """1 to 128 characters of it, in any order."""
+    assert parsed({"item_id": item_id}).envelope.item_id == item_id
+
+
+def test_the_schema_file_is_what_the_docs_may_quote() -> None:
+    """The published schema describes every field that a message may have."""
+    schema = json.loads(Path("transforms/message.schema.json").read_text(encoding="utf-8"))
+    assert set(schema["properties"]) == {
+        "item_id",
+        "tenant_id",
+        "text",
+        "image",
+        "image_uri",
+        "event_time",
+    }
+    assert all(one["description"] for one in schema["properties"].values())
+
+
+def test_an_item_carries_what_arrived_and_what_it_was_given() -> None:
+    """Ids and sides come from the data, delivery and release from the pipeline."""
+    item = parsed({"image": "eA==", "item_id": "mug-1"}, item_id="ignored", trace="t-1")
+    assert (item.text, item.image_base64, item.image_uri) == ("a red mug", "eA==", "")
+    assert item.envelope.item_id == "mug-1"
+    assert item.envelope.delivery == ARRIVAL.delivery
+    assert item.envelope.received_us == ARRIVAL.received_us
+    assert item.envelope.release == "listings-a"
+    assert item.envelope.message_id == "message-1"
+    assert json.loads(item.envelope.attributes_json) == {"item_id": "ignored", "trace": "t-1"}
+
+
+def test_the_event_time_is_the_senders_or_else_the_publish_time() -> None:
+    """An item without `event_time` came about when it was published."""
+    with_time = parsed({"event_time": "2026-11-24T08:00:00.000001+01:00"}).envelope
+    assert rfc3339(with_time.event_time_us) == "2026-11-24T07:00:00.000001+00:00"
+    assert with_time.publish_time_us == 1_770_000_000_000_000
+    assert parsed({}).envelope.event_time_us == 1_770_000_000_000_000
+
+
+@pytest.mark.parametrize(
+    "beyond",
+    [
+        "2016-12-31T23:59:60Z",
+        "0000-06-01T00:00:00Z",
+        "9999-12-31T23:59:59-01:00",
+        "0001-01-01T00:00:00+01:00",
+    ],
+)
+def test_a_time_that_no_table_can_store_is_refused(beyond: str) -> None:
+    """Leap seconds and years outside 1 to 9999 (in UTC) are RFC 3339, and no TIMESTAMP."""
+    rejected = rejection(lambda: parsed({"event_time": beyond}))
+    assert rejected.reason == Reason.SCHEMA_VIOLATION
+    assert "event_time" in rejected.detail
+
+
+@given(st.datetimes(timezones=st.timezones()))
+def test_times_survive_to_the_microsecond(moment: datetime) -> None:
+    """What is parsed is the moment that was sent, and is written as that moment."""
+    try:
+        expected = moment.astimezone(UTC)
+    except OverflowError:
+        return  # of the years 0 or 10000 in UTC
+    parsed_us = time_us(expected.isoformat())
+    assert EPOCH + timedelta(microseconds=parsed_us) == expected
+    assert datetime.fromisoformat(rfc3339(parsed_us)) == expected
+
+
+@pytest.mark.parametrize(
+    ("attribute", "attempt"), [("3", 3), ("", 1), ("-2", 1), ("two", 1), ("9" * 30, 1)]
+)
+def test_the_attempt_is_read_from_its_attribute(attribute: str, attempt: int) -> None:
+    """A replay counts up; nonsense in the attribute counts as the first attempt."""
+    assert parsed({}, testudo_attempt=attribute).envelope.attempt == attempt
+    assert parsed({}).envelope.attempt == 1
+
+
+def test_long_attributes_are_cut() -> None:
+    """Attributes cross the join, so their length is bounded."""
+    item = parsed({}, baggage="x" * 50_000)
+    assert len(item.envelope.attributes_json) == MAX_ATTRIBUTES_CHARS
+
+
+def test_a_rejected_message_is_named_by_its_attributes() -> None:
+    """The data cannot be trusted; the attributes are all that names the item."""
+    failure = Failure(Stage.PARSE, Reason.NOT_JSON, "x")
+    named = reject(message(b"{", item_id="mug-1", tenant_id="acme"), ARRIVAL, failure)
+    assert (named.envelope.item_id, named.envelope.tenant_id) == ("mug-1", "acme")
+    assert named.envelope.release == ""
+    assert named.failures == [failure]
+    assert reject(message(b"{"), ARRIVAL, failure).envelope.item_id == ""

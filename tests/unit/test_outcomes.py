@@ -1,0 +1,102 @@
+"""Rows: what a prediction, a dead letter and an archived item look like where they are stored."""
+
+import json
+
+import pyarrow as pa
+
+from builders import dead_letter, failure, scored
+from transforms.outcomes import (
+    ARCHIVE_SCHEMA,
+    archive_row,
+    day_of,
+    dead_letter_row,
+    json_line,
+    prediction_row,
+    rfc3339,
+)
+from transforms.records import Reason, Stage
+
+IDENTITY = {
+    "item_id": "item-1",
+    "tenant_id": "acme",
+    "message_id": "message-1",
+    "release": "listings-0123456789ab",
+    "event_time": "2026-02-02T02:40:00.000000+00:00",
+    "publish_time": "2026-02-02T02:40:01.000000+00:00",
+    "received_at": "2026-02-02T02:40:02.000000+00:00",
+    "attempt": 1,
+    "payload_uri": f"gs://bucket/testudo/payloads/dt=2026-02-02/{1:032x}.bin#0-100",
+}
+
+
+def test_a_prediction_row() -> None:
+    """Identity, scores in order, facts of both sides, and milliseconds of each step."""
+    assert prediction_row(scored()) == {
+        **IDENTITY,
+        "processed_at": "2026-02-02T02:40:03.000000+00:00",
+        "scores": [
+            {"model": "category", "label": "mug", "score": 0.75},
+            {"model": "category", "label": "lamp", "score": 0.25},
+        ],
+        "image": {"format": "JPEG", "width_px": 640, "height_px": 480, "size_bytes": 72_000},
+        "text": {"length_chars": 9},
+        "spent": {"fetch_ms": 1, "decode_ms": 2, "encode_ms": 3, "text_ms": 4, "score_ms": 5},
+    }
+
+
+def test_the_row_of_an_item_without_an_image() -> None:
+    """An absent side is null, and took no time."""
+    row = prediction_row(scored(image=None, image_features=b"", spent_us={"text": 4_000}))
+    assert row["image"] is None
+    assert row["spent"] == {
+        "fetch_ms": 0,
+        "decode_ms": 0,
+        "encode_ms": 0,
+        "text_ms": 4,
+        "score_ms": 5,
+    }
+
+
+def test_a_dead_letter_row() -> None:
+    """The first failure stands in columns of its own, all of them in `failures`."""
+    row = dead_letter_row(
+        dead_letter(failure(Stage.IMAGE, Reason.IMAGE_NOT_FOUND), failure(Stage.TEXT))
+    )
+    assert row == {
+        **IDENTITY,
+        "failed_at": "2026-02-02T02:40:03.000000+00:00",
+        "stage": "image",
+        "reason": "image_not_found",
+        "detail": "of image",
+        "failures": [
+            {"stage": "image", "reason": "image_not_found", "detail": "of image"},
+            {"stage": "text", "reason": "model_failed", "detail": "of text"},
+        ],
+        "attributes": "{}",
+    }
+
+
+def test_rows_are_one_line_of_json_each() -> None:
+    """Line breaks in a detail are escaped, other alphabets are not."""
+    line = json_line({"detail": "a\nb\u2028\u00e4", "image": None})
+    assert line == '{"detail":"a\\nb\u2028\u00e4","image":null}'
+    assert json.loads(line)["detail"] == "a\nb\u2028\u00e4"
+    assert json.loads(json_line(prediction_row(scored())))["item_id"] == "item-1"
+
+
+def test_an_archive_row_fits_its_schema() -> None:
+    """Features as the bytes that the scorers read, times to the microsecond."""
+    table = pa.Table.from_pylist([archive_row(scored())], schema=ARCHIVE_SCHEMA)
+    (row,) = table.to_pylist()
+    assert (row["image_features"], row["text_features"]) == (b"embedding", b"words")
+    assert row["event_time"].isoformat() == "2026-02-02T02:40:00+00:00"
+    assert row["scores"][0] == {"model": "category", "label": "mug", "score": 0.75}
+    assert row["release"] == "listings-0123456789ab"
+
+
+def test_times_are_written_in_utc_to_the_microsecond() -> None:
+    """From the year 1 to 9999, with no rounding through floating point."""
+    assert rfc3339(0) == "1970-01-01T00:00:00.000000+00:00"
+    assert rfc3339(253_402_300_799_999_999) == "9999-12-31T23:59:59.999999+00:00"
+    assert rfc3339(-62_135_596_800_000_000) == "0001-01-01T00:00:00.000000+00:00"
+    assert day_of(-1) == "1969-12-31"
