@@ -106,10 +106,11 @@ class ReadFromPubSub(beam.PTransform):
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection[Message]:
         return (
             pipeline
-            | beam.io.ReadFromPubSub(
+            | "Pull"
+            >> beam.io.ReadFromPubSub(
                 subscription=self.subscription, id_label=ID_LABEL, with_attributes=True
             )
-            | beam.Map(message_from_pubsub).with_output_types(Message)
+            | "ToMessage" >> beam.Map(message_from_pubsub).with_output_types(Message)
             | "Stamp" >> beam.Map(_on_arrival).with_output_types(Message)
         )
 
@@ -123,8 +124,8 @@ class ReadFromLines(beam.PTransform):
     def expand(self, pipeline: beam.Pipeline) -> beam.PCollection[Message]:
         return (
             pipeline
-            | beam.io.ReadFromText(self.pattern, coder=BytesCoder())
-            | beam.Map(message_from_line).with_output_types(Message)
+            | "Lines" >> beam.io.ReadFromText(self.pattern, coder=BytesCoder())
+            | "ToMessage" >> beam.Map(message_from_line).with_output_types(Message)
             | "Stamp" >> beam.Map(_on_arrival).with_output_types(Message)
         )
 
@@ -145,4 +146,4 @@ class Collect(beam.PTransform):
     records: ClassVar[dict[str, list[Any]]] = defaultdict(list)
 
     def expand(self, records: beam.PCollection) -> None:
-        records | beam.ParDo(_CollectDoFn(self.name))
+        records | "Append" >> beam.ParDo(_CollectDoFn(self.name))

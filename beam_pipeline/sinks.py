@@ -83,7 +83,7 @@ class WriteTable(beam.PTransform):
             records
             | "ToRow" >> beam.Map(self.to_row).with_output_types(Row)
             # WriteToBigQuery reshuffles; windows would only cross it at a cost.
-            | beam.WindowInto(GlobalWindows())
+            | "Unwindow" >> beam.WindowInto(GlobalWindows())
             | "Insert"
             >> WriteToBigQuery(
                 self.table,
@@ -110,9 +110,9 @@ class WriteLines(beam.PTransform):
         (
             records
             | "ToRow" >> beam.Map(self.to_row).with_output_types(Row)
-            | beam.Map(json_line)
-            | beam.WindowInto(GlobalWindows())
-            | beam.io.WriteToText(self.prefix, file_name_suffix=".jsonl")
+            | "ToLine" >> beam.Map(json_line)
+            | "Unwindow" >> beam.WindowInto(GlobalWindows())
+            | "Lines" >> beam.io.WriteToText(self.prefix, file_name_suffix=".jsonl")
         )
 
 
@@ -158,6 +158,6 @@ class WriteArchive(beam.PTransform):
             scored
             | "Shard"
             >> beam.Map(partial(_in_shard, self.shards)).with_output_types(tuple[int, Scored])
-            | beam.GroupByKey()
+            | "Group" >> beam.GroupByKey()
             | "Parquet" >> beam.ParDo(_WriteParquetDoFn(self.prefix, run))
         )

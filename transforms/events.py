@@ -221,7 +221,7 @@ class ParseItems(beam.PTransform):
 
     @no_annotations  # Beam understands only single PCollections there
     def expand(self, messages: beam.PCollection[Message]) -> ParsedItems:
-        parsed = messages | beam.ParDo(
+        parsed = messages | "Stamp" >> beam.ParDo(
             _ParseDoFn(self.releases, self.refresh_s, self.max_message_bytes)
         ).with_outputs(REJECTED, main="items")
         parsed["items"].element_type = Item

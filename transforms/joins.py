@@ -84,7 +84,7 @@ class WindowByArrival(beam.PTransform):
     allowed_lateness_s: int
 
     def expand(self, elements: beam.PCollection) -> beam.PCollection:
-        return elements | beam.WindowInto(
+        return elements | "FireAtTheEnd" >> beam.WindowInto(
             FixedWindows(self.window_s),
             trigger=trigger.DefaultTrigger(),
             accumulation_mode=trigger.AccumulationMode.DISCARDING,
@@ -103,7 +103,7 @@ class JoinHalves(beam.PTransform):
     def expand(self, branches: tuple[beam.PCollection[Half], ...]) -> JoinedItems:
         outcomes = (
             branches
-            | beam.Flatten()
+            | "Halves" >> beam.Flatten()
             | "FireOnTwo"
             >> beam.WindowInto(
                 FixedWindows(self.window_s),
@@ -111,9 +111,9 @@ class JoinHalves(beam.PTransform):
                 accumulation_mode=trigger.AccumulationMode.DISCARDING,
                 allowed_lateness=Duration(self.allowed_lateness_s),
             )
-            | beam.WithKeys(delivery_of).with_output_types(tuple[str, Half])
-            | beam.GroupByKey()
-            | beam.ParDo(_JoinDoFn()).with_outputs(UNJOINED, main="joined")
+            | "ByDelivery" >> beam.WithKeys(delivery_of).with_output_types(tuple[str, Half])
+            | "Group" >> beam.GroupByKey()
+            | "Pair" >> beam.ParDo(_JoinDoFn()).with_outputs(UNJOINED, main="joined")
         )
         outcomes["joined"].element_type = Joined
         outcomes[UNJOINED].element_type = DeadLetter

@@ -71,4 +71,4 @@ class KeepPayloads(beam.PTransform):
     root: str
 
     def expand(self, messages: beam.PCollection[Message]) -> beam.PCollection[Message]:
-        return messages | beam.ParDo(_KeepDoFn(self.root)).with_output_types(Message)
+        return messages | "Write" >> beam.ParDo(_KeepDoFn(self.root)).with_output_types(Message)

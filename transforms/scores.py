@@ -40,7 +40,7 @@ class ScoreItems(beam.PTransform):
         handler = ScorerHandler(releases=self.releases, batch_size=self.batch_size)
         outcomes = (
             items
-            | RunInference(handler)
+            | "Infer" >> RunInference(handler)
             | "Split" >> beam.FlatMap(split_outcome).with_outputs(UNSCORED, main="scored")
         )
         outcomes["scored"].element_type = Scored

@@ -21,4 +21,4 @@ class EncodeTexts(beam.PTransform):
 
     def expand(self, items: beam.PCollection[Item]) -> beam.PCollection[Half]:
         handler = TextHandler(releases=self.releases, batch_size=self.batch_size)
-        return items | RunInference(handler).with_output_types(Half)
+        return items | "Encode" >> RunInference(handler).with_output_types(Half)

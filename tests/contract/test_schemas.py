@@ -1,0 +1,93 @@
+"""BigQuery schemas against the rows that are written: names, nesting, types, nulls."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import pytest
+from google.cloud.bigquery import SchemaField
+
+from beam_pipeline.sinks import rejected_row
+from beam_pipeline.tables import TABLES, table_schema
+from builders import dead_letter, failure, scored
+from transforms.events import reject
+from transforms.outcomes import dead_letter_row, prediction_row
+from transforms.records import Failure, Reason, Stage
+
+from builders import ARRIVAL, message  # isort: skip
+
+TYPES = {"STRING": str, "INTEGER": int, "FLOAT": (int, float)}
+
+FULL = {
+    "predictions": prediction_row(scored()),
+    "dead_letters": dead_letter_row(dead_letter(failure(Stage.IMAGE), failure(Stage.TEXT))),
+}
+BARE = {
+    "predictions": prediction_row(
+        scored(image=None, text=None, image_features=b"", text_features=b"", spent_us={})
+    ),
+    "dead_letters": dead_letter_row(
+        reject(message(b"{"), ARRIVAL, Failure(Stage.PARSE, Reason.NOT_JSON, ""))
+    ),
+}
+
+
+def assert_fits(value: Any, field: SchemaField, path: str) -> None:
+    """The value is one that BigQuery takes for the field, down to the last leaf."""
+    if field.mode == "REPEATED":
+        assert isinstance(value, list), path
+        for one in value:
+            assert_fits_once(one, field, f"{path}[]")
+    elif value is None:
+        assert field.mode == "NULLABLE", path
+    else:
+        assert_fits_once(value, field, path)
+
+
+def assert_fits_once(value: Any, field: SchemaField, path: str) -> None:
+    if field.field_type == "RECORD":
+        assert_row(value, field.fields, path)
+    elif field.field_type == "TIMESTAMP":
+        assert datetime.fromisoformat(value).tzinfo is not None, path
+    else:
+        assert isinstance(value, TYPES[field.field_type]), path
+        assert not isinstance(value, bool), path
+
+
+def assert_row(row: dict[str, Any], fields: Sequence[SchemaField], path: str) -> None:
+    assert [field.name for field in fields] == list(row) or {f.name for f in fields} == set(row)
+    for field in fields:
+        assert_fits(row[field.name], field, f"{path}.{field.name}")
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_full_row_is_its_schema(table: str) -> None:
+    """Each column is written, each key has a column, with the type of its value."""
+    assert_row(FULL[table], table_schema(table), table)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_bare_row_is_taken_too(table: str) -> None:
+    """What may be absent is nullable: sides, texts, ids of a message that is no item."""
+    assert_row(BARE[table], table_schema(table), table)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_column_is_described(table: str) -> None:
+    """Who queries a table reads there what a column means."""
+    pending = list(table_schema(table))
+    while pending:
+        field = pending.pop()
+        assert field.description, field.name
+        assert field.description.endswith("."), field.name
+        pending += field.fields
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_row_that_a_table_refused_is_kept_whole(table: str) -> None:
+    """With a reason of the closed set and the ids to find it by."""
+    kept = rejected_row((table, FULL[table], [{"reason": "invalid"}]))
+    assert kept["row"] == FULL[table]
+    assert (kept["stage"], kept["reason"]) == (Stage.SINK, Reason.ROW_REJECTED)
+    assert kept["item_id"] == "item-1"
+    assert "invalid" in kept["detail"]
