@@ -31,11 +31,11 @@ class Engine(Protocol):
 
 class BigQueryEngine:
     def __init__(self, client: Client, dataset: str) -> None:
-        self._client = client
+        self.client = client
         self._dataset = dataset
 
     def ask(self, sql: str) -> Answer:
-        result = self._client.query_and_wait(fill(sql, self._dataset))
+        result = self.client.query_and_wait(fill(sql, self._dataset))
         return Answer(
             [field.name for field in result.schema], [tuple(row.values()) for row in result]
         )

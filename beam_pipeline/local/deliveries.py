@@ -7,6 +7,7 @@ the leases in between, and its flow control bounds how many messages and bytes
 are held, read or not.
 """
 
+import atexit
 import collections
 import itertools
 import os
@@ -36,13 +37,13 @@ class Pull:
     """
 
     def __init__(self, subscription: str, max_messages: int, max_bytes: int) -> None:
+        self.subscription = subscription
         self.key = f"{subscription}#{uuid.uuid4().hex}"
         self.readers = 0
-        self._subscription = subscription
+        self._held: dict[str, Delivery] = {}  # by ack id: neither acked nor given back
         self._arrived: collections.deque[Delivery] = collections.deque()
         self._batches: dict[int, list[Delivery]] = {}
         self._numbers = itertools.count(1)
-        self._held = 0
         self._lock = threading.Lock()
         self._closed = False
         self._client = _client()
@@ -60,7 +61,7 @@ class Pull:
     @property
     def held(self) -> int:
         """How many messages are here and neither acked nor given back."""
-        return self._held
+        return len(self._held)
 
     def next(self) -> Delivery | None:
         """The next message, None when there is none now.
@@ -79,7 +80,7 @@ class Pull:
         """Hold messages as one batch until `ack`; returns its number, new each time."""
         with self._lock:
             number = next(self._numbers)
-            if deliveries:
+            if deliveries and not self._closed:
                 self._batches[number] = deliveries
         return number
 
@@ -87,19 +88,21 @@ class Pull:
         """Ack one batch; does nothing for one that was acked or given back."""
         with self._lock:
             batch = self._batches.pop(number, [])
-            self._held -= len(batch)
+            for each in batch:
+                self._held.pop(each.ack_id, None)
         for each in batch:
             each.ack()
 
     def give_back(self, deliveries: list[Delivery]) -> None:
         """Let Pub/Sub hand out messages again at once, here or elsewhere."""
         with self._lock:
-            self._held -= len(deliveries)
-        for each in deliveries:
-            each.nack()
+            held = [self._held.pop(each.ack_id, None) for each in deliveries]
+        for each in held:
+            if each is not None:
+                each.nack()
 
-    def close(self, read: list[Delivery]) -> None:
-        """End, and give back what was not acked, `read` too, so that it is sent again at once.
+    def close(self) -> None:
+        """End, and give back what was not acked, so that it is sent again at once.
 
         The stream ends first: Pub/Sub would send what is given back down the
         same stream, where nobody reads any more, and wait for its lease.
@@ -112,23 +115,24 @@ class Pull:
         except (GoogleAPICallError, TimeoutError):
             pass  # what ended the stream has been raised by `next`, or the job is over anyway
         with self._lock:
-            left = [*read, *itertools.chain(*self._batches.values()), *self._arrived]
+            ack_ids = list(self._held)
+            self._held.clear()
             self._batches.clear()
             self._arrived.clear()
-            self._held = 0
-        if left:
+        if ack_ids:
             time.sleep(_STREAM_END_S)
-        for start in range(0, len(left), _GIVE_BACK_COUNT):
-            ack_ids = [each.ack_id for each in left[start : start + _GIVE_BACK_COUNT]]
+        for start in range(0, len(ack_ids), _GIVE_BACK_COUNT):
             self._client.modify_ack_deadline(
-                subscription=self._subscription, ack_ids=ack_ids, ack_deadline_seconds=0
+                subscription=self.subscription,
+                ack_ids=ack_ids[start : start + _GIVE_BACK_COUNT],
+                ack_deadline_seconds=0,
             )
         self._client.close()
 
     def _take(self, delivery: Delivery) -> None:
         with self._lock:
+            self._held[delivery.ack_id] = delivery
             self._arrived.append(delivery)
-            self._held += 1
 
 
 _pulls: dict[str, Pull] = {}
@@ -148,21 +152,36 @@ def open_pull(subscription: str, max_messages: int, max_bytes: int) -> Pull:
         return pull
 
 
-def close_pull(subscription: str, read: list[Delivery]) -> None:
+def close_pull(pull: Pull, read: list[Delivery]) -> None:
     """Take back one `open_pull`; the last one ends the streaming pull.
 
     `read` is what its reader took and did not cut: it is given back.
     """
     with _pulls_lock:
-        pull = _pulls[subscription]
         pull.readers -= 1
+        if _pulls.get(pull.subscription) is not pull:
+            return  # ended by close_pulls
         if pull.readers:
             pull.give_back(read)
             return
         try:
-            pull.close(read)  # under the lock: a new pull starts after this one has given back
+            pull.close()  # under the lock: a new pull starts after this one has given back
         finally:
-            del _pulls[subscription]
+            del _pulls[pull.subscription]
+
+
+@atexit.register
+def close_pulls() -> None:
+    """End every streaming pull of this process and give back what was not acked.
+
+    For whoever cancels a job: Beam closes the readers of a job by itself, but
+    for one whose bundle was still at work, which it forgets. Runs at the end
+    of the process too. Without it (kill -9) Pub/Sub waits for the ack deadline.
+    """
+    with _pulls_lock:
+        while _pulls:
+            _, pull = _pulls.popitem()
+            pull.close()
 
 
 def ack_batch(key: str, number: int) -> None:

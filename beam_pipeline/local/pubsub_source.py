@@ -70,7 +70,6 @@ class _Reader(UnboundedReader):
     """Reads the process's streaming pull; nothing here waits."""
 
     def __init__(self, source: PubSubSource) -> None:
-        self._subscription = source.subscription
         self._pull = open_pull(source.subscription, source.max_messages, source.max_bytes)
         self._uncommitted: list[Delivery] = []
         self._watermark = Timestamp.now()
@@ -112,7 +111,7 @@ class _Reader(UnboundedReader):
         if self._closed:
             return
         self._closed = True
-        close_pull(self._subscription, self._uncommitted)
+        close_pull(self._pull, self._uncommitted)
 
 
 @dataclass(eq=False, kw_only=True)

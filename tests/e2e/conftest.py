@@ -1,0 +1,57 @@
+"""The real local stack, once a session, and the real pipeline on it."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from google.cloud import bigquery
+from streaming import Pipeline
+
+from beam_pipeline.commands.engines import BigQueryEngine
+from beam_pipeline.commands.place import Place, local_place
+from beam_pipeline.local.missing import ToolsMissing
+from beam_pipeline.local.stack import LocalStack
+from beam_pipeline.local.tools import DEFAULT_FOLDER, install_tools
+from models.release import Pointer, write_pointer
+
+TOOLS = Path(__file__).parents[2] / DEFAULT_FOLDER
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """The four servers, and an environment that leads Google's clients to them."""
+    try:
+        install_tools(TOOLS, print)
+    except ToolsMissing as error:
+        pytest.fail(f"the end-to-end tests need the local stack:\n{error}")
+    home = tmp_path_factory.mktemp("stack")
+    with LocalStack(home, print, tools=TOOLS) as running, pytest.MonkeyPatch.context() as patch:
+        for name, value in running.environment.items():
+            patch.setenv(name, value)
+        yield running
+
+
+@pytest.fixture(scope="session")
+def pipeline(
+    stack: LocalStack, trained: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pipeline]:
+    """The pipeline, with a small release that was trained for the tests."""
+    releases = tmp_path_factory.mktemp("releases") / "releases"
+    shutil.copytree(trained, releases)
+    first = next(one.name for one in releases.iterdir() if one.name.startswith("first-"))
+    write_pointer(str(releases), Pointer(default=first))
+    running = Pipeline(stack.home, releases)
+    yield running
+    if running.process.poll() is None:
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def place(stack: LocalStack) -> Place:
+    return local_place(stack.project)
+
+
+@pytest.fixture(scope="session")
+def engine(place: Place) -> BigQueryEngine:
+    return BigQueryEngine(bigquery.Client(project=place.project), place.dataset)

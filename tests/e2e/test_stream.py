@@ -1,0 +1,194 @@
+"""The whole streaming path on the real local stack: publish, run, query."""
+
+import io
+import json
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import skimage.data
+from apache_beam.io.filesystems import FileSystems
+from google.api_core.exceptions import GoogleAPICallError
+from PIL import Image
+
+from beam_pipeline.commands.demo_report import (
+    ACCURACY,
+    IN_AND_OUT,
+    PUBLISHED,
+    load_published,
+    write_published,
+)
+from beam_pipeline.commands.engines import BigQueryEngine, FilesEngine
+from beam_pipeline.commands.place import BUCKET, Place
+from beam_pipeline.commands.publish import Outgoing, from_images, publish, upload
+from beam_pipeline.tables import TABLES, statements
+from loadtest.messages import BREAKAGES, SampleMessage, sample_messages
+from streaming import Pipeline, eventually
+from transforms.outcomes import ARCHIVE_SCHEMA
+from transforms.payloads import read_payload
+from transforms.records import Reason
+
+SAMPLES = 100
+EXPECTED_REASONS = {
+    "cut_json": Reason.NOT_JSON,
+    "no_tenant": Reason.SCHEMA_VIOLATION,
+    "neither_side": Reason.SCHEMA_VIOLATION,
+    "not_base64": Reason.IMAGE_NOT_BASE64,
+    "cut_image": Reason.IMAGE_UNREADABLE,
+    "svg_image": Reason.IMAGE_FORMAT_REFUSED,
+    "foreign_bucket": Reason.IMAGE_URI_REFUSED,
+}
+
+
+def outcomes(engine: BigQueryEngine, prefix: str) -> Counter[str]:
+    """How often each item whose id begins with `prefix` has an outcome."""
+    rows: list[str] = []
+    for table in TABLES:
+        sql = f"SELECT item_id FROM `{{dataset}}.{table}` WHERE item_id LIKE '{prefix}%'"
+        rows += [row[0] for row in engine.ask(sql).rows]
+    return Counter(rows)
+
+
+@pytest.fixture(scope="module")
+def streamed(pipeline: Pipeline, place: Place, engine: BigQueryEngine) -> list[SampleMessage]:
+    """Samples of every kind that went through the pipeline to their outcomes."""
+    wait_for_tables(engine)
+    samples = list(sample_messages(SAMPLES, seed=11, bucket=place.image_bucket, broken_share=0.14))
+    upload(place, samples)
+    publish(place.topic, [Outgoing(one.data, dict(one.attributes)) for one in samples])
+    eventually(lambda: len(outcomes(engine, "listing-11-")), lambda found: found >= SAMPLES)
+    return samples
+
+
+def wait_for_tables(engine: BigQueryEngine) -> None:
+    """The pipeline makes its topic and tables before it starts."""
+    eventually(lambda: _tables_exist(engine), bool)
+
+
+def _tables_exist(engine: BigQueryEngine) -> bool:
+    try:
+        engine.ask("SELECT COUNT(*) FROM `{dataset}.latest_predictions`")
+    except GoogleAPICallError:
+        return False
+    return True
+
+
+def test_every_item_has_exactly_one_outcome(
+    streamed: list[SampleMessage], engine: BigQueryEngine
+) -> None:
+    """Each message, good or broken, ends as one prediction or one dead letter."""
+    assert outcomes(engine, "listing-11-") == {one.item_id: 1 for one in streamed}
+
+
+def test_broken_items_say_why(streamed: list[SampleMessage], engine: BigQueryEngine) -> None:
+    """Each kind of broken message becomes a dead letter with its reason, the others none."""
+    assert {one.breakage for one in streamed} == {"", *BREAKAGES}
+    sql = "SELECT item_id, reason FROM `{dataset}.dead_letters` WHERE item_id LIKE 'listing-11-%'"
+    expected = {one.item_id: EXPECTED_REASONS[one.breakage] for one in streamed if one.breakage}
+    assert dict(engine.ask(sql).rows) == expected
+
+
+def test_a_dead_letter_leads_back_to_its_message(
+    streamed: list[SampleMessage], engine: BigQueryEngine
+) -> None:
+    """Whatever stage failed an item, its payload is the message as it was published."""
+    sql = "SELECT item_id, payload_uri FROM `{dataset}.dead_letters` WHERE item_id LIKE 'listing-11-%'"
+    sent = {one.item_id: one.data for one in streamed}
+    found = engine.ask(sql).rows
+    assert {item_id: read_payload(uri) for item_id, uri in found} == {
+        item_id: sent[item_id] for item_id, _ in found
+    }
+
+
+def test_items_of_one_side_are_scored(
+    streamed: list[SampleMessage], engine: BigQueryEngine
+) -> None:
+    """An item with only an image, and one with only a text, get scores of every scorer."""
+    sql = """SELECT image IS NULL AS no_image, text IS NULL AS no_text, COUNT(*),
+      MIN(ARRAY_LENGTH(scores)), MAX(ARRAY_LENGTH(scores))
+    FROM `{dataset}.predictions` WHERE item_id LIKE 'listing-11-%' GROUP BY 1, 2"""
+    found = {(row[0], row[1]): row[2:] for row in engine.ask(sql).rows}
+    assert set(found) == {(False, False), (True, False), (False, True)}
+    assert {counts[1:] for counts in found.values()} == {(8, 8)}
+
+
+def test_archive_holds_what_was_scored(
+    streamed: list[SampleMessage], engine: BigQueryEngine
+) -> None:
+    """The Parquet archive has each scored item once, with features and scores."""
+    predicted = {one.item_id for one in streamed if not one.breakage}
+
+    def archived() -> Counter[str]:
+        found: Counter[str] = Counter()
+        for match in FileSystems.match([f"gs://{BUCKET}/archive/dt=*/*.parquet"]):
+            for file in match.metadata_list:
+                with FileSystems.open(file.path) as opened:
+                    table = pq.read_table(io.BytesIO(opened.read()))
+                assert table.schema.equals(ARCHIVE_SCHEMA)
+                found.update(table.column("item_id").to_pylist())
+        return found
+
+    found = eventually(archived, lambda seen: predicted <= set(seen))
+    assert {item: found[item] for item in predicted} == dict.fromkeys(predicted, 1)
+
+
+def test_queries_answer_alike_in_bigquery_and_over_files(
+    streamed: list[SampleMessage], engine: BigQueryEngine, place: Place, tmp_path: Path
+) -> None:
+    """Every named question gives the same rows over the same records on both engines."""
+    load_published(engine.client, f"{place.project}.{place.dataset}.{PUBLISHED}", streamed)
+    write_published(tmp_path / "published.jsonl", streamed)
+    for table in TABLES:
+        # Rows as the writers give them, not as SQL would print them.
+        rows = engine.client.list_rows(f"{place.project}.{place.dataset}.{table}")
+        lines = [json.dumps(dict(row), default=str) for row in rows]
+        (tmp_path / f"{table}-0.jsonl").write_text("\n".join(lines))
+    files = FilesEngine(tmp_path, {PUBLISHED: tmp_path / "published.jsonl"})
+    for sql in [*statements("queries").values(), IN_AND_OUT, ACCURACY]:
+        one, other = files.ask(sql), engine.ask(sql)
+        assert one.columns == other.columns
+        for mine, theirs in zip(one.rows, other.rows, strict=True):
+            # Quantiles are approximate on both.
+            assert [
+                pytest.approx(cell, abs=0.02) if isinstance(cell, float) else cell for cell in mine
+            ] == list(theirs)
+
+
+@pytest.mark.parametrize(
+    ("name", "format_name"),
+    [("astronaut", "JPEG"), ("chelsea", "PNG"), ("coffee", "WEBP"), ("camera", "PNG")],
+)
+def test_photographs_are_scored(
+    name: str,
+    format_name: str,
+    pipeline: Pipeline,
+    place: Place,
+    engine: BigQueryEngine,
+    tmp_path: Path,
+) -> None:
+    """A photograph that nobody here drew, in any accepted format, becomes a prediction."""
+    wait_for_tables(engine)
+    photograph = Image.fromarray(getattr(skimage.data, name)())
+    path = tmp_path / f"{name}.{format_name.lower()}"
+    photograph.save(path, format_name)
+    publish(place.topic, from_images([path], tenant_id="photos", text="a picture to sell"))
+    sql = f"""SELECT image.format, image.width_px, image.height_px, ARRAY_LENGTH(scores)
+    FROM `{{dataset}}.predictions` WHERE tenant_id = 'photos' AND item_id LIKE '{name}%'"""
+    rows = eventually(lambda: engine.ask(sql).rows, lambda found: len(found) > 0)
+    assert [tuple(row) for row in rows] == [(format_name, *photograph.size, 8)]
+
+
+def test_a_stopped_pipeline_gives_back_what_it_did_not_finish(
+    pipeline: Pipeline, place: Place, engine: BigQueryEngine
+) -> None:
+    """Items in flight when Ctrl-C comes, and items published while nothing runs, are not lost."""
+    wait_for_tables(engine)
+    samples = list(sample_messages(60, seed=12, broken_share=0))
+    outgoing = [Outgoing(one.data, dict(one.attributes)) for one in samples]
+    publish(place.topic, outgoing[:40])
+    assert pipeline.stop() == 0
+    publish(place.topic, outgoing[40:])
+    pipeline.start()
+    eventually(lambda: len(outcomes(engine, "listing-12-")), lambda found: found >= len(samples))
+    assert set(outcomes(engine, "listing-12-")) == {one.item_id for one in samples}
