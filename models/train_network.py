@@ -33,7 +33,7 @@ SHIFT_PX = 4
 BATCH = 64
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 1e-3
-DROPOUT = 0.1
+DROPOUT = 0.2
 WORDS_WEIGHT = 1.0
 SCORER_EPOCHS = 3  # of the scorers alone, for each epoch of the whole
 # The sides that are shown, image and text, and what that view counts.
