@@ -86,12 +86,11 @@ def releases(trained: Path, tmp_path: Path) -> Releases:
 
 
 @pytest.fixture
-def damaged(releases: Releases) -> Releases:
-    """The same, but a file of the first release was changed after it was released."""
-    folder = Path(releases.root) / releases.first.release
-    original = folder.resolve()
-    folder.unlink()
-    shutil.copytree(original, folder)
+def damaged(releases: Releases) -> str:
+    """The id of one more release, a file of which was changed after it was released."""
+    release = "damaged-0123456789ab"
+    folder = Path(releases.root) / release
+    shutil.copytree(Path(releases.root) / releases.first.release, folder)
     with (folder / "encoder.tflite").open("ab") as file:
         file.write(b"!")
-    return releases
+    return release

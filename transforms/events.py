@@ -34,7 +34,7 @@ from transforms.records import (
 )
 
 ATTEMPT_ATTRIBUTE = "testudo_attempt"
-MAX_ATTRIBUTES_CHARS = 1000
+MAX_ATTRIBUTES_CHARS = 300  # twice they cross the join, in 2 KB an item at most
 REJECTED = "rejected"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -1,0 +1,213 @@
+"""The join on the real streaming engine, with a clock that the test holds.
+
+Beam's own engines in Python drop a lone half when its window expires; Prism,
+like Dataflow, lets it go. So these tests run on Prism.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.testing.test_stream import TestStream
+from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.transforms.window import TimestampedValue
+
+from beam_pipeline.local.missing import ToolMissing
+from beam_pipeline.local.prism import get_prism
+from beam_pipeline.local.processes import ServerProcess, wait_for_answers
+from beam_pipeline.local.servers import HOST, Server, ask_prism
+from beam_pipeline.local.tools import DEFAULT_FOLDER
+from builders import envelope, failure, image_half, text_half
+from transforms.joins import JoinHalves, WindowByArrival
+from transforms.records import DeadLetter, Half, Joined, Reason, Stage
+
+REPOSITORY = Path(__file__).parents[2]
+WINDOW_S = 60
+LATENESS_S = 3_600
+WINDOWS = {"window_s": WINDOW_S, "allowed_lateness_s": LATENESS_S}
+MANY = 10_000
+START_ALLOWED_S = 60.0
+
+# An outcome, short: item, then its features, or the reasons why there are none.
+Outcome = tuple[str, str]
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PipelineOptions]:
+    """Prism under its guard, which ends it with the tests, however they end."""
+    try:
+        binary = get_prism(REPOSITORY / DEFAULT_FOLDER, print, {})
+    except ToolMissing as error:
+        pytest.fail(f"the join is tested on the real engine:\n{error}")
+
+    def command(ports: list[int], _: Path) -> list[str]:
+        return [str(binary), f"--job_port={ports[0]}", "--serve_http=false", "--log_level=error"]
+
+    folder = tmp_path_factory.mktemp("prism")
+    process = ServerProcess(
+        Server("prism", 1, command, ask_prism, {}),
+        folder / "data",
+        folder / "prism.log",
+        keep_data=False,
+    )
+    process.start()
+    try:
+        wait_for_answers([process], START_ALLOWED_S, time.monotonic, time.sleep)
+        yield PipelineOptions(
+            [
+                "--runner=PortableRunner",
+                f"--job_endpoint={HOST}:{process.ports[0]}",
+                "--environment_type=LOOPBACK",
+                "--streaming",
+            ]
+        )
+    finally:
+        process.stop()
+
+
+def is_image(half: Half) -> bool:
+    return half.branch == Stage.IMAGE
+
+
+def is_text(half: Half) -> bool:
+    return half.branch == Stage.TEXT
+
+
+def in_short(outcome: Joined | DeadLetter) -> Outcome:
+    if isinstance(outcome, Joined):
+        text = outcome.image_features + b"+" + outcome.text_features
+        return outcome.envelope.item_id, text.decode()
+    return outcome.envelope.item_id, ",".join(
+        f"{one.stage}:{one.reason}" for one in outcome.failures
+    )
+
+
+def at(second: float, *halves: Half) -> list[TimestampedValue]:
+    return [TimestampedValue(half, second) for half in halves]
+
+
+def assert_outcomes(engine: PipelineOptions, stream: TestStream, expected: list[Outcome]) -> None:
+    """Play the stream into the join; all outcomes, each once, must be the expected ones."""
+    with beam.Pipeline(options=engine) as pipeline:
+        halves = (
+            pipeline
+            | stream
+            | "Halves" >> beam.Map(_same).with_output_types(Half)
+            | WindowByArrival(**WINDOWS)
+        )
+        branches = (
+            halves | "Images" >> beam.Filter(is_image).with_output_types(Half),
+            halves | "Texts" >> beam.Filter(is_text).with_output_types(Half),
+        )
+        outcomes = branches | JoinHalves(**WINDOWS)
+        found = (
+            outcomes.items | "Items" >> beam.Map(in_short).with_output_types(Outcome),
+            outcomes.dead_letters | "DeadLetters" >> beam.Map(in_short).with_output_types(Outcome),
+        ) | beam.Flatten()
+        assert_that(found, equal_to(expected))
+
+
+def _same(half: Half) -> Half:
+    return half
+
+
+def image(number: int, **changes: object) -> Half:
+    return image_half(number, features=b"i%d" % number, **changes)
+
+
+def text(number: int, **changes: object) -> Half:
+    return text_half(number, features=b"t%d" % number, **changes)
+
+
+def whole(number: int) -> Outcome:
+    return f"item-{number}", f"i{number}+t{number}"
+
+
+def test_halves_that_come_out_of_order_find_each_other(engine: PipelineOptions) -> None:
+    """Text first or image first, at once or with others between, early or late."""
+    stream = (
+        TestStream()
+        .advance_watermark_to(0)
+        .add_elements(at(1, image(1), image(2), text(3)))
+        .advance_watermark_to(10)
+        .add_elements(at(5, text(2)))
+        .add_elements(at(2, image(4), text(4)))
+        .advance_watermark_to(WINDOW_S + 10)  # late now, and still allowed
+        .add_elements(at(3, image(3)))
+        .advance_watermark_to(WINDOW_S + 1_000)
+        .add_elements(at(4, text(1)))
+        .advance_watermark_to_infinity()
+    )
+    assert_outcomes(engine, stream, [whole(1), whole(2), whole(3), whole(4)])
+
+
+def test_two_deliveries_of_one_message_are_joined_each_by_itself(engine: PipelineOptions) -> None:
+    """At-least-once delivery repeats messages; the halves of two deliveries never mix."""
+    again = envelope(1, delivery="again")
+    stream = (
+        TestStream()
+        .advance_watermark_to(0)
+        .add_elements(at(1, image(1), image(2, envelope=again)))
+        .add_elements(at(1, text(2, envelope=again), text(1)))
+        .advance_watermark_to_infinity()
+    )
+    assert_outcomes(engine, stream, [("item-1", "i1+t1"), ("item-1", "i2+t2")])
+
+
+def test_failed_halves_leave_as_one_dead_letter_an_item(engine: PipelineOptions) -> None:
+    """One branch failed, or both; the failures wait for the other half like any value."""
+    no_image = {"failure": failure(Stage.IMAGE, Reason.IMAGE_NOT_FOUND)}
+    no_text = {"failure": failure(Stage.TEXT)}
+    stream = (
+        TestStream()
+        .advance_watermark_to(0)
+        .add_elements(
+            at(1, image(1, **no_image), text(2, **no_text), image(3, **no_image), text(4))
+        )
+        .advance_watermark_to(30)
+        .add_elements(at(2, text(1), image(2), text(3, **no_text), image(4)))
+        .advance_watermark_to_infinity()
+    )
+    expected = [
+        ("item-1", "image:image_not_found"),
+        ("item-2", "text:model_failed"),
+        ("item-3", "image:image_not_found,text:model_failed"),
+        whole(4),
+    ]
+    assert_outcomes(engine, stream, expected)
+
+
+def test_a_half_whose_partner_never_comes_is_not_lost(engine: PipelineOptions) -> None:
+    """It leaves as a dead letter when its window expires, with what it had to say."""
+    broken = image(3, failure=failure(Stage.IMAGE, Reason.IMAGE_UNREADABLE))
+    stream = (
+        TestStream()
+        .advance_watermark_to(0)
+        .add_elements(at(1, image(1), text(2), broken, image(4), text(4)))
+        .advance_watermark_to(WINDOW_S + LATENESS_S + 1)
+        .advance_watermark_to_infinity()
+    )
+    expected = [
+        ("item-1", "join:half_missing"),
+        ("item-2", "join:half_missing"),
+        ("item-3", "image:image_unreadable,join:half_missing"),
+        whole(4),
+    ]
+    assert_outcomes(engine, stream, expected)
+
+
+def test_ten_thousand_items_in_flight_are_kept_apart(engine: PipelineOptions) -> None:
+    """All images come before the first text, and the texts in another order."""
+    order = sorted(range(MANY), key=lambda number: number * 7_919 % MANY)
+    stream = (
+        TestStream()
+        .advance_watermark_to(0)
+        .add_elements(at(1, *map(image, range(MANY))))
+        .advance_watermark_to(20)
+        .add_elements(at(15, *map(text, order)))
+        .advance_watermark_to_infinity()
+    )
+    assert_outcomes(engine, stream, [whole(number) for number in range(MANY)])

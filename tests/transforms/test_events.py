@@ -1,0 +1,99 @@
+"""ParseItems: every message leaves as an item or as a dead letter."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+
+from builders import Ran, created, fields, message, run
+from models.release import POINTER, Pointer, ReleaseError, write_pointer
+from transforms.events import ParseItems, _ParseDoFn
+from transforms.records import Item, Message, Reason, Stage
+
+
+def parse(messages: Iterable[Message], releases: Path, *, max_message_bytes: int = 10_000) -> Ran:
+    def connect(pipeline: beam.Pipeline) -> dict[str, beam.PCollection]:
+        parsed = created(pipeline, messages, Message) | ParseItems(
+            releases=str(releases), refresh_s=30, max_message_bytes=max_message_bytes
+        )
+        return {"items": parsed.items, "dead": parsed.dead_letters}
+
+    return run(connect)
+
+
+def test_good_messages_are_items_and_broken_ones_dead_letters(tmp_path: Path) -> None:
+    """Each message once, with its reason; nothing of it counts as a bug."""
+    write_pointer(str(tmp_path), Pointer("stable", tenants={"bolt": "bolts"}))
+    ran = parse(
+        [
+            message(fields(item_id="a")),
+            message(fields(item_id="b", tenant_id="bolt"), payload_uri="file#0-9"),
+            message(b"{", payload_uri="file#9-10", item_id="c"),
+            message(fields(text=None)),
+            message(fields(text="x" * 10_000)),
+        ],
+        tmp_path,
+    )
+    stamped = {one.envelope.item_id: one.envelope for one in ran.records["items"]}
+    assert {name: one.release for name, one in stamped.items()} == {"a": "stable", "b": "bolts"}
+    assert stamped["b"].payload_uri == "file#0-9"
+    dead = ran.records["dead"]
+    assert sorted(one.failures[0].reason for one in dead) == [
+        Reason.MESSAGE_TOO_LARGE,
+        Reason.NOT_JSON,
+        Reason.SCHEMA_VIOLATION,
+    ]
+    assert {one.failures[0].stage for one in dead} == {Stage.PARSE}
+    assert ("c", "file#9-10") in {(one.envelope.item_id, one.envelope.payload_uri) for one in dead}
+    assert ran.counters == {"messages": 5}
+
+
+def test_two_deliveries_of_one_message_do_not_share_a_join_key(tmp_path: Path) -> None:
+    """Each delivery joins its own halves, so a redelivery cannot mix with the first."""
+    write_pointer(str(tmp_path), Pointer("stable"))
+    ran = parse([message(fields())] * 50, tmp_path)
+    assert len({one.envelope.delivery for one in ran.records["items"]}) == 50
+
+
+def test_no_pointer_fails_the_job_and_no_item(tmp_path: Path) -> None:
+    """Without `current.json` nothing may be taken from Pub/Sub: the job does not start."""
+    with pytest.raises(Exception, match=POINTER):
+        parse([message(fields())], tmp_path)
+
+
+def release_of(stage: _ParseDoFn) -> str:
+    (item,) = stage.process(message(fields()))
+    assert isinstance(item, Item)
+    return item.envelope.release
+
+
+def test_the_pointer_is_read_again_between_bundles(tmp_path: Path) -> None:
+    """A switch holds from the next bundle on that comes after `refresh_s`, not before."""
+    root = str(tmp_path)
+    write_pointer(root, Pointer("old"))
+    eager, lazy = _ParseDoFn(root, 0, 10_000), _ParseDoFn(root, 3_600, 10_000)
+    for stage in (eager, lazy):
+        stage.setup()
+        stage.start_bundle()
+    write_pointer(root, Pointer("new"))
+    assert release_of(eager) == "old"
+    for stage in (eager, lazy):
+        stage.start_bundle()
+    assert release_of(eager) == "new"
+    assert release_of(lazy) == "old"
+
+
+@pytest.mark.parametrize("text", ["{", '{"default": "a", "canary_share": "half"}'])
+def test_a_pointer_that_breaks_later_leaves_the_old_one_in_use(tmp_path: Path, text: str) -> None:
+    """A slip in `current.json` stops nobody who is already running."""
+    root = str(tmp_path)
+    write_pointer(root, Pointer("old"))
+    stage = _ParseDoFn(root, 0, 10_000)
+    stage.setup()
+    (tmp_path / POINTER).write_text(text)
+    stage.start_bundle()
+    assert release_of(stage) == "old"
+    fresh = _ParseDoFn(root, 0, 10_000)
+    with pytest.raises(ReleaseError):
+        fresh.setup()

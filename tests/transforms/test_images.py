@@ -1,0 +1,201 @@
+"""EncodeImages on a real encoder: every item is answered, whatever is wrong with its image."""
+
+import base64
+import socket
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import apache_beam as beam
+import numpy as np
+import pytest
+from gcp_storage_emulator.server import create_server
+from google.cloud import storage
+
+from builders import Ran, created, encoded, grain, item, jpeg, quadrants, rejection, run
+from conftest import Releases
+from models.features import ImageLimits, decode_image, pack_features
+from models.litert import LiteRTModel
+from models.release import ENCODER, Pointer
+from transforms.images import EncodeImages, ImageAccess, ImageStore, split_uri
+from transforms.records import Half, Item, Reason, Stage
+
+BUCKET = "pictures-for-tests"
+
+
+def inline(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def encode(
+    items: Iterable[Item],
+    releases: Releases,
+    *,
+    access: ImageAccess = ImageAccess(),
+    limits: ImageLimits = ImageLimits(),
+    batch_size: int = 4,
+) -> Ran:
+    def connect(pipeline: beam.Pipeline) -> dict[str, beam.PCollection]:
+        halves = created(pipeline, items, Item) | EncodeImages(
+            releases=releases.root, access=access, limits=limits, batch_size=batch_size
+        )
+        return {"halves": halves}
+
+    return run(connect)
+
+
+def by_item(ran: Ran) -> dict[str, Half]:
+    halves: list[Half] = ran.records["halves"]
+    named = {half.envelope.item_id: half for half in halves}
+    assert len(named) == len(halves), "an item was answered twice"
+    assert {half.branch for half in halves} == {Stage.IMAGE}
+    return named
+
+
+def reason(half: Half) -> str:
+    assert half.failure
+    assert half.failure.stage == Stage.IMAGE
+    assert half.features == b""
+    return half.failure.reason
+
+
+def expected_features(data: bytes, releases: Releases, *, second: bool = False) -> np.ndarray:
+    """The embedding as training computes it, by the functions themselves."""
+    manifest = releases.second if second else releases.first
+    pixels, _ = decode_image(data, size_px=manifest.image_size_px)
+    path = Path(releases.root) / manifest.release / ENCODER
+    arrays = LiteRTModel(path)({"image": pixels[None]})
+    (packed,) = pack_features(manifest.image_features, arrays)
+    return np.frombuffer(packed, manifest.image_features[0].dtype)
+
+
+def assert_embedding(half: Half, expected: np.ndarray) -> None:
+    found = np.frombuffer(half.features, expected.dtype)
+    np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-2)
+
+
+def test_every_item_is_answered(releases: Releases) -> None:
+    """Good images with an embedding, absent ones empty, each broken one with its reason."""
+    release = releases.first.release
+    good = encoded(quadrants(200, 100), "JPEG")
+    items = [
+        item(1, release=release, image_base64=inline(good)),
+        item(2, release=release),
+        item(3, release=release, image_base64="@" + inline(good)[1:]),
+        item(4, release=release, image_base64=inline(good)[:-3]),
+        item(5, release=release, image_base64=inline(encoded(grain(90, 90), "PNG")[:5_000])),
+        item(6, release=release, image_base64=inline(b"<svg/>")),
+        item(7, release=release, image_base64=inline(jpeg(600, 600))),
+        item(8, release=release, image_uri="gs://somebody-elses/a.jpg"),
+        item(9, release="listings-none", image_base64=inline(good)),
+        item(10, release=release, image_base64="\u00e4\u00f6"),
+    ]
+    ran = encode(items, releases, limits=ImageLimits(max_pixels=100_000))
+    halves = by_item(ran)
+    assert_embedding(halves["item-1"], expected_features(good, releases))
+    assert halves["item-1"].failure is None
+    assert halves["item-1"].image == ("JPEG", 200, 100, len(good))
+    assert set(halves["item-1"].spent_us) == {"fetch", "decode", "encode"}
+    assert halves["item-2"][2:] == (b"", None, None, None, {})
+    assert {name: reason(half) for name, half in halves.items() if half.failure} == {
+        "item-3": Reason.IMAGE_NOT_BASE64,
+        "item-4": Reason.IMAGE_NOT_BASE64,
+        "item-5": Reason.IMAGE_UNREADABLE,
+        "item-6": Reason.IMAGE_FORMAT_REFUSED,
+        "item-7": Reason.IMAGE_TOO_LARGE,
+        "item-8": Reason.IMAGE_URI_REFUSED,
+        "item-9": Reason.RELEASE_UNAVAILABLE,
+        "item-10": Reason.IMAGE_NOT_BASE64,
+    }
+    assert len(halves) == len(items)
+    assert "bugs" not in ran.counters
+
+
+def test_each_image_is_encoded_by_its_own_release(releases: Releases) -> None:
+    """Two releases of different image size share batches and do not mix."""
+    pictures = [encoded(grain(40, 40, seed=number), "PNG") for number in range(8)]
+    manifests = [releases.first, releases.second] * 4
+    items = [
+        item(number, release=manifest.release, image_base64=inline(data))
+        for number, (data, manifest) in enumerate(zip(pictures, manifests, strict=True))
+    ]
+    halves = by_item(encode(items, releases, batch_size=8))
+    for number, data in enumerate(pictures):
+        expected = expected_features(data, releases, second=number % 2 == 1)
+        assert_embedding(halves[f"item-{number}"], expected)
+
+
+def test_a_damaged_release_is_reported_item_by_item(releases: Releases, damaged: str) -> None:
+    """A file that is not the released one is never used; items of other releases go on."""
+    releases.point(Pointer(damaged, canary=releases.first.release))
+    picture = inline(jpeg(64, 64))
+    ran = encode(
+        [
+            item(1, release=damaged, image_base64=picture),
+            item(2, release=releases.first.release, image_base64=picture),
+        ],
+        releases,
+    )
+    halves = by_item(ran)
+    assert reason(halves["item-1"]) == Reason.RELEASE_UNAVAILABLE
+    assert halves["item-2"].features
+    assert "bugs" not in ran.counters
+
+
+def test_a_uri_is_split_at_its_bucket() -> None:
+    """Object names may hold anything, slashes and hashes too."""
+    assert split_uri("gs://bucket/a/b c#1.jpg") == ("bucket", "a/b c#1.jpg")
+
+
+@pytest.fixture
+def cloud_storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[storage.Bucket]:
+    """A bucket of the Cloud Storage stand-in, in this process, which clients are led to."""
+    server = create_server("127.0.0.1", 0, in_memory=True, default_bucket=BUCKET)
+    with server:
+        port = server._api._httpd.server_address[1]
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "testudo-tests")
+        yield storage.Client().bucket(BUCKET)
+
+
+def test_images_are_fetched_from_the_allowed_buckets(
+    releases: Releases, cloud_storage: storage.Bucket
+) -> None:
+    """Good ones are encoded; missing, empty, broken and too long ones say so."""
+    picture = encoded(quadrants(100, 100), "PNG")
+    objects = {"a b/picture#1.png": picture, "empty": b"", "text": b"text", "long": b"x" * 5_000}
+    for name, data in objects.items():
+        cloud_storage.blob(name).upload_from_string(data)
+    names = [*objects, "missing"]
+    items = [
+        item(number, release=releases.first.release, image_uri=f"gs://{BUCKET}/{name}")
+        for number, name in enumerate(names)
+    ]
+    foreign = item(9, release=releases.first.release, image_uri="gs://other-bucket/text")
+    access = ImageAccess(frozenset({BUCKET}), timeout_s=5)
+    limits = ImageLimits(max_bytes=4_000)
+    ran = encode([*items, foreign], releases, access=access, limits=limits)
+    halves = by_item(ran)
+    assert_embedding(halves["item-0"], expected_features(picture, releases))
+    assert halves["item-0"].image == ("PNG", 100, 100, len(picture))
+    assert [reason(halves[f"item-{number}"]) for number in (1, 2, 3, 4, 9)] == [
+        Reason.IMAGE_FORMAT_REFUSED,
+        Reason.IMAGE_FORMAT_REFUSED,
+        Reason.IMAGE_TOO_LARGE,
+        Reason.IMAGE_NOT_FOUND,
+        Reason.IMAGE_URI_REFUSED,
+    ]
+    assert "bugs" not in ran.counters
+
+
+def test_a_storage_that_does_not_answer_is_a_failure_of_the_item(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After the time allowed for one image, tries again included; nothing hangs."""
+    with socket.socket() as closed:  # bound, and never listening: connections are refused
+        closed.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", address)
+        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "testudo-tests")
+        store = ImageStore(ImageAccess(frozenset({BUCKET}), timeout_s=0.2), 1_000)
+        rejected = rejection(lambda: store.fetch(f"gs://{BUCKET}/a.jpg"))
+    assert rejected.reason == Reason.IMAGE_FETCH_FAILED

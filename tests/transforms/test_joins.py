@@ -1,0 +1,67 @@
+"""JoinHalves on Beam's own engine: two halves of a delivery leave as one outcome."""
+
+from collections.abc import Iterable
+
+import apache_beam as beam
+from apache_beam.transforms.window import TimestampedValue
+
+from builders import Ran, envelope, failure, image_half, run, text_half
+from transforms.joins import JoinHalves, WindowByArrival
+from transforms.records import Half, Stage
+
+WINDOWS = {"window_s": 60, "allowed_lateness_s": 3_600}
+
+
+def join(images: Iterable[Half], texts: Iterable[Half]) -> Ran:
+    def connect(pipeline: beam.Pipeline) -> dict[str, beam.PCollection]:
+        branches = tuple(
+            pipeline
+            | f"Create{name}" >> beam.Create([TimestampedValue(half, 7) for half in halves])
+            | f"Type{name}" >> beam.Map(lambda half: half).with_output_types(Half)
+            | f"Window{name}" >> WindowByArrival(**WINDOWS)
+            for name, halves in (("Images", images), ("Texts", texts))
+        )
+        outcomes = branches | JoinHalves(**WINDOWS)
+        return {"joined": outcomes.items, "dead": outcomes.dead_letters}
+
+    ran = run(connect)
+    return Ran({"joined": [], "dead": [], **ran.records}, ran.counters)
+
+
+def test_each_delivery_is_joined_with_its_own_halves() -> None:
+    """Whatever order the branches answer in; no half is used for another item."""
+    images = [image_half(number, features=b"i%d" % number) for number in range(200)]
+    texts = [text_half(number, features=b"t%d" % number) for number in reversed(range(200))]
+    ran = join(images, texts)
+    assert sorted(
+        (one.image_features, one.text_features) for one in ran.records["joined"]
+    ) == sorted((b"i%d" % number, b"t%d" % number) for number in range(200))
+    assert ran.records["dead"] == []
+    assert "join_halves_missing" not in ran.counters
+
+
+def test_two_deliveries_of_one_item_are_two_outcomes() -> None:
+    """The join key is the delivery: features of different deliveries never meet."""
+    again = envelope(1, delivery="another")
+    ran = join(
+        [image_half(1, features=b"i1"), image_half(1, envelope=again, features=b"i2")],
+        [text_half(1, envelope=again, features=b"t2"), text_half(1, features=b"t1")],
+    )
+    assert sorted((one.image_features, one.text_features) for one in ran.records["joined"]) == [
+        (b"i1", b"t1"),
+        (b"i2", b"t2"),
+    ]
+
+
+def test_a_failed_half_leaves_as_one_dead_letter() -> None:
+    """One item failed in the image branch, one in both, one in none."""
+    ran = join(
+        [image_half(1, failure=failure(Stage.IMAGE)), image_half(2, failure=failure(Stage.IMAGE)),
+         image_half(3)],
+        [text_half(1), text_half(2, failure=failure(Stage.TEXT)), text_half(3)],
+    )  # fmt: skip
+    assert [one.envelope.item_id for one in ran.records["joined"]] == ["item-3"]
+    assert {
+        one.envelope.item_id: [each.stage for each in one.failures] for one in ran.records["dead"]
+    } == {"item-1": [Stage.IMAGE], "item-2": [Stage.IMAGE, Stage.TEXT]}
+    assert "join_halves_missing" not in ran.counters
