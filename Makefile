@@ -59,8 +59,7 @@ fast: $(READY)  ## The fast tests: units, composites, graph, contracts
 	@$(BIN)/python -m pytest -q -n 2 tests/unit tests/transforms tests/graph tests/contract
 
 .PHONY: test
-test: $(READY)  ## All tests, end to end on the local stack included
-	@$(BIN)/python -m pytest -q -n 2 tests/unit tests/transforms tests/graph tests/contract
+test: check  ## All of it: lint, types, fast tests, end to end on the local stack
 	@$(BIN)/python -m pytest -q --durations=10 tests/e2e
 
 .PHONY: lock

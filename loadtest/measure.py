@@ -6,13 +6,15 @@ its process's CPU time is taken over more items. Threads of the numeric
 libraries are set to one everywhere.
 """
 
+import argparse
 import json
 import os
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 ONE_THREAD = {
@@ -73,10 +75,10 @@ def peak_rss_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def cost_of_process(module: str, *arguments: str) -> Cost:
+def cost_of_process(module: str, wanted: "Wanted") -> Cost:
     """Run a module that prints its Cost, in a process of its own. Raises MeasuringFailed."""
     done = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, "-m", module, *wanted.flags()],
         env={**os.environ, **ONE_THREAD},
         capture_output=True,
         text=True,
@@ -95,5 +97,23 @@ def last_lines(text: str) -> str:
     return "\n".join(text.splitlines()[-_LAST_LINES:])
 
 
-def as_flags(**values: object) -> Sequence[str]:
-    return [f"--{name}={value}" for name, value in values.items()]
+class Wanted(NamedTuple):
+    """What a measured process is asked to run."""
+
+    messages: Path
+    releases: str
+    items: int
+    few: int
+
+    def flags(self) -> list[str]:
+        return [f"--{name}={value}" for name, value in self._asdict().items()]
+
+
+def measured_run() -> Wanted:
+    """What this process was asked to run, from its flags."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--messages", type=Path, required=True)
+    parser.add_argument("--releases", required=True)
+    parser.add_argument("--items", type=int, required=True)
+    parser.add_argument("--few", type=int, required=True)
+    return Wanted(**vars(parser.parse_args()))

@@ -256,7 +256,10 @@ class ScorerHandler(ReleaseHandler[Joined, Scored | DeadLetter, Scorers, list[Sc
             needed = {name: inputs[name] for name in scorer.inputs}
             columns = loaded.models[scorer.name](needed)["scores"]
             for row, values in zip(scores, columns.tolist(), strict=True):
-                row += map(Score, [scorer.name] * len(values), scorer.labels, values)
+                row.extend(
+                    Score(scorer.name, label, value)
+                    for label, value in zip(scorer.labels, values, strict=True)
+                )
         return scores
 
     def answer(

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from models.release import Manifest, Pointer, read_manifest, write_pointer
 
 REPOSITORY = Path(__file__).parents[1]
 TRAINED = REPOSITORY / ".testudo" / "test-releases"
 KEPT_SETS = 3
+# Tests that import tensorflow share one process: it costs seconds and 600 MB in each.
+WITH_TENSORFLOW = ("tests/graph/", "tests/transforms/test_texts.py")
 # In a process of its own: training needs three libraries that no test does. The
 # two releases differ in weights and image size, so that mixing them cannot work.
 TRAINING = """
@@ -39,6 +43,19 @@ class Releases(NamedTuple):
 
     def point(self, pointer: Pointer) -> None:
         write_pointer(self.root, pointer)
+
+
+class _ByFile(LoadScopeScheduling):
+    """Gives whole files to the test processes, those with tensorflow all to one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "tensorflow" if nodeid.startswith(WITH_TENSORFLOW) else nodeid.split("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    # xdist's own --dist loadgroup does nothing under pytest 9.
+    return _ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

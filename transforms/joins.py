@@ -3,8 +3,9 @@
 Both branches answer for every item, so the join only has to wait for two
 halves of one delivery: a GroupByKey that fires on every second element. It
 keeps no state of its own and sets no timer. A half whose partner never comes
-(it cannot happen while the runner keeps its promises) leaves as a dead letter
-when its window expires, so it is never lost.
+(it cannot happen while the runner keeps its promises: an element that a branch
+still works on holds the watermark back) leaves as a dead letter when its window
+expires, on Prism when it ends, so it is never lost.
 """
 
 import dataclasses

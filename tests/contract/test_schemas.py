@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from builders import dead_letter, failure, scored
 from google.cloud.bigquery import SchemaField
 
 from beam_pipeline.sinks import rejected_row
 from beam_pipeline.tables import TABLES, table_schema
-from builders import dead_letter, failure, scored
 from transforms.events import reject
 from transforms.outcomes import dead_letter_row, prediction_row
 from transforms.records import Failure, Reason, Stage

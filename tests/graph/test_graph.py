@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from apache_beam.coders import registry
+from builders import Ran, encoded, fields, grain, message, quadrants, run
+from conftest import Releases
 
 from beam_pipeline.config import Config
 from beam_pipeline.endpoints import Endpoints, file_ends, memory_ends
 from beam_pipeline.graph import build
-from builders import Ran, encoded, fields, grain, message, quadrants, run
-from conftest import Releases
 from loadtest.messages import BREAKAGES, SampleMessage, sample_messages
 from models.features import FeatureSpec, ImageLimits, decode_image, pack_features, unpack_features
 from models.litert import LiteRTModel
@@ -29,8 +29,6 @@ from transforms.images import EncodeImages, ImageAccess
 from transforms.payloads import KeepPayloads, read_payload
 from transforms.records import DeadLetter, Half, Message, Reason, Scored, Stage
 from transforms.texts import EncodeTexts
-
-pytestmark = pytest.mark.xdist_group("tensorflow")
 
 REASONS = {
     "cut_json": (Stage.PARSE, Reason.NOT_JSON),

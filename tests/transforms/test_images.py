@@ -8,11 +8,11 @@ from pathlib import Path
 import apache_beam as beam
 import numpy as np
 import pytest
+from builders import Ran, created, encoded, grain, item, jpeg, quadrants, rejection, run
+from conftest import Releases
 from gcp_storage_emulator.server import create_server
 from google.cloud import storage
 
-from builders import Ran, created, encoded, grain, item, jpeg, quadrants, rejection, run
-from conftest import Releases
 from models.features import ImageLimits, decode_image, pack_features
 from models.litert import LiteRTModel
 from models.release import ENCODER, Pointer

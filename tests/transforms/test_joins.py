@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import apache_beam as beam
 from apache_beam.transforms.window import TimestampedValue
-
 from builders import Ran, envelope, failure, image_half, run, text_half
+
 from transforms.joins import JoinHalves, WindowByArrival
 from transforms.records import Half, Stage
 

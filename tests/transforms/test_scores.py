@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import apache_beam as beam
 import numpy as np
 import pytest
-
 from builders import Ran, created, envelope, joined, run
 from conftest import Releases
+
 from models.features import FeatureSpec, pack_features
 from models.release import Manifest
 from transforms.records import Joined, Reason, Stage

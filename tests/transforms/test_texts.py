@@ -5,15 +5,13 @@ from pathlib import Path
 
 import apache_beam as beam
 import pytest
-
 from builders import created, item, run
 from conftest import Releases
+
 from models.release import TEXT_TRANSFORM, Pointer
 from models.text_transform import TextTransform
 from transforms.records import Half, Item, Reason, Stage, TextFacts
 from transforms.texts import EncodeTexts
-
-pytestmark = pytest.mark.xdist_group("tensorflow")
 
 
 def encode(items: Iterable[Item], releases: Releases) -> dict[str, Half]:

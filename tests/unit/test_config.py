@@ -131,7 +131,7 @@ def test_all_problems_are_told_at_once() -> None:
 )
 def test_a_number_that_cannot_be_used_is_told_by_its_flag(flag: str) -> None:
     """Not a number, not a whole one, or too small."""
-    assert named(*FILES, flag) == [flag.split("=")[0]]
+    assert named(*FILES, flag) == [flag.split("=", maxsplit=1)[0]]
 
 
 @pytest.mark.parametrize(

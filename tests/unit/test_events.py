@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders import ARRIVAL, fields, message, rejection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import ARRIVAL, fields, message, rejection
 from models.release import Pointer
 from transforms.events import (
     EPOCH,
@@ -25,7 +25,7 @@ from transforms.records import Failure, Item, Reason, Stage
 
 MAX_BYTES = 1_000_000
 POINTER = Pointer(default="listings-a")
-SECRET = "hush-7731"
+SECRET = "hush-7731"  # noqa: S105 - what must not be repeated
 
 
 def refused(data: Any) -> tuple[Reason, str]:

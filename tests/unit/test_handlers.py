@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 
 import pytest
+from builders import joined
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import joined
 from models.handlers import ScorerHandler, isolate
 from transforms.records import DeadLetter, Failure, Reason, Rejected, Score, Scored, Stage
 

@@ -3,10 +3,10 @@
 import itertools
 
 import pytest
+from builders import envelope, failure, image_half, text_half
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import envelope, failure, image_half, text_half
 from transforms.joins import join_halves
 from transforms.records import (
     DeadLetter,

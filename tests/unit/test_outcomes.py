@@ -3,8 +3,8 @@
 import json
 
 import pyarrow as pa
-
 from builders import dead_letter, failure, scored
+
 from transforms.outcomes import (
     ARCHIVE_SCHEMA,
     archive_row,

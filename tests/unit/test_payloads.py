@@ -4,8 +4,8 @@ from pathlib import Path
 
 import apache_beam as beam
 import pytest
-
 from builders import created, message, run
+
 from transforms import payloads
 from transforms.payloads import KeepPayloads, read_payload
 from transforms.records import Message

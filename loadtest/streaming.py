@@ -1,0 +1,192 @@
+"""Streaming mode as it is measured: `testudo run` on a local stack of its own.
+
+Items are published before the job starts and marked as acked. Once the job is
+warm and has nothing to do, the subscription is turned back (Pub/Sub's seek), so
+that all of them wait in it at once: the job reads a backlog, and no publisher
+competes with it. Counted is the CPU time of its process, and of Prism's, from
+then until the rows of all items are in BigQuery and in the archive. The other
+servers' CPU time is not counted, but they share the machine's cores.
+"""
+
+import dataclasses
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Self
+
+import psutil
+import pyarrow.parquet as pq
+from google.cloud import bigquery, pubsub_v1, storage
+
+from beam_pipeline.commands.place import (
+    BUCKET,
+    SUBSCRIPTION,
+    Place,
+    local_place,
+    prepare_local_project,
+)
+from beam_pipeline.commands.publish import Outgoing, publish
+from beam_pipeline.local.stack import LocalStack
+from beam_pipeline.tables import fill
+from loadtest.measure import ONE_THREAD, Cost, MeasuringFailed, Wanted, last_lines
+from loadtest.messages import message_attributes
+
+WINDOW_S = 5  # the archive's file, which is waited for, comes at the end of a window
+DEADLINE_S = 300.0
+LOOK_EVERY_S = 0.25
+END_ALLOWED_S = 60.0
+
+ARRIVED = """
+SELECT COUNT(DISTINCT message_id), MIN(processed_at), MAX(processed_at)
+FROM `{dataset}.predictions` WHERE received_at >= @since
+"""
+
+
+@dataclasses.dataclass
+class Stored:
+    """What is stored of the items that the job received since a moment."""
+
+    place: Place
+    moment: datetime
+    tables: bigquery.Client
+    bucket: storage.Bucket
+    _archived: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def since(cls, place: Place) -> Self:
+        """From now on."""
+        return cls(
+            place,
+            datetime.now(UTC),
+            bigquery.Client(project=place.project),
+            storage.Client(project=place.project).bucket(BUCKET),
+        )
+
+    def rows(self) -> tuple[int, float]:
+        """How many distinct messages have a row, and the seconds from first to last of them."""
+        parameter = bigquery.ScalarQueryParameter("since", "TIMESTAMP", self.moment)
+        config = bigquery.QueryJobConfig(query_parameters=[parameter])
+        sql = fill(ARRIVED, self.place.dataset)
+        ((count, first, last),) = self.tables.query_and_wait(sql, job_config=config)
+        return count, (last - first).total_seconds() if count else 0.0
+
+    def archived(self) -> int:
+        """How many items new files of the archive hold."""
+        for blob in self.bucket.list_blobs(prefix="archive/"):
+            if blob.name not in self._archived:
+                table = pq.read_table(BytesIO(blob.download_as_bytes()), columns=["processed_at"])
+                times = table["processed_at"].to_pylist()
+                self._archived[blob.name] = sum(one >= self.moment for one in times)
+        return sum(self._archived.values())
+
+
+def outgoing(lines: list[bytes]) -> Iterator[Outgoing]:
+    for line in lines:
+        fields = json.loads(line)
+        ids = fields["tenant_id"], fields["item_id"]
+        yield Outgoing(line, message_attributes(*ids, line))
+
+
+@contextmanager
+def own_stack(home: Path, releases: Path, report: Callable[[str], None]) -> Iterator[LocalStack]:
+    """A local stack with everything created, which this process's Google clients use."""
+    before = dict(os.environ)
+    with (
+        tempfile.TemporaryDirectory(prefix="testudo-bench-") as folder,
+        LocalStack(Path(folder), report, tools=home / "tools") as stack,
+    ):
+        os.environ.update(stack.environment)
+        try:
+            prepare_local_project(stack.project, releases)
+            yield stack
+        finally:
+            for name in stack.environment.keys() - before.keys():
+                del os.environ[name]
+            os.environ.update(before)
+
+
+@contextmanager
+def running_job(stack: LocalStack, releases: str) -> Iterator[psutil.Process]:
+    """`testudo run` in a process of its own, ended at the end. Raises MeasuringFailed."""
+    flags = [f"--home={stack.home}", f"--local_releases={releases}", f"--window_s={WINDOW_S}"]
+    log = stack.home / "logs" / "job.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "beam_pipeline.cli", "run", *flags],
+            env={**os.environ, **ONE_THREAD},
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            yield psutil.Process(process.pid)
+        except MeasuringFailed as failed:
+            raise MeasuringFailed(f"{failed}; its log:\n{last_lines(log.read_text())}") from failed
+        finally:
+            process.terminate()
+            try:
+                process.wait(END_ALLOWED_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def cost_of_streaming(stack: LocalStack, wanted: Wanted) -> Cost:
+    """What `wanted.items` items cost a warm job. Raises MeasuringFailed."""
+    with wanted.messages.open("rb") as file:
+        messages = list(outgoing(list(itertools.islice(file, wanted.few + wanted.items))))
+    place = local_place(stack.project)
+    engine = psutil.Process(next(s.pid for s in stack.servers if s.server.name == "prism"))
+    before_any = datetime.now(UTC)
+    publish(place.topic, messages[wanted.few :])
+    turn_to(stack.project, datetime.now(UTC))
+    with running_job(stack, wanted.releases) as job:
+        warm = Stored.since(place)
+        publish(place.topic, messages[: wanted.few])
+        wait_for(warm, wanted.few, job)
+        stored = Stored.since(place)
+        before = cpu_s(job), cpu_s(engine)
+        turn_to(stack.project, before_any)
+        wall_s, peak_bytes = wait_for(stored, len(messages), job)
+        spent = cpu_s(job) - before[0], cpu_s(engine) - before[1]
+    turn_to(stack.project, datetime.now(UTC))
+    return Cost(len(messages), spent[0], wall_s, peak_bytes, engine_cpu_s=spent[1])
+
+
+def turn_to(project: str, moment: datetime) -> None:
+    """Turn the subscription to a moment: what was published before it counts as acked."""
+    with pubsub_v1.SubscriberClient() as subscriber:
+        path = subscriber.subscription_path(project, SUBSCRIPTION)
+        subscriber.seek(request={"subscription": path, "time": moment})
+
+
+def wait_for(stored: Stored, items: int, job: psutil.Process) -> tuple[float, int]:
+    """Wait until rows and archive hold so many items.
+
+    Returns the seconds from the first row to the last, and the job's largest
+    resident memory. Raises MeasuringFailed.
+    """
+    deadline, peak_bytes = time.monotonic() + DEADLINE_S, 0
+    while True:
+        if not job.is_running() or job.status() == psutil.STATUS_ZOMBIE:
+            raise MeasuringFailed("the job ended by itself")
+        peak_bytes = max(peak_bytes, job.memory_info().rss)
+        count, seconds = stored.rows()
+        if count >= items and stored.archived() >= items:
+            return seconds, peak_bytes
+        if time.monotonic() > deadline:
+            raise MeasuringFailed(f"{count} of {items} items after {DEADLINE_S:.0f} s")
+        time.sleep(LOOK_EVERY_S)
