@@ -11,7 +11,7 @@ CLI = ["rich>=14", "duckdb>=1.5,<1.6", "sqlglot>=27", "psutil>=7"]
 
 setup(
     name="testudo",
-    version=re.search(r"^## (\d+\.\d+\.\d+)", (HERE / "CHANGELOG.md").read_text(), re.M)[1],
+    version=re.search(r"^## (\d+\.\d+\.\d+)", (HERE / "CHANGELOG.md").read_text(), re.MULTILINE)[1],
     description="Scores image-and-text items on a stream: one Apache Beam graph, from laptop to "
     "Dataflow",
     long_description=(HERE / "README.md").read_text(),

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog=f"testudo {name}", description=what[0].upper() + what[1:] + ".", allow_abbrev=False
     )
     module.add_arguments(command)
-    from beam_pipeline.commands.failure import CommandError  # noqa: PLC0415
+    from beam_pipeline.commands.failure import CommandError
 
     try:
         if name == PASSES_FLAGS_ON:

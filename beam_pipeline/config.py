@@ -152,31 +152,41 @@ def _problems(flags: TestudoOptions, streaming: bool) -> list[str]:
     if bool(flags.input_subscription) == bool(flags.input_file):
         problems.append("--input_subscription or --input_file: give one of the two")
     if flags.input_subscription:
-        problems += _matches("input_subscription", flags.input_subscription, SUBSCRIPTION)
-        for name in ("predictions_table", "dead_letters_table"):
-            if getattr(flags, name):
-                problems += _matches(name, getattr(flags, name), TABLE)
-            else:
-                problems.append(f"--{name}: is needed with --input_subscription")
-        if flags.output:
-            problems += _matches("output", flags.output, GS_PREFIX)
+        problems += _stream_problems(flags)
     elif flags.input_file:
-        problems += [
-            f"--{name}: goes with --input_subscription only; files are written under --output"
-            for name in ("predictions_table", "dead_letters_table")
-            if getattr(flags, name)
-        ]
-        if streaming:
-            problems.append("--streaming: goes with --input_subscription only")
-    for name in ("output", "releases"):
-        if not getattr(flags, name):
-            problems.append(f"--{name}: is missing")
+        problems += _file_problems(flags, streaming)
+    problems += [
+        f"--{name}: is missing" for name in ("output", "releases") if not getattr(flags, name)
+    ]
     for bucket in filter(None, flags.image_buckets.split(",")):
         problems += _matches("image_buckets", bucket, BUCKET)
     for name, least in LEAST.items():
         value = getattr(flags, name)
         if not isinstance(value, Unreadable) and not value >= least:  # nan is refused too
             problems.append(f"--{name}: is {value}, must be {least} or more")
+    return problems
+
+
+def _stream_problems(flags: TestudoOptions) -> list[str]:
+    problems = _matches("input_subscription", flags.input_subscription, SUBSCRIPTION)
+    for name in ("predictions_table", "dead_letters_table"):
+        if getattr(flags, name):
+            problems += _matches(name, getattr(flags, name), TABLE)
+        else:
+            problems.append(f"--{name}: is needed with --input_subscription")
+    if flags.output:
+        problems += _matches("output", flags.output, GS_PREFIX)
+    return problems
+
+
+def _file_problems(flags: TestudoOptions, streaming: bool) -> list[str]:
+    problems = [
+        f"--{name}: goes with --input_subscription only; files are written under --output"
+        for name in ("predictions_table", "dead_letters_table")
+        if getattr(flags, name)
+    ]
+    if streaming:
+        problems.append("--streaming: goes with --input_subscription only")
     return problems
 
 

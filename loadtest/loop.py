@@ -102,7 +102,7 @@ class Loop:
             spent_us = {"encode": _us_since(started_ns) // len(batch), "text": text_us}
             for (item, text), image, embedding in zip(batch, decoded, embeddings, strict=True):
                 facts = TextFacts(len(item.text))
-                spent = image.spent_us | spent_us
+                spent = {**image.spent_us, **spent_us}
                 yield Joined(item.envelope, embedding, text, image.image, facts, spent)
 
 

@@ -50,7 +50,7 @@ class Cost(NamedTuple):
         return self.items / self.wall_s
 
 
-class MeasuringFailed(Exception):
+class MeasuringError(Exception):
     """A measured process ended badly; says which, and its last words."""
 
 
@@ -76,7 +76,7 @@ def peak_rss_bytes() -> int:
 
 
 def cost_of_process(module: str, wanted: "Wanted") -> Cost:
-    """Run a module that prints its Cost, in a process of its own. Raises MeasuringFailed."""
+    """Run a module that prints its Cost, in a process of its own. Raises MeasuringError."""
     done = subprocess.run(
         [sys.executable, "-m", module, *wanted.flags()],
         env={**os.environ, **ONE_THREAD},
@@ -84,7 +84,7 @@ def cost_of_process(module: str, wanted: "Wanted") -> Cost:
         text=True,
     )
     if done.returncode:
-        raise MeasuringFailed(f"{module} ended with:\n{last_lines(done.stderr)}")
+        raise MeasuringError(f"{module} ended with:\n{last_lines(done.stderr)}")
     return Cost(**json.loads(done.stdout.splitlines()[-1]))
 
 

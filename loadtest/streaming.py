@@ -37,7 +37,7 @@ from beam_pipeline.commands.place import (
 from beam_pipeline.commands.publish import Outgoing, publish
 from beam_pipeline.local.stack import LocalStack
 from beam_pipeline.tables import fill
-from loadtest.measure import ONE_THREAD, Cost, MeasuringFailed, Wanted, last_lines
+from loadtest.measure import ONE_THREAD, Cost, MeasuringError, Wanted, last_lines
 from loadtest.messages import message_attributes
 
 WINDOW_S = 5  # the archive's file, which is waited for, comes at the end of a window
@@ -116,7 +116,7 @@ def own_stack(home: Path, releases: Path, report: Callable[[str], None]) -> Iter
 
 @contextmanager
 def running_job(stack: LocalStack, releases: str) -> Iterator[psutil.Process]:
-    """`testudo run` in a process of its own, ended at the end. Raises MeasuringFailed."""
+    """`testudo run` in a process of its own, ended at the end. Raises MeasuringError."""
     flags = [f"--home={stack.home}", f"--local_releases={releases}", f"--window_s={WINDOW_S}"]
     log = stack.home / "logs" / "job.log"
     with log.open("wb") as output:
@@ -128,8 +128,8 @@ def running_job(stack: LocalStack, releases: str) -> Iterator[psutil.Process]:
         )
         try:
             yield psutil.Process(process.pid)
-        except MeasuringFailed as failed:
-            raise MeasuringFailed(f"{failed}; its log:\n{last_lines(log.read_text())}") from failed
+        except MeasuringError as failed:
+            raise MeasuringError(f"{failed}; its log:\n{last_lines(log.read_text())}") from failed
         finally:
             process.terminate()
             try:
@@ -145,7 +145,7 @@ def cpu_s(process: psutil.Process) -> float:
 
 
 def cost_of_streaming(stack: LocalStack, wanted: Wanted) -> Cost:
-    """What `wanted.items` items cost a warm job. Raises MeasuringFailed."""
+    """What `wanted.items` items cost a warm job. Raises MeasuringError."""
     with wanted.messages.open("rb") as file:
         messages = list(outgoing(list(itertools.islice(file, wanted.few + wanted.items))))
     place = local_place(stack.project)
@@ -177,16 +177,16 @@ def wait_for(stored: Stored, items: int, job: psutil.Process) -> tuple[float, in
     """Wait until rows and archive hold so many items.
 
     Returns the seconds from the first row to the last, and the job's largest
-    resident memory. Raises MeasuringFailed.
+    resident memory. Raises MeasuringError.
     """
     deadline, peak_bytes = time.monotonic() + DEADLINE_S, 0
     while True:
         if not job.is_running() or job.status() == psutil.STATUS_ZOMBIE:
-            raise MeasuringFailed("the job ended by itself")
+            raise MeasuringError("the job ended by itself")
         peak_bytes = max(peak_bytes, job.memory_info().rss)
         count, seconds = stored.rows()
         if count >= items and stored.archived() >= items:
             return seconds, peak_bytes
         if time.monotonic() > deadline:
-            raise MeasuringFailed(f"{count} of {items} items after {DEADLINE_S:.0f} s")
+            raise MeasuringError(f"{count} of {items} items after {DEADLINE_S:.0f} s")
         time.sleep(LOOK_EVERY_S)

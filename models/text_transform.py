@@ -26,7 +26,7 @@ class TextTransform:
         ValueError when `folder` is not a text transform with those features.
         """
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        import tensorflow as tf  # noqa: PLC0415 - seconds that only this class needs
+        import tensorflow as tf
 
         with contextlib.suppress(RuntimeError):  # already running: its threads are set
             tf.config.threading.set_intra_op_parallelism_threads(1)

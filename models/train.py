@@ -57,7 +57,7 @@ def train(
     training, held_out = split_examples(read_examples(manifest, size_px=size_px), manifest)
     report(f"{len(training.texts)} items to train on, {len(held_out.texts)} held out")
     with _quiet_start():
-        from models.train_bundle import make_bundle  # noqa: PLC0415 - imports tensorflow
+        from models.train_bundle import make_bundle
 
     with tempfile.TemporaryDirectory() as folder:
         bundle = make_bundle(

@@ -49,7 +49,7 @@ class _ByFile(LoadScopeScheduling):
     """Gives whole files to the test processes, those with tensorflow all to one."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "tensorflow" if nodeid.startswith(WITH_TENSORFLOW) else nodeid.split("::")[0]
+        return "tensorflow" if nodeid.startswith(WITH_TENSORFLOW) else nodeid.split("::", maxsplit=1)[0]
 
 
 @pytest.hookimpl(optionalhook=True)

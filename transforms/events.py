@@ -7,6 +7,7 @@ so is the delivery id that its two halves are joined by.
 import dataclasses
 import functools
 import json
+import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -34,6 +35,7 @@ from transforms.records import (
 )
 
 ATTEMPT_ATTRIBUTE = "testudo_attempt"
+ATTEMPT = re.compile("[0-9]{1,9}")
 MAX_ATTRIBUTES_CHARS = 300  # twice they cross the join, in 2 KB an item at most
 REJECTED = "rejected"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -61,30 +63,27 @@ def parse_message(data: bytes, *, max_bytes: int) -> Mapping[str, Any]:
     try:
         message_schema().validate(fields)
     except jsonschema_rs.ValidationError as error:
-        field = "/".join(str(part) for part in error.instance_path) or "message"
+        field = "/".join(str(part) for part in error.instance_path)
         rule = "/".join(str(part) for part in error.schema_path)
-        raise Rejected(
-            Reason.SCHEMA_VIOLATION, f"{field}: {_without_values(fields, field, rule)}"
-        ) from error
+        raise Rejected(Reason.SCHEMA_VIOLATION, _broken_rule(field, rule)) from error
     return fields
 
 
-def _without_values(fields: Any, field: str, rule: str) -> str:
+# The schema's rules about the message as a whole, in words.
+WHOLE_RULES = {
+    "required": "item_id or tenant_id is missing",
+    "anyOf": "has neither a text nor an image",
+    "not": "has both image and image_uri",
+    "additionalProperties": "has fields that no message has",
+    "type": "is not an object",
+}
+
+
+def _broken_rule(field: str, rule: str) -> str:
     """Say which rule was broken without repeating what the sender wrote."""
-    if not isinstance(fields, Mapping):
-        return f"is {type(fields).__name__}, not an object"
-    if rule.startswith("required"):
-        missing = [name for name in ("item_id", "tenant_id") if name not in fields]
-        return f"{' and '.join(missing)} missing"
-    if rule.startswith("anyOf"):
-        return "has neither a text nor an image"
-    if rule.startswith("not"):
-        return "has both image and image_uri"
-    if rule.startswith("additionalProperties"):
-        return "has fields that no message has"
-    if rule.endswith("type"):
-        return f"is {type(fields.get(field)).__name__}, the schema wants another type"
-    return f"breaks the schema's rule {rule}"
+    if not field:
+        return f"message: {WHOLE_RULES[rule.split('/', maxsplit=1)[0]]}"
+    return f"{field}: breaks the schema's rule {rule}"
 
 
 def time_us(rfc3339: str) -> int:
@@ -122,7 +121,7 @@ def make_envelope(
         event_time_us=message.publish_time_us,
         publish_time_us=message.publish_time_us,
         received_us=arrival.received_us,
-        attempt=int(attempt_text) if attempt_text.isdecimal() and len(attempt_text) < 9 else 1,
+        attempt=int(attempt_text) if ATTEMPT.fullmatch(attempt_text) else 1,
         payload_uri=message.payload_uri,
         attributes_json=json.dumps(dict(message.attributes))[:MAX_ATTRIBUTES_CHARS],
     )

@@ -41,5 +41,5 @@ def attempt(
         if unexpected is Reason.BUG:
             BUGS.inc()
             frames = "".join(traceback.format_tb(error.__traceback__))
-            LOG.error("%s in stage %s:\n%s", type(error).__name__, stage, frames)
+            LOG.error("%s in stage %s:\n%s", type(error).__name__, stage, frames)  # noqa: TRY400 - exception() would print what the item holds
         return Failure(stage, unexpected, f"{type(error).__name__}: {error}"[:MAX_DETAIL_CHARS])

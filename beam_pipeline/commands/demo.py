@@ -87,7 +87,7 @@ def _stream(console: Console, arguments: argparse.Namespace, project: str, relea
     """Returns how many items have no outcome."""
     place = local_place(project)
     console.print("[bold]Topic, tables, views and buckets[/bold] are made")
-    prepare_local_project(project, releases)
+    prepare_local_project(project)
     client = bigquery.Client(project=project)
     engine = BigQueryEngine(client, place.dataset)
     messages = _draw(console, arguments.items, place.image_bucket)

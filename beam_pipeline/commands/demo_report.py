@@ -91,4 +91,5 @@ def print_report(console: Console, engine: Engine) -> None:
     questions = statements("queries")
     report = [questions["categories"], ACCURACY, questions["latency"], questions["outcomes"]]
     for sql in [*report, IN_AND_OUT]:
-        console.print(as_table(question_of(sql), engine.ask(sql)))
+        console.print(f"\n[bold]{question_of(sql)}[/bold]")
+        console.print(as_table(engine.ask(sql)))

@@ -53,8 +53,15 @@ def place_from(arguments: argparse.Namespace) -> Place:
     if arguments.project:
         topic = f"projects/{arguments.project}/topics/{arguments.topic}"
         return Place(arguments.project, topic, arguments.dataset)
-    enter_local_stack(arguments.home)
-    return local_place(os.environ["GOOGLE_CLOUD_PROJECT"])
+    return enter_local_project(arguments.home)
+
+
+def enter_local_project(home: Path) -> Place:
+    """Lead this process to the stack in `home`, with everything made that Testudo uses there."""
+    enter_local_stack(home)
+    project = os.environ["GOOGLE_CLOUD_PROJECT"]
+    prepare_local_project(project)
+    return local_place(project)
 
 
 def enter_local_stack(home: Path) -> None:
@@ -71,8 +78,8 @@ def local_place(project: str) -> Place:
     return Place(project, f"projects/{project}/topics/{TOPIC}", DATASET, IMAGE_BUCKET)
 
 
-def prepare_local_project(project: str, releases: Path) -> None:
-    """Create topic, subscription, tables, views and buckets; copy the releases in use."""
+def prepare_local_project(project: str) -> None:
+    """Create topic, subscription, tables, views and buckets, where they do not exist."""
     create_topic_and_subscription(project, TOPIC, SUBSCRIPTION)
     create_tables(
         project,
@@ -84,6 +91,10 @@ def prepare_local_project(project: str, releases: Path) -> None:
         {name: fill(sql, DATASET) for name, sql in statements("views").items()},
     )
     create_buckets(project, (BUCKET, IMAGE_BUCKET))
+
+
+def bring_releases(releases: Path) -> None:
+    """Copy the releases in use to the local stack. Raises ReleaseError if there are none."""
     copy_releases(str(releases), f"gs://{BUCKET}/{RELEASES}")
 
 

@@ -16,8 +16,8 @@ from beam_pipeline.commands.place import add_place_arguments, place_from
 from beam_pipeline.tables import question_of, statements
 
 
-def as_table(title: str, answer: Answer) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
+def as_table(answer: Answer) -> Table:
+    table = Table()
     for index, column in enumerate(answer.columns):
         numeric = any(isinstance(row[index], int | float) for row in answer.rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
@@ -56,5 +56,7 @@ def main(arguments: argparse.Namespace) -> int:
         answer = engine.ask(arguments.sql or questions[arguments.name])
     except (GoogleAPICallError, duckdb.Error) as error:
         raise CommandError(f"the query was refused: {error}") from error
-    console.print(as_table(arguments.name or "answer", answer))
+    if arguments.name:
+        console.print(f"[bold]{question_of(questions[arguments.name])}[/bold]")
+    console.print(as_table(answer))
     return 0

@@ -13,9 +13,9 @@ from apache_beam.runners.runner import PipelineResult, PipelineState
 from beam_pipeline.commands.failure import CommandError
 from beam_pipeline.commands.place import (
     add_home_argument,
-    enter_local_stack,
+    bring_releases,
+    enter_local_project,
     local_flags,
-    prepare_local_project,
 )
 from beam_pipeline.config import ConfigError
 from beam_pipeline.main import start
@@ -40,10 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace, flags: Sequence[str]) -> int:
     if not any(flag.startswith("--input_") for flag in flags):
-        enter_local_stack(arguments.home)
-        project = os.environ["GOOGLE_CLOUD_PROJECT"]
+        project = enter_local_project(arguments.home).project
         try:
-            prepare_local_project(project, arguments.local_releases)
+            bring_releases(arguments.local_releases)
         except ReleaseError as error:
             raise CommandError(f"{error}\nTrain a release first: `testudo train`.") from error
         flags = [*local_flags(project, os.environ["TESTUDO_JOB_ENDPOINT"]), *flags]

@@ -128,8 +128,8 @@ def _run_reporting(command: list[str], folder: Path, report: Callable[[str], Non
 def _download(target: Path, report: Callable[[str], None]) -> None:
     """Download the release that Beam itself would use; it listens on every address."""
     # Imported here: the rest of the stack starts seconds faster without Beam.
-    from apache_beam.options.pipeline_options import PipelineOptions  # noqa: PLC0415
-    from apache_beam.runners.portability.prism_runner import PrismJobServer  # noqa: PLC0415
+    from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.runners.portability.prism_runner import PrismJobServer
 
     url = PrismJobServer(PipelineOptions([])).path_to_binary()
     report(f"Prism: downloading {url}")

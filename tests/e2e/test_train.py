@@ -194,7 +194,7 @@ def test_serving_texts_needs_no_tensorflow_transform(trained: Manifest, bundle: 
     )
     folder = str(bundle / TEXT_TRANSFORM)
     root = Path(__file__).parents[2]
-    subprocess.run([sys.executable, "-c", code, folder], check=True, cwd=root)  # noqa: S603
+    subprocess.run([sys.executable, "-c", code, folder], check=True, cwd=root)
 
 
 def test_a_release_is_the_default_only_when_asked_for(
