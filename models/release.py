@@ -159,7 +159,8 @@ def save_release(
         [
             files,
             image_size_px,
-            *map(dataclasses.asdict, (*image_features, *text_features, *scorers)),
+            [dataclasses.asdict(one) for one in (*image_features, *text_features)],
+            [dataclasses.asdict(one) for one in scorers],
         ],
         sort_keys=True,
     )
