@@ -8,7 +8,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from beam_pipeline.main import start
+from beam_pipeline.main import make_pipeline
 from loadtest.measure import difference, measured_run, tell
 
 
@@ -19,13 +19,13 @@ def first_lines(messages: Path, count: int, target: Path) -> None:
 
 def run(folder: Path, releases: str, count: int) -> None:
     """Run the graph over the file of `count` messages in `folder`. Raises what the job raises."""
-    start(
+    make_pipeline(
         [
             f"--input_file={folder / f'{count}.jsonl'}",
             f"--output={folder / 'output'}",
             f"--releases={releases}",
         ]
-    ).wait_until_finish()
+    ).run().wait_until_finish()
 
 
 def main() -> None:
