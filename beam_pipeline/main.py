@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import SetupOptions, StandardOptions
-from apache_beam.runners.runner import PipelineResult
 
 from beam_pipeline.config import Config, config_from
 from beam_pipeline.endpoints import Endpoints, cloud_ends, emulator_ends, file_ends
@@ -19,8 +18,8 @@ def ends_for(config: Config, runner: str) -> Endpoints:
     return cloud_ends(config) if "Dataflow" in runner else emulator_ends(config)
 
 
-def start(argv: Sequence[str]) -> PipelineResult:
-    """Check the flags, build the graph, start the job. Raises ConfigError."""
+def make_pipeline(argv: Sequence[str]) -> beam.Pipeline:
+    """Check the flags and build the graph; `run()` starts it. Raises ConfigError."""
     config, options = config_from(argv)
     standard = options.view_as(StandardOptions)
     standard.streaming = bool(config.input_subscription)
@@ -28,4 +27,4 @@ def start(argv: Sequence[str]) -> PipelineResult:
     options.view_as(SetupOptions).save_main_session = False
     pipeline = beam.Pipeline(options=options)
     build(pipeline, config, ends_for(config, standard.runner))
-    return pipeline.run()
+    return pipeline

@@ -63,7 +63,7 @@ def start_detached(
         env={**os.environ, "PYTHONPATH": _python_path()},
     )
     try:
-        said = daemon.stdout.read() if daemon.stdout else ""
+        said = _all_said(daemon)
     except BaseException:
         daemon.terminate()
         daemon.wait()
@@ -76,6 +76,14 @@ def start_detached(
         report(line)
     daemon.returncode = 0  # it stays on purpose: no warning that it still runs
     return state
+
+
+def _all_said(daemon: "subprocess.Popen[str]") -> str:
+    """What the daemon prints until it closes its output, which it does when the stack answers."""
+    if daemon.stdout is None:
+        return ""
+    with daemon.stdout as output:
+        return output.read()
 
 
 def _python_path() -> str:
@@ -106,7 +114,7 @@ def stop_detached(home: Path) -> bool:
 
 
 def read_state(home: Path) -> StackState | None:
-    """What runs in this home, None when nothing does; what a crash left behind counts as nothing."""
+    """What runs in this home; None when nothing does, or what a crash left behind."""
     if not is_up(home):
         return None
     try:

@@ -1,8 +1,10 @@
 """Get Prism, Beam's own streaming engine for one machine, in the version of the installed Beam.
 
-Prism as released listens on every network address and takes jobs from whoever
-asks. Where Go builds it here, one line of its source is changed first so that
-it listens on 127.0.0.1 only; the released binary has no setting for that.
+Where Go builds it, two lines of its source are changed first. As released it
+listens on every network address and takes jobs from whoever asks; ours listens
+on 127.0.0.1 only. And on a busy machine it may ask a worker for the progress of
+a step that it runs itself, which has no worker, and fails the job; ours does
+not ask. The released binary has neither change.
 """
 
 import json
@@ -17,10 +19,20 @@ from pathlib import Path
 from beam_pipeline.local.missing import Missing, ToolMissing
 
 VERSION = f"v{version('apache-beam')}"
+_BUILD = 2  # counts our changes, so that an older build is not taken for this one
 MODULE = "github.com/apache/beam/sdks/v2"
-_LISTENER = Path("go/pkg/beam/runners/prism/internal/jobservices/server.go")
-_ANY_ADDRESS = 'net.Listen("tcp", fmt.Sprintf(":%d", port))'
-_LOOPBACK = 'net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))'
+_INTERNAL = Path("go/pkg/beam/runners/prism/internal")
+# File -> the line as it is, and as it is built.
+_CHANGES = {
+    _INTERNAL / "jobservices" / "server.go": (
+        'net.Listen("tcp", fmt.Sprintf(":%d", port))',
+        'net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))',
+    ),
+    _INTERNAL / "stage.go": (
+        "case <-progTick.C:\n",
+        'case <-progTick.C:\n\t\t\tif s.envID == "" {\n\t\t\t\tcontinue progress\n\t\t\t}\n',
+    ),
+}
 _PROGRESS_EVERY_S = 5.0
 
 
@@ -37,7 +49,7 @@ def get_prism(folder: Path, report: Callable[[str], None], environ: Mapping[str,
         if os.access(given, os.X_OK) and Path(given).is_file():
             return Path(given)
         raise ToolMissing(_missing([f"TESTUDO_PRISM={given} is not a program"]))
-    built = folder / f"prism-{VERSION}" / "prism"
+    built = folder / f"prism-{VERSION}-{_BUILD}" / "prism"
     if built.is_file():
         return built
     attempts = []
@@ -61,7 +73,7 @@ def _missing(attempts: list[str]) -> Missing:
 
 
 def _build(target: Path, report: Callable[[str], None]) -> None:
-    """Build Prism for loopback only; raises OSError or RuntimeError when Go cannot."""
+    """Build Prism with our changes; raises OSError or RuntimeError when Go cannot."""
     go = shutil.which("go")
     if go is None:
         raise RuntimeError("Go is not installed")
@@ -69,7 +81,8 @@ def _build(target: Path, report: Callable[[str], None]) -> None:
     try:
         report(f"Prism {VERSION}: fetching its source")
         _copy_source(_module_folder(go), source)
-        _listen_on_loopback(source / _LISTENER)
+        for name, change in _CHANGES.items():
+            _change(source / name, *change)
         report("Prism: building it with Go, about 90 s the first time")
         partial = target.with_suffix(".partial")
         command = [go, "build", "-v", "-buildvcs=false", "-o", str(partial.resolve())]
@@ -101,11 +114,11 @@ def _copy_source(module: Path, target: Path) -> None:
             shutil.copyfile(path, copy)
 
 
-def _listen_on_loopback(listener: Path) -> None:
-    text = listener.read_text()
-    if text.count(_ANY_ADDRESS) != 1:
-        raise RuntimeError(f"{listener.name} of Prism {VERSION} is not the one known here")
-    listener.write_text(text.replace(_ANY_ADDRESS, _LOOPBACK))
+def _change(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    if text.count(old) != 1:
+        raise RuntimeError(f"{file.name} of Prism {VERSION} is not the one known here")
+    file.write_text(text.replace(old, new))
 
 
 def _run_reporting(command: list[str], folder: Path, report: Callable[[str], None]) -> None:

@@ -161,3 +161,13 @@ def wait_for_answers(
             raise waiting[0].late(allowed_s)
         if waiting:
             pause(0.05)
+
+
+def warn_of_open_addresses(servers: list[ServerProcess], report: Callable[[str], None]) -> None:
+    """Tell of every server that other machines could reach."""
+    for each in servers:
+        for address in each.open_addresses():
+            report(
+                f"Careful: {each.server.name} listens on {address}, not only on this machine; "
+                "this build of it has no setting against that. Keep a firewall on."
+            )

@@ -5,6 +5,7 @@ arrival. Guaranteed: at least once. A message is acked when the engine has
 committed the bundle that read it; one whose bundle never commits comes back.
 """
 
+import re
 from dataclasses import dataclass, field
 
 import apache_beam as beam
@@ -135,8 +136,7 @@ class ReadFromSubscription(beam.PTransform):
 
     def __post_init__(self) -> None:
         super().__init__()
-        parts = self.subscription.split("/")
-        if len(parts) != 4 or parts[::2] != ["projects", "subscriptions"]:
+        if not re.fullmatch("projects/[^/]+/subscriptions/[^/]+", self.subscription):
             raise ValueError(
                 f"subscription must be projects/PROJECT/subscriptions/NAME, not {self.subscription}"
             )

@@ -1,4 +1,4 @@
-"""The four servers of the laptop stack: how each is started, and how it shows that it answers."""
+"""The servers of the laptop: how each is started, and how it shows that it answers."""
 
 import http.client
 import json
@@ -33,10 +33,14 @@ class Server(NamedTuple):
     environment: Mapping[str, str]
 
 
-def all_servers(tools: Tools, data: Path) -> list[Server]:
-    """The servers of the stack, over the programs found; `data` is where they keep files."""
+def engine_server(tools: Tools) -> Server:
+    """Prism, which runs one pipeline and ends with it."""
+    return Server("prism", 1, lambda ports, _: _prism(tools, ports[0]), ask_prism, {})
+
+
+def stack_servers(tools: Tools, data: Path) -> list[Server]:
+    """What stands for Google's services; `data` is where they keep files."""
     return [
-        Server("prism", 1, lambda ports, _: _prism(tools, ports[0]), ask_prism, {}),
         Server("pubsub", 1, lambda ports, _: _pubsub(tools, ports[0]), ask_pubsub, {}),
         Server(
             "bigquery",
@@ -148,5 +152,4 @@ def client_environment(ports: Mapping[str, int], credentials: Path) -> dict[str,
         "NO_GCE_CHECK": "true",
         "NO_PROXY": past_proxies,
         "no_proxy": past_proxies,
-        "TESTUDO_JOB_ENDPOINT": f"{HOST}:{ports['prism']}",
     }

@@ -1,6 +1,6 @@
-"""The laptop stack: Prism, Pub/Sub, BigQuery and Cloud Storage on loopback ports.
+"""The laptop stack: Pub/Sub, BigQuery and Cloud Storage on loopback ports.
 
-As long as the `LocalStack` block runs, the four servers run. They end with it
+As long as the `LocalStack` block runs, the three servers run. They end with it
 on every path: return, exception, Ctrl-C, SIGTERM, and kill -9 of the process
 that holds it (each server has a guard, see guard.py).
 """
@@ -17,8 +17,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from beam_pipeline.local.processes import ServerProcess, StackError, wait_for_answers
-from beam_pipeline.local.servers import PROJECT, all_servers, client_environment
+from beam_pipeline.local.processes import (
+    ServerProcess,
+    StackError,
+    wait_for_answers,
+    warn_of_open_addresses,
+)
+from beam_pipeline.local.servers import PROJECT, client_environment, stack_servers
 from beam_pipeline.local.tools import install_tools
 
 DEFAULT_HOME = Path(".testudo")
@@ -26,7 +31,7 @@ START_ALLOWED_S = 90.0
 
 
 class LocalStack:
-    """A context manager over the four servers.
+    """A context manager over the three servers.
 
     `home` gets logs, data and stack.json; `tools` (default: home/tools) the
     programs, which several homes may share. `report` is told each step in a
@@ -55,11 +60,6 @@ class LocalStack:
         self._keep_data = keep_data
         self._exits = contextlib.ExitStack()
 
-    @property
-    def job_endpoint(self) -> str:
-        """Host and port for Beam's --job_endpoint."""
-        return self.environment["TESTUDO_JOB_ENDPOINT"]
-
     def __enter__(self) -> Self:
         tools = install_tools(self._tools, self._report)
         with contextlib.ExitStack() as exits:
@@ -69,14 +69,14 @@ class LocalStack:
             exits.callback(self._stop)
             began = time.monotonic()
             data = self.home / ("kept" if self._keep_data else "data")
-            for server in all_servers(tools, data):
+            for server in stack_servers(tools, data):
                 folder, log = data / server.name, self.home / "logs" / f"{server.name}.log"
                 process = ServerProcess(server, folder, log, keep_data=self._keep_data)
                 self.servers.append(process)
                 process.start()
             wait_for_answers(self.servers, START_ALLOWED_S, time.monotonic, time.sleep)
             self._report(f"The stack answers after {time.monotonic() - began:.1f} s")
-            self._warn_of_open_addresses()
+            warn_of_open_addresses(self.servers, self._report)
             ports = {each.server.name: each.ports[0] for each in self.servers}
             self.environment = client_environment(ports, _write_credentials(self.home))
             self._write_state()
@@ -97,14 +97,6 @@ class LocalStack:
         for each in self.servers:
             each.stop()
         self.servers.clear()
-
-    def _warn_of_open_addresses(self) -> None:
-        for each in self.servers:
-            for address in each.open_addresses():
-                self._report(
-                    f"Careful: {each.server.name} listens on {address}, not only on this machine; "
-                    "this build of it has no setting against that. Keep a firewall on."
-                )
 
     def _write_state(self) -> None:
         servers = [

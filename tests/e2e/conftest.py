@@ -10,6 +10,7 @@ from streaming import Pipeline
 
 from beam_pipeline.commands.engines import BigQueryEngine
 from beam_pipeline.commands.place import Place, local_place
+from beam_pipeline.local.engine import running_engine
 from beam_pipeline.local.missing import ToolsMissing
 from beam_pipeline.local.stack import LocalStack
 from beam_pipeline.local.tools import DEFAULT_FOLDER, install_tools
@@ -55,3 +56,10 @@ def place(stack: LocalStack) -> Place:
 @pytest.fixture(scope="session")
 def engine(place: Place) -> BigQueryEngine:
     return BigQueryEngine(bigquery.Client(project=place.project), place.dataset)
+
+
+@pytest.fixture(scope="module")
+def engine_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Prism of the test module's own: host and port of its job service."""
+    with running_engine(tmp_path_factory.mktemp("engine"), print, tools=TOOLS) as endpoint:
+        yield endpoint

@@ -5,8 +5,6 @@ lets it go, at the end of its window already, where the model would wait for the
 allowed lateness too. So these tests run on Prism.
 """
 
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import apache_beam as beam
@@ -17,11 +15,6 @@ from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.window import TimestampedValue
 from builders import envelope, failure, image_half, text_half
 
-from beam_pipeline.local.missing import ToolMissing
-from beam_pipeline.local.prism import get_prism
-from beam_pipeline.local.processes import ServerProcess, wait_for_answers
-from beam_pipeline.local.servers import HOST, Server, ask_prism
-from beam_pipeline.local.tools import DEFAULT_FOLDER
 from transforms.joins import JoinHalves, WindowByArrival
 from transforms.records import DeadLetter, Half, Joined, Reason, Stage
 
@@ -37,36 +30,15 @@ Outcome = tuple[str, str]
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PipelineOptions]:
-    """Prism under its guard, which ends it with the tests, however they end."""
-    try:
-        binary = get_prism(REPOSITORY / DEFAULT_FOLDER, print, {})
-    except ToolMissing as error:
-        pytest.fail(f"the join is tested on the real engine:\n{error}")
-
-    def command(ports: list[int], _: Path) -> list[str]:
-        return [str(binary), f"--job_port={ports[0]}", "--serve_http=false", "--log_level=error"]
-
-    folder = tmp_path_factory.mktemp("prism")
-    process = ServerProcess(
-        Server("prism", 1, command, ask_prism, {}),
-        folder / "data",
-        folder / "prism.log",
-        keep_data=False,
+def options(engine_endpoint: str) -> PipelineOptions:
+    return PipelineOptions(
+        [
+            "--runner=PortableRunner",
+            f"--job_endpoint={engine_endpoint}",
+            "--environment_type=LOOPBACK",
+            "--streaming",
+        ]
     )
-    process.start()
-    try:
-        wait_for_answers([process], START_ALLOWED_S, time.monotonic, time.sleep)
-        yield PipelineOptions(
-            [
-                "--runner=PortableRunner",
-                f"--job_endpoint={HOST}:{process.ports[0]}",
-                "--environment_type=LOOPBACK",
-                "--streaming",
-            ]
-        )
-    finally:
-        process.stop()
 
 
 def is_image(half: Half) -> bool:
@@ -90,9 +62,9 @@ def at(second: float, *halves: Half) -> list[TimestampedValue]:
     return [TimestampedValue(half, second) for half in halves]
 
 
-def assert_outcomes(engine: PipelineOptions, stream: Stream, expected: list[Outcome]) -> None:
+def assert_outcomes(options: PipelineOptions, stream: Stream, expected: list[Outcome]) -> None:
     """Play the stream into the join; all outcomes, each once, must be the expected ones."""
-    with beam.Pipeline(options=engine) as pipeline:
+    with beam.Pipeline(options=options) as pipeline:
         halves = (
             pipeline
             | stream
@@ -127,7 +99,7 @@ def whole(number: int) -> Outcome:
     return f"item-{number}", f"i{number}+t{number}"
 
 
-def test_halves_that_come_out_of_order_find_each_other(engine: PipelineOptions) -> None:
+def test_halves_that_come_out_of_order_find_each_other(options: PipelineOptions) -> None:
     """Text first or image first, at once or with others between, up to the window's last second.
 
     No later, because it cannot be: an item that a branch still works on holds
@@ -148,10 +120,10 @@ def test_halves_that_come_out_of_order_find_each_other(engine: PipelineOptions) 
         .add_elements(at(WINDOW_S + 1, image(5)))
         .advance_watermark_to_infinity()
     )
-    assert_outcomes(engine, stream, [whole(number) for number in (1, 2, 3, 4, 5)])
+    assert_outcomes(options, stream, [whole(number) for number in (1, 2, 3, 4, 5)])
 
 
-def test_two_deliveries_of_one_message_are_joined_each_by_itself(engine: PipelineOptions) -> None:
+def test_two_deliveries_of_one_message_are_joined_each_by_itself(options: PipelineOptions) -> None:
     """At-least-once delivery repeats messages; the halves of two deliveries never mix."""
     again = envelope(1, delivery="again")
     stream = (
@@ -161,10 +133,10 @@ def test_two_deliveries_of_one_message_are_joined_each_by_itself(engine: Pipelin
         .add_elements(at(1, text(2, envelope=again), text(1)))
         .advance_watermark_to_infinity()
     )
-    assert_outcomes(engine, stream, [("item-1", "i1+t1"), ("item-1", "i2+t2")])
+    assert_outcomes(options, stream, [("item-1", "i1+t1"), ("item-1", "i2+t2")])
 
 
-def test_failed_halves_leave_as_one_dead_letter_an_item(engine: PipelineOptions) -> None:
+def test_failed_halves_leave_as_one_dead_letter_an_item(options: PipelineOptions) -> None:
     """One branch failed, or both; the failures wait for the other half like any value."""
     no_image = {"failure": failure(Stage.IMAGE, Reason.IMAGE_NOT_FOUND)}
     no_text = {"failure": failure(Stage.TEXT)}
@@ -184,10 +156,10 @@ def test_failed_halves_leave_as_one_dead_letter_an_item(engine: PipelineOptions)
         ("item-3", "image:image_not_found,text:model_failed"),
         whole(4),
     ]
-    assert_outcomes(engine, stream, expected)
+    assert_outcomes(options, stream, expected)
 
 
-def test_a_half_whose_partner_never_comes_is_not_lost(engine: PipelineOptions) -> None:
+def test_a_half_whose_partner_never_comes_is_not_lost(options: PipelineOptions) -> None:
     """It leaves as a dead letter when its window is over, with what it had to say."""
     broken = image(3, failure=failure(Stage.IMAGE, Reason.IMAGE_UNREADABLE))
     stream = (
@@ -203,10 +175,10 @@ def test_a_half_whose_partner_never_comes_is_not_lost(engine: PipelineOptions) -
         ("item-3", "image:image_unreadable,join:half_missing"),
         whole(4),
     ]
-    assert_outcomes(engine, stream, expected)
+    assert_outcomes(options, stream, expected)
 
 
-def test_ten_thousand_items_in_flight_are_kept_apart(engine: PipelineOptions) -> None:
+def test_ten_thousand_items_in_flight_are_kept_apart(options: PipelineOptions) -> None:
     """All images come before the first text, and the texts in another order."""
     order = sorted(range(MANY), key=lambda number: number * 7_919 % MANY)
     stream = (
@@ -217,4 +189,4 @@ def test_ten_thousand_items_in_flight_are_kept_apart(engine: PipelineOptions) ->
         .add_elements(at(15, *map(text, order)))
         .advance_watermark_to_infinity()
     )
-    assert_outcomes(engine, stream, [whole(number) for number in range(MANY)])
+    assert_outcomes(options, stream, [whole(number) for number in range(MANY)])

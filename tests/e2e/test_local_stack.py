@@ -15,13 +15,12 @@ from pathlib import Path
 import apache_beam as beam
 import psutil
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import DebugOptions, PipelineOptions, StandardOptions
 from google.api_core.exceptions import DeadlineExceeded
 from google.cloud import bigquery, pubsub_v1, storage
 
 from beam_pipeline.local.deliveries import close_pulls, held_messages
 from beam_pipeline.local.detached import read_state, start_detached, stop_detached
-from beam_pipeline.local.missing import ToolsMissing
 from beam_pipeline.local.processes import StackError
 from beam_pipeline.local.pubsub_source import ReadFromSubscription
 from beam_pipeline.local.resources import (
@@ -31,7 +30,7 @@ from beam_pipeline.local.resources import (
     create_topic_and_subscription,
 )
 from beam_pipeline.local.stack import LocalStack, is_up, state_file
-from beam_pipeline.local.tools import DEFAULT_FOLDER, install_tools
+from beam_pipeline.local.tools import DEFAULT_FOLDER
 from transforms.records import Message
 
 REPOSITORY = Path(__file__).parents[2]
@@ -47,30 +46,22 @@ def eventually(condition: Callable[[], bool], what: str) -> None:
         threading.Event().wait(0.05)
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    try:
-        install_tools(TOOLS, print)
-    except ToolsMissing as error:
-        pytest.skip(str(error))
-    with (
-        LocalStack(tmp_path_factory.mktemp("stack"), print, tools=TOOLS) as running,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        for name, value in running.environment.items():
-            patch.setenv(name, value)
-        yield running
-
-
-def options(stack: LocalStack, *flags: str) -> PipelineOptions:
+@pytest.fixture
+def options(engine_endpoint: str) -> PipelineOptions:
     return PipelineOptions(
         [
             "--runner=PortableRunner",
-            f"--job_endpoint={stack.job_endpoint}",
+            f"--job_endpoint={engine_endpoint}",
             "--environment_type=LOOPBACK",
-            *flags,
         ]
     )
+
+
+@pytest.fixture
+def streaming(options: PipelineOptions) -> PipelineOptions:
+    options.view_as(StandardOptions).streaming = True
+    options.view_as(DebugOptions).add_experiment("prism_disable_sdf_split")
+    return options
 
 
 def publish(topic: str, payloads: list[bytes]) -> None:
@@ -137,9 +128,9 @@ def test_storage_returns_the_object_that_was_put(stack: LocalStack) -> None:
     assert bucket.blob("a/b.bin").download_as_bytes() == b"\x00\x01"
 
 
-def test_prism_runs_a_beam_job(stack: LocalStack) -> None:
+def test_prism_runs_a_beam_job(options: PipelineOptions) -> None:
     """A batch job submitted to the stack's endpoint ends as DONE with the right count."""
-    pipeline = beam.Pipeline(options=options(stack))
+    pipeline = beam.Pipeline(options=options)
     _ = pipeline | beam.Create([1, 2, 3]) | beam.Map(count_one)
     result = pipeline.run()
     result.wait_until_finish()
@@ -152,7 +143,6 @@ def test_prism_runs_a_beam_job(stack: LocalStack) -> None:
 def test_every_server_listens_on_this_machine_only(stack: LocalStack) -> None:
     """No server accepts a connection on an address other than the loopback one."""
     assert {each.server.name: each.open_addresses() for each in stack.servers} == {
-        "prism": [],
         "pubsub": [],
         "bigquery": [],
         "storage": [],
@@ -182,15 +172,15 @@ def wait_to_pass(message: Message) -> Message:
     return message
 
 
-def test_source_acks_every_message_once_it_is_committed(stack: LocalStack) -> None:
+def test_source_acks_every_message_once_it_is_committed(
+    stack: LocalStack, streaming: PipelineOptions
+) -> None:
     """500 messages arrive, all are acked, and the subscription has nothing left to hand out."""
     received.clear()
     topic, subscription = create_topic_and_subscription(stack.project, "many", "many-sub")
     sent = [b"message %d" % number for number in range(500)]
     publish(topic, sent)
-    pipeline = beam.Pipeline(
-        options=options(stack, "--streaming", "--experiments=prism_disable_sdf_split")
-    )
+    pipeline = beam.Pipeline(options=streaming)
     _ = pipeline | ReadFromSubscription(subscription=subscription) | beam.Map(remember)
     result = pipeline.run()
     try:
@@ -203,15 +193,15 @@ def test_source_acks_every_message_once_it_is_committed(stack: LocalStack) -> No
     assert pull(subscription, 1000) == []
 
 
-def test_source_gives_back_what_was_not_committed(stack: LocalStack) -> None:
+def test_source_gives_back_what_was_not_committed(
+    stack: LocalStack, streaming: PipelineOptions
+) -> None:
     """Messages of a job that is cancelled in their bundle are handed out again at once."""
     received.clear()
     may_pass.clear()
     topic, subscription = create_topic_and_subscription(stack.project, "held", "held-sub")
     publish(topic, [b"a", b"b", b"c"])
-    pipeline = beam.Pipeline(
-        options=options(stack, "--streaming", "--experiments=prism_disable_sdf_split")
-    )
+    pipeline = beam.Pipeline(options=streaming)
     _ = pipeline | ReadFromSubscription(subscription=subscription) | beam.Map(wait_to_pass)
     result = pipeline.run()
     eventually(lambda: bool(received), "a message is in a bundle")
@@ -228,15 +218,15 @@ def test_source_gives_back_what_was_not_committed(stack: LocalStack) -> None:
     eventually(all_came_back, "every message came back")
 
 
-def test_source_holds_no_more_messages_than_allowed(stack: LocalStack) -> None:
+def test_source_holds_no_more_messages_than_allowed(
+    stack: LocalStack, streaming: PipelineOptions
+) -> None:
     """While bundles are stuck, the process takes in its limit of messages and no more."""
     received.clear()
     may_pass.clear()
     topic, subscription = create_topic_and_subscription(stack.project, "flood", "flood-sub")
     publish(topic, [b"%d" % number for number in range(300)])
-    pipeline = beam.Pipeline(
-        options=options(stack, "--streaming", "--experiments=prism_disable_sdf_split")
-    )
+    pipeline = beam.Pipeline(options=streaming)
     read = ReadFromSubscription(subscription=subscription, max_messages=40)
     _ = pipeline | read | beam.Map(wait_to_pass)
     result = pipeline.run()
@@ -257,26 +247,26 @@ def test_source_holds_no_more_messages_than_allowed(stack: LocalStack) -> None:
     assert max(held) == 40
 
 
-def test_source_of_a_missing_subscription_fails_the_job(stack: LocalStack) -> None:
+def test_source_of_a_missing_subscription_fails_the_job(
+    stack: LocalStack, streaming: PipelineOptions
+) -> None:
     """A subscription that does not exist ends the job with an error that names it."""
     missing = f"projects/{stack.project}/subscriptions/not-there"
-    pipeline = beam.Pipeline(
-        options=options(stack, "--streaming", "--experiments=prism_disable_sdf_split")
-    )
+    pipeline = beam.Pipeline(options=streaming)
     _ = pipeline | ReadFromSubscription(subscription=missing) | beam.Map(remember)
     with pytest.raises(RuntimeError, match="not-there"):
         pipeline.run().wait_until_finish()
     eventually(no_pull_is_open, "the source's streaming pull ended")
 
 
-def test_source_stamps_messages_with_their_arrival(stack: LocalStack) -> None:
+def test_source_stamps_messages_with_their_arrival(
+    stack: LocalStack, streaming: PipelineOptions
+) -> None:
     """Windows over arrival close by themselves when no further message comes."""
     received.clear()
     topic, subscription = create_topic_and_subscription(stack.project, "windows", "windows-sub")
     publish(topic, [b"one", b"two"])
-    pipeline = beam.Pipeline(
-        options=options(stack, "--streaming", "--experiments=prism_disable_sdf_split")
-    )
+    pipeline = beam.Pipeline(options=streaming)
     _ = (
         pipeline
         | ReadFromSubscription(subscription=subscription)
@@ -374,7 +364,7 @@ def test_detached_stack_stays_until_it_is_taken_down(tmp_path: Path) -> None:
     """`up` leaves a running stack, a second one is refused, `down` leaves nothing."""
     started = start_detached(tmp_path, print, tools=TOOLS)
     state = json.loads(state_file(tmp_path).read_text())
-    assert [each.alive for each in started.servers] == [True] * 4
+    assert [each.alive for each in started.servers] == [True] * 3
     assert read_state(tmp_path) is not None
     with pytest.raises(StackError, match="already"), LocalStack(tmp_path, print, tools=TOOLS):
         pass
@@ -393,7 +383,7 @@ def test_dead_server_is_seen_and_the_rest_can_be_taken_down(tmp_path: Path) -> N
     eventually(lambda: not psutil.pid_exists(victim.pid), "the server is gone")
     seen = read_state(tmp_path)
     assert seen is not None
-    assert [each.alive for each in seen.servers] == [False, True, True, True]
+    assert [each.alive for each in seen.servers] == [False, True, True]
     assert stop_detached(tmp_path) is True
     assert_nothing_is_left(tmp_path, state)
 

@@ -1,0 +1,38 @@
+"""Prism, Beam's streaming engine, for as long as one pipeline runs.
+
+Each pipeline has an engine of its own: Prism keeps all in memory, takes up no
+further job once a job's workers have gone away, and ends in a tenth of a second.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from beam_pipeline.local.processes import ServerProcess, wait_for_answers, warn_of_open_addresses
+from beam_pipeline.local.servers import HOST, engine_server
+from beam_pipeline.local.tools import install_tools
+
+_START_ALLOWED_S = 60.0
+
+
+@contextlib.contextmanager
+def running_engine(
+    home: Path, report: Callable[[str], None], *, tools: Path | None = None
+) -> Iterator[str]:
+    """Run Prism within the block; gives host and port for Beam's --job_endpoint.
+
+    It ends with the block, and with this process on whatever path, kill -9
+    included. Its log is home/logs/prism.log. Raises ToolsMissing or StackError.
+    """
+    found = install_tools(tools or home / "tools", report)
+    prism = ServerProcess(
+        engine_server(found), home / "prism", home / "logs" / "prism.log", keep_data=False
+    )
+    try:
+        prism.start()
+        wait_for_answers([prism], _START_ALLOWED_S, time.monotonic, time.sleep)
+        warn_of_open_addresses([prism], report)
+        yield f"{HOST}:{prism.ports[0]}"
+    finally:
+        prism.stop()
