@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from beam_pipeline.commands.failure import CommandError
-from beam_pipeline.local.detached import read_state
+from beam_pipeline.local.detached import StackState, read_state
 from beam_pipeline.local.resources import (
     Table,
     create_buckets,
     create_tables,
     create_topic_and_subscription,
 )
+from beam_pipeline.local.servers import PROJECT
 from beam_pipeline.local.stack import DEFAULT_HOME
 from beam_pipeline.tables import TABLES, fill, statements, table_schema
 from models.release import copy_releases
@@ -53,25 +54,23 @@ def place_from(arguments: argparse.Namespace) -> Place:
     if arguments.project:
         topic = f"projects/{arguments.project}/topics/{arguments.topic}"
         return Place(arguments.project, topic, arguments.dataset)
-    return enter_local_project(arguments.home)
+    enter_local_stack(arguments.home)
+    return local_place(PROJECT)
 
 
-def enter_local_project(home: Path) -> Place:
-    """Lead this process to the stack in `home`, with everything made that Testudo uses there."""
-    enter_local_stack(home)
-    project = os.environ["GOOGLE_CLOUD_PROJECT"]
-    prepare_local_project(project)
-    return local_place(project)
+def enter_local_stack(home: Path) -> StackState:
+    """Lead this process to the stack in `home`, with everything made that Testudo uses there.
 
-
-def enter_local_stack(home: Path) -> None:
-    """Let this process's Google clients reach the stack. Raises CommandError if none runs."""
+    Raises CommandError if no stack runs there.
+    """
     state = read_state(home)
     if state is None:
         raise CommandError(
             f"no local stack runs in {home}: start one with `testudo local up`, or name --project"
         )
     os.environ.update(state.environment)
+    prepare_local_project(PROJECT)
+    return state
 
 
 def local_place(project: str) -> Place:

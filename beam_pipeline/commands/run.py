@@ -3,21 +3,24 @@
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+from apache_beam.runners.dataflow.dataflow_runner import DataflowPipelineResult
 from apache_beam.runners.runner import PipelineState
 
 from beam_pipeline.commands.failure import CommandError
 from beam_pipeline.commands.place import (
     add_home_argument,
     bring_releases,
-    enter_local_project,
+    enter_local_stack,
     local_flags,
 )
 from beam_pipeline.config import ConfigError
+from beam_pipeline.local.deliveries import begin_drain
 from beam_pipeline.local.engine import running_engine
+from beam_pipeline.local.servers import PROJECT
 from beam_pipeline.main import make_pipeline
 from beam_pipeline.options import flags_help
 from models.release import ReleaseError
@@ -42,20 +45,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace, flags: Sequence[str]) -> int:
     if any(flag.startswith("--input_") for flag in flags):
+        _on_signals(_interrupt)
         return _run(flags)
-    project = enter_local_project(arguments.home).project
+    stack = enter_local_stack(arguments.home)
     try:
         bring_releases(arguments.local_releases)
     except ReleaseError as error:
         raise CommandError(f"{error}\nTrain a release first: `testudo train`.") from error
-    with running_engine(arguments.home, _say) as job_endpoint:
-        return _run([*local_flags(project, job_endpoint), *flags])
+    with running_engine(arguments.home, _say, tools=stack.tools) as job_endpoint:
+        _on_signals(_drain_then_interrupt)
+        return _run([*local_flags(PROJECT, job_endpoint), *flags])
 
 
 def _run(flags: Sequence[str]) -> int:
-    """Start the job and wait for its end: that of its input, Ctrl-C or SIGTERM."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores the first
-        signal.signal(number, _interrupt)
+    """Start the job and wait for its end: that of its input, or a signal's."""
     try:
         pipeline = make_pipeline(flags)
     except ConfigError as error:
@@ -65,9 +68,24 @@ def _run(flags: Sequence[str]) -> int:
     try:
         state = result.wait_until_finish()
     except KeyboardInterrupt:
-        _say("Ending the job; what was in flight is given back.")
+        if isinstance(result, DataflowPipelineResult):
+            _say(f"The job goes on: {result.job_id()}")
+            return 0
+        _say("Stopping at once.")
         state = result.cancel() or PipelineState.CANCELLED
     return 0 if state in ENDED_WELL else 1
+
+
+def _on_signals(handler: Callable[[int, FrameType | None], None]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores the first
+        signal.signal(number, handler)
+
+
+def _drain_then_interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Finish what is in flight at the first signal, stop at once at the second."""
+    _on_signals(_interrupt)
+    _say("Finishing what is in flight; Ctrl-C again stops at once.")
+    begin_drain()
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -1,37 +1,42 @@
-"""One streaming pull a process and subscription, and the messages that it holds.
+"""One puller a process and subscription, and the messages that it holds.
 
-Enters: what Pub/Sub sends. Leaves: messages one at a time, without waiting.
+Enters: what Pub/Sub hands out. Leaves: messages one at a time, without waiting.
 Guaranteed: a message is acked only in a batch that was committed; every other
-one goes back to Pub/Sub when the last reader closes. Google's client extends
-the leases in between, and its flow control bounds how many messages and bytes
-are held, read or not.
+one goes back to Pub/Sub when the last reader closes. Leases are renewed in
+between, and how many messages and bytes are held, read or not, is bounded.
+
+Plain pull requests, not Google's streaming pull: the emulator does not notice
+when a stream ends, and hands out messages to nobody from then on.
 """
 
 import atexit
 import collections
 import itertools
+import logging
 import os
 import threading
-import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 
 import grpc
-from google.api_core.exceptions import GoogleAPICallError
+from google.api_core import exceptions
 from google.cloud import pubsub_v1
-from google.cloud.pubsub_v1.subscriber.message import Message as Delivery
-from google.cloud.pubsub_v1.subscriber.scheduler import ThreadScheduler
-from google.cloud.pubsub_v1.types import FlowControl
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+from google.pubsub_v1.types import ReceivedMessage
 
-_CLOSE_ALLOWED_S = 10.0
-_LEASE_S = 3600
-_STREAM_END_S = 0.25  # how long Pub/Sub may take to notice that a stream has ended
-_GIVE_BACK_COUNT = 1000  # ids a request; Pub/Sub takes 512 KB
+LOG = logging.getLogger(__name__)
+_PULL_COUNT = 100  # messages a request
+_PULL_TIMEOUT_S = 120.0  # Pub/Sub answers sooner; this ends a request that nobody will answer
+_CLOSE_ALLOWED_S = 10.0  # the emulator answers within four seconds when it has nothing
+_WAIT_FOR_ROOM_S = 0.02
+_WAIT_AFTER_ERROR_S = 1.0
+_LEASE_S = 60
+_RENEW_EVERY_S = 20.0
+_IDS_A_REQUEST = 1000  # Pub/Sub takes 512 KB
+_TRANSIENT = (exceptions.ServerError, exceptions.TooManyRequests, exceptions.Aborted)
 
 
 class Pull:
-    """A running streaming pull, shared by every reader of one subscription.
+    """A running puller, shared by every reader of one subscription.
 
     Safe to use from several threads.
     """
@@ -40,107 +45,132 @@ class Pull:
         self.subscription = subscription
         self.key = f"{subscription}#{uuid.uuid4().hex}"
         self.readers = 0
-        self._held: dict[str, Delivery] = {}  # by ack id: neither acked nor given back
-        self._arrived: collections.deque[Delivery] = collections.deque()
-        self._batches: dict[int, list[Delivery]] = {}
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        self._held: dict[str, int] = {}  # bytes by ack id: neither acked nor given back
+        self._arrived: collections.deque[ReceivedMessage] = collections.deque()
+        self._batches: dict[int, list[str]] = {}  # ack ids
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
-        self._closed = False
+        self._closing = threading.Event()
+        self._error: exceptions.GoogleAPICallError | None = None
         self._client = _client()
-        self._future = self._client.subscribe(
-            subscription,
-            callback=self._take,
-            flow_control=FlowControl(
-                max_messages=max_messages,
-                max_bytes=max_bytes,
-                max_lease_duration=_LEASE_S,
-            ),
-            scheduler=ThreadScheduler(ThreadPoolExecutor(max_workers=1)),
-        )
+        self._threads = [
+            threading.Thread(target=work, daemon=True, name=f"pubsub-{work.__name__}")
+            for work in (self._pull, self._renew)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether a drain has begun and every message that was read is acked."""
+        return _draining.is_set() and not self._batches
 
     @property
     def held(self) -> int:
         """How many messages are here and neither acked nor given back."""
         return len(self._held)
 
-    def next(self) -> Delivery | None:
-        """The next message, None when there is none now.
+    def next(self) -> ReceivedMessage | None:
+        """The next message, None when there is none now or a drain has begun.
 
-        Raises what ended the streaming pull, for instance NotFound for a
-        subscription that is not there.
+        Raises what ended the pulling, for instance NotFound for a subscription
+        that is not there.
         """
+        if _draining.is_set():
+            return None
         try:
             return self._arrived.popleft()
         except IndexError:
-            if self._future.done() and not self._closed:
-                self._future.result()
+            if self._error is not None:
+                raise self._error from None
             return None
 
-    def cut(self, deliveries: list[Delivery]) -> int:
+    def cut(self, ack_ids: list[str]) -> int:
         """Hold messages as one batch until `ack`; returns its number, new each time."""
         with self._lock:
             number = next(self._numbers)
-            if deliveries and not self._closed:
-                self._batches[number] = deliveries
+            if ack_ids and not self._closing.is_set():
+                self._batches[number] = ack_ids
         return number
 
     def ack(self, number: int) -> None:
         """Ack one batch; does nothing for one that was acked or given back."""
         with self._lock:
-            batch = self._batches.pop(number, [])
+            batch = self._batches.get(number, [])
+        for ids in _parts(batch):
+            self._client.acknowledge(subscription=self.subscription, ack_ids=ids)
+        with self._lock:
+            self._batches.pop(number, None)
             for each in batch:
-                self._held.pop(each.ack_id, None)
-        for each in batch:
-            each.ack()
+                self._held.pop(each, None)
 
-    def give_back(self, deliveries: list[Delivery]) -> None:
+    def give_back(self, ack_ids: list[str]) -> None:
         """Let Pub/Sub hand out messages again at once, here or elsewhere."""
         with self._lock:
-            held = [self._held.pop(each.ack_id, None) for each in deliveries]
-        for each in held:
-            if each is not None:
-                each.nack()
+            held = [each for each in ack_ids if self._held.pop(each, None) is not None]
+        self._set_lease(held, 0)
 
     def close(self) -> None:
-        """End, and give back what was not acked, so that it is sent again at once.
-
-        The stream ends first: Pub/Sub would send what is given back down the
-        same stream, where nobody reads any more, and wait for its lease.
-        """
+        """End, and give back what was not acked."""
+        self._closing.set()
+        for thread in self._threads:
+            thread.join(_CLOSE_ALLOWED_S)
         with self._lock:
-            self._closed = True
-        self._future.cancel()
-        try:
-            self._future.result(timeout=_CLOSE_ALLOWED_S)
-        except (GoogleAPICallError, TimeoutError):
-            pass  # what ended the stream has been raised by `next`, or the job is over anyway
-        with self._lock:
-            ack_ids = list(self._held)
-            self._held.clear()
             self._batches.clear()
             self._arrived.clear()
-        if ack_ids:
-            time.sleep(_STREAM_END_S)
-        for start in range(0, len(ack_ids), _GIVE_BACK_COUNT):
-            self._client.modify_ack_deadline(
-                subscription=self.subscription,
-                ack_ids=ack_ids[start : start + _GIVE_BACK_COUNT],
-                ack_deadline_seconds=0,
-            )
+        self.give_back(list(self._held))
         self._client.close()
 
-    def _take(self, delivery: Delivery) -> None:
-        with self._lock:
-            self._held[delivery.ack_id] = delivery
-            self._arrived.append(delivery)
+    def _pull(self) -> None:
+        while not self._closing.is_set():
+            room = self._max_messages - len(self._held)
+            if room < 1 or sum(self._held.values()) >= self._max_bytes or _draining.is_set():
+                self._closing.wait(_WAIT_FOR_ROOM_S)
+                continue
+            try:
+                answer = self._client.pull(
+                    subscription=self.subscription,
+                    max_messages=min(room, _PULL_COUNT),
+                    timeout=_PULL_TIMEOUT_S,
+                    retry=None,
+                )
+            except _TRANSIENT as error:
+                LOG.warning("%s answers %s; asking again", self.subscription, error.code)
+                self._closing.wait(_WAIT_AFTER_ERROR_S)
+                continue
+            except exceptions.GoogleAPICallError as error:
+                self._error = type(error)(f"{self.subscription}: {error.message}")
+                return
+            with self._lock:
+                for each in answer.received_messages:
+                    self._held[each.ack_id] = len(each.message.data)
+                    self._arrived.append(each)
+
+    def _renew(self) -> None:
+        while not self._closing.wait(_RENEW_EVERY_S):
+            with self._lock:
+                held = list(self._held)
+            try:
+                self._set_lease(held, _LEASE_S)
+            except exceptions.GoogleAPICallError as error:
+                LOG.warning("%s does not renew leases: %s", self.subscription, error)
+
+    def _set_lease(self, ack_ids: list[str], seconds: int) -> None:
+        for ids in _parts(ack_ids):
+            self._client.modify_ack_deadline(
+                subscription=self.subscription, ack_ids=ids, ack_deadline_seconds=seconds
+            )
 
 
+_draining = threading.Event()
 _pulls: dict[str, Pull] = {}
 _pulls_lock = threading.Lock()
 
 
 def open_pull(subscription: str, max_messages: int, max_bytes: int) -> Pull:
-    """The process's pull of one subscription, started by its first reader.
+    """The process's puller of one subscription, started by its first reader.
 
     Each call needs one `close_pull`. The limits are those of the first call.
     """
@@ -152,10 +182,11 @@ def open_pull(subscription: str, max_messages: int, max_bytes: int) -> Pull:
         return pull
 
 
-def close_pull(pull: Pull, read: list[Delivery]) -> None:
-    """Take back one `open_pull`; the last one ends the streaming pull.
+def close_pull(pull: Pull, read: list[str]) -> None:
+    """Take back one `open_pull`; the last one ends the puller.
 
-    `read` is what its reader took and did not cut: it is given back.
+    `read` holds the ack ids of what its reader took and did not cut: they are
+    given back.
     """
     with _pulls_lock:
         pull.readers -= 1
@@ -172,7 +203,7 @@ def close_pull(pull: Pull, read: list[Delivery]) -> None:
 
 @atexit.register
 def close_pulls() -> None:
-    """End every streaming pull of this process and give back what was not acked.
+    """End every puller of this process and give back what was not acked.
 
     For whoever cancels a job: Beam closes the readers of a job by itself, but
     for one whose bundle was still at work, which it forgets. Runs at the end
@@ -184,6 +215,14 @@ def close_pulls() -> None:
             pull.close()
 
 
+def begin_drain() -> None:
+    """Read no further message in this process, and let its jobs finish what they have.
+
+    What is here and was not read goes back to Pub/Sub when the readers close.
+    """
+    _draining.set()
+
+
 def ack_batch(key: str, number: int) -> None:
     """Ack a batch by its pull's key; does nothing when that pull has ended."""
     with _pulls_lock:
@@ -193,9 +232,15 @@ def ack_batch(key: str, number: int) -> None:
 
 
 def held_messages() -> dict[str, int]:
-    """Messages held by each streaming pull of this process, by subscription."""
+    """Messages held by each puller of this process, by subscription."""
     with _pulls_lock:
         return {subscription: pull.held for subscription, pull in _pulls.items()}
+
+
+def _parts(ack_ids: list[str]) -> list[list[str]]:
+    return [
+        ack_ids[start : start + _IDS_A_REQUEST] for start in range(0, len(ack_ids), _IDS_A_REQUEST)
+    ]
 
 
 def _client() -> pubsub_v1.SubscriberClient:

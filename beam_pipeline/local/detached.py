@@ -36,6 +36,7 @@ class StackState(NamedTuple):
     """A running stack."""
 
     pid: int
+    tools: Path
     environment: dict[str, str]
     servers: list[ServerState]
 
@@ -122,7 +123,7 @@ def read_state(home: Path) -> StackState | None:
     except FileNotFoundError:
         return None
     servers = [_look_at(each) for each in saved["servers"]]
-    return StackState(saved["pid"], saved["environment"], servers)
+    return StackState(saved["pid"], Path(saved["tools"]), saved["environment"], servers)
 
 
 def _look_at(saved: dict[str, object]) -> ServerState:

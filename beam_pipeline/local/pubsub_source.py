@@ -16,8 +16,8 @@ from apache_beam.io.unbounded_source import (
     UnboundedReader,
     UnboundedSource,
 )
-from apache_beam.utils.timestamp import Timestamp
-from google.cloud.pubsub_v1.subscriber.message import Message as Delivery
+from apache_beam.utils.timestamp import MAX_TIMESTAMP, Timestamp
+from google.pubsub_v1.types import ReceivedMessage
 
 from beam_pipeline.local.deliveries import ack_batch, close_pull, open_pull
 from transforms.records import Message
@@ -40,7 +40,7 @@ class PubSubSource(UnboundedSource):
     def split(
         self, desired_num_splits: int, options: object | None = None
     ) -> list["UnboundedSource"]:
-        """The whole source: one streaming pull feeds one process."""
+        """The whole source: one puller feeds one process."""
         return [self]
 
     def create_reader(
@@ -68,11 +68,12 @@ class _Batch(CheckpointMark):
 
 
 class _Reader(UnboundedReader):
-    """Reads the process's streaming pull; nothing here waits."""
+    """Reads what the process's puller holds; nothing here waits."""
 
     def __init__(self, source: PubSubSource) -> None:
         self._pull = open_pull(source.subscription, source.max_messages, source.max_bytes)
-        self._uncommitted: list[Delivery] = []
+        self._current: ReceivedMessage | None = None
+        self._uncommitted: list[str] = []  # ack ids
         self._watermark = Timestamp.now()
         self._closed = False
 
@@ -80,27 +81,34 @@ class _Reader(UnboundedReader):
         return self.advance()
 
     def advance(self) -> bool:
-        delivery = self._pull.next()
+        self._current = self._pull.next()
         self._watermark = max(self._watermark, Timestamp.now())
-        if delivery is None:
+        if self._current is None:
             return False
-        self._uncommitted.append(delivery)
+        self._uncommitted.append(self._current.ack_id)
         return True
 
     def get_current(self) -> Message:
-        delivery = self._uncommitted[-1]
+        if self._current is None:
+            raise LookupError("no message was read")
+        message = self._current.message
         return Message(
-            data=delivery.data,
-            attributes=dict(delivery.attributes),
-            message_id=delivery.message_id,
-            publish_time_us=Timestamp.from_utc_datetime(delivery.publish_time).micros,
+            data=message.data,
+            attributes=dict(message.attributes),
+            message_id=message.message_id,
+            publish_time_us=Timestamp.from_utc_datetime(message.publish_time).micros,
         )
 
     def get_current_timestamp(self) -> Timestamp:
         return self._watermark
 
     def get_watermark(self) -> Timestamp:
-        """The time of the last look: every later message is stamped at it or after it."""
+        """The time of the last look: every later message is stamped at it or after it.
+
+        Drained, it is the end of time, by which Beam knows the source's end.
+        """
+        if self._pull.is_drained and not self._uncommitted:
+            return MAX_TIMESTAMP
         return self._watermark
 
     def get_checkpoint_mark(self) -> _Batch:

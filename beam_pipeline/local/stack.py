@@ -111,6 +111,7 @@ class LocalStack:
         state = {
             "pid": os.getpid(),
             "project": self.project,
+            "tools": str(self._tools),
             "environment": self.environment,
             "servers": servers,
         }

@@ -189,7 +189,7 @@ def test_source_acks_every_message_once_it_is_committed(
     finally:
         result.cancel()
     assert {message.attributes["kind"] for message in received.values()} == {"test"}
-    eventually(no_pull_is_open, "the source's streaming pull ended")
+    eventually(no_pull_is_open, "the source's puller ended")
     assert pull(subscription, 1000) == []
 
 
@@ -256,7 +256,7 @@ def test_source_of_a_missing_subscription_fails_the_job(
     _ = pipeline | ReadFromSubscription(subscription=missing) | beam.Map(remember)
     with pytest.raises(RuntimeError, match="not-there"):
         pipeline.run().wait_until_finish()
-    eventually(no_pull_is_open, "the source's streaming pull ended")
+    eventually(no_pull_is_open, "the source's puller ended")
 
 
 def test_source_stamps_messages_with_their_arrival(

@@ -173,7 +173,8 @@ def test_photographs_are_scored(
     assert {tuple(row) for row in rows} == expected
 
 
-def test_a_stopped_pipeline_gives_back_what_it_did_not_finish(
+@pytest.mark.usefixtures("streamed")
+def test_a_stopped_pipeline_finishes_or_gives_back_what_it_has(
     pipeline: Pipeline, place: Place, engine: BigQueryEngine
 ) -> None:
     """Items in flight when Ctrl-C comes, and items published while nothing runs, are not lost."""
