@@ -14,12 +14,11 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.io.gcp.bigquery import BigQueryDisposition, WriteToBigQuery
-from apache_beam.io.gcp.bigquery_tools import RetryStrategy
 from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindows, IntervalWindow
 from apache_beam.utils.windowed_value import PaneInfo
 
+from beam_pipeline.inserts import InsertRows, KeyedRow
 from transforms.outcomes import (
     ARCHIVE_SCHEMA,
     Row,
@@ -66,6 +65,12 @@ def rejected_row(rejected: tuple[str, Mapping[str, Any], Sequence[Any]]) -> Row:
     }
 
 
+def _keyed_row(to_row: Callable[[Any], Row], record: Record) -> KeyedRow:
+    """The delivery is the key: new at each delivery, the same when a bundle is run again."""
+    envelope = record.envelope if isinstance(record, DeadLetter) else record.joined.envelope
+    return envelope.delivery, to_row(record)
+
+
 @dataclasses.dataclass(eq=False, kw_only=True)
 class WriteTable(beam.PTransform):
     """Records -> rows of an existing BigQuery table, streamed in.
@@ -79,21 +84,11 @@ class WriteTable(beam.PTransform):
     rejects: str
 
     def expand(self, records: beam.PCollection[Record]) -> None:
-        written = (
-            records
-            | "ToRow" >> beam.Map(self.to_row).with_output_types(Row)
-            # WriteToBigQuery reshuffles; windows would only cross it at a cost.
-            | "Unwindow" >> beam.WindowInto(GlobalWindows())
-            | "Insert"
-            >> WriteToBigQuery(
-                self.table,
-                method=WriteToBigQuery.Method.STREAMING_INSERTS,
-                create_disposition=BigQueryDisposition.CREATE_NEVER,
-                insert_retry_strategy=RetryStrategy.RETRY_ON_TRANSIENT_ERROR,
-            )
-        )
         (
-            written.failed_rows_with_errors
+            records
+            | "ToRow" >> beam.Map(partial(_keyed_row, self.to_row))
+            | "Unwindow" >> beam.WindowInto(GlobalWindows())
+            | "Insert" >> InsertRows(table=self.table)
             | "Rejected" >> beam.Map(rejected_row).with_output_types(Row)
             | "Keep" >> beam.ParDo(_WriteLinesDoFn(self.rejects))
         )

@@ -1,0 +1,72 @@
+"""Streaming inserts: every row is taken or refused, and one bad row costs itself alone."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from google.api_core.exceptions import BadRequest, NotFound
+
+from beam_pipeline.inserts import Inserter
+
+
+class Table:
+    """A table that refuses the rows named bad, is busy at first, and breaks at broken ones."""
+
+    def __init__(self, *, busy_requests: int = 0) -> None:
+        self.rows: dict[str, Mapping[str, Any]] = {}
+        self.busy_requests = busy_requests
+        self.requests: list[int] = []
+
+    def insert_rows_json(
+        self, table: str, rows: Sequence[Mapping[str, Any]], *, row_ids: Sequence[str], **_: Any
+    ) -> list[dict[str, Any]]:
+        self.requests.append(len(rows))
+        if table == "missing":
+            raise NotFound("no such table")
+        if any(row["name"] == "broken" for row in rows):
+            raise BadRequest("cannot be read")
+        if len(self.requests) <= self.busy_requests:
+            return [
+                {"index": at, "errors": [{"reason": "backendError"}]} for at in range(len(rows))
+            ]
+        errors = []
+        for at, (key, row) in enumerate(zip(row_ids, rows, strict=True)):
+            if row["name"] == "bad":
+                errors.append({"index": at, "errors": [{"reason": "invalid"}]})
+            else:
+                self.rows[key] = row
+        return errors
+
+
+def keyed(*names: str) -> list[tuple[str, Mapping[str, Any]]]:
+    return [(f"key-{number}", {"name": name}) for number, name in enumerate(names)]
+
+
+def test_refused_rows_come_back_and_the_others_are_taken() -> None:
+    """A bad row is returned with its errors; its neighbours are in the table."""
+    table = Table()
+    refused = Inserter(table, "t").insert(keyed("a", "bad", "c"))
+    assert refused == [({"name": "bad"}, [{"reason": "invalid"}])]
+    assert list(table.rows) == ["key-0", "key-2"]
+
+
+def test_a_request_refused_as_a_whole_costs_only_the_culprit() -> None:
+    """Rows beside one that makes the whole request fail are taken, in halves of it."""
+    table = Table()
+    refused = Inserter(table, "t").insert(keyed(*"abcdef", "broken", "h"))
+    assert [row for row, _ in refused] == [{"name": "broken"}]
+    assert len(table.rows) == 7
+
+
+def test_rows_of_a_busy_table_are_sent_again() -> None:
+    """What passes is no refusal: the same rows go again until they are taken."""
+    table = Table(busy_requests=1)
+    assert Inserter(table, "t").insert(keyed("a", "b")) == []
+    assert table.requests == [2, 2]
+    assert list(table.rows) == ["key-0", "key-1"]
+
+
+def test_a_missing_table_fails_the_bundle() -> None:
+    """No row is called refused when it is the table that is wrong."""
+    with pytest.raises(NotFound):
+        Inserter(Table(), "missing").insert(keyed("a"))
