@@ -8,6 +8,7 @@ Models are loaded once a process and release, and shared by its threads.
 import atexit
 import contextlib
 import functools
+import gc
 import shutil
 import tempfile
 import threading
@@ -151,6 +152,9 @@ class ReleaseHandler(
         with contextlib.suppress(ReleaseError):
             for release in read_pointer(self._root).releases:
                 attempt(self.stage, Reason.RELEASE_UNAVAILABLE, releases.get, release)
+        # The modules loaded by now, TensorFlow's above all, are no garbage: a full
+        # collection that walks them all stops every thread for a quarter of a second.
+        gc.freeze()
         return releases
 
     def run_inference(
@@ -178,6 +182,14 @@ class ReleaseHandler(
             ]
         return answers
 
+    @abstractmethod
+    def size_bytes(self, example: ExampleT) -> int:
+        """What the model reads of one example."""
+
+    def get_num_bytes(self, batch: Sequence[ExampleT]) -> int:
+        """For Beam's metrics of a batch; its own way is to pickle the whole batch."""
+        return sum(map(self.size_bytes, batch))
+
     def get_metrics_namespace(self) -> str:
         return f"testudo_{self.stage}"
 
@@ -203,6 +215,9 @@ class EncoderHandler(ReleaseHandler[Decoded, Half, Encoder, bytes]):
         arrays = loaded.model({"image": pixels.reshape(shape)})
         return pack_features(loaded.features, arrays)
 
+    def size_bytes(self, example: Decoded) -> int:
+        return len(example.pixels)
+
     def answer(self, example: Decoded, result: bytes | Failure, spent_us: int) -> Half:
         features, failure = (b"", result) if isinstance(result, Failure) else (result, None)
         spent = {**example.spent_us, "encode": spent_us}
@@ -223,6 +238,9 @@ class TextHandler(ReleaseHandler[Item, Half, TextTransform, bytes]):
             one if normalise_text(item.text) else b""
             for item, one in zip(batch, features, strict=True)
         ]
+
+    def size_bytes(self, example: Item) -> int:
+        return len(example.text)
 
     def answer(self, example: Item, result: bytes | Failure, spent_us: int) -> Half:
         features, failure = (b"", result) if isinstance(result, Failure) else (result, None)
@@ -261,6 +279,9 @@ class ScorerHandler(ReleaseHandler[Joined, Scored | DeadLetter, Scorers, list[Sc
                     for label, value in zip(scorer.labels, values, strict=True)
                 )
         return scores
+
+    def size_bytes(self, example: Joined) -> int:
+        return len(example.image_features) + len(example.text_features)
 
     def answer(
         self, example: Joined, result: list[Score] | Failure, spent_us: int

@@ -119,7 +119,7 @@ def failed(envelope: Envelope, failure: Failure, spent_us: Mapping[str, int]) ->
 
 
 class _DecodeDoFn(beam.DoFn):
-    """Batches of items -> Decoded, or on ANSWERED the Half of an item that needs no encoder."""
+    """Batches of items -> batches of Decoded; on ANSWERED each Half that needs no encoder."""
 
     def __init__(self, releases: str, access: ImageAccess, limits: ImageLimits) -> None:
         self._releases = releases
@@ -136,11 +136,12 @@ class _DecodeDoFn(beam.DoFn):
 
     def process(
         self, items: Sequence[Item]
-    ) -> Iterator[Decoded | beam.pvalue.TaggedOutput[Literal["answered"], Half]]:
+    ) -> Iterator[list[Decoded] | beam.pvalue.TaggedOutput[Literal["answered"], Half]]:
         # The batch's fetches wait together; inline images have nothing to wait for.
         fetching = [
             self._fetchers.submit(self._read, item) if item.image_uri else None for item in items
         ]
+        decoded: list[Decoded] = []
         for item, fetched in zip(items, fetching, strict=True):
             if not (item.image_uri or item.image_base64):
                 answer: Half | Decoded = no_image(item.envelope)
@@ -149,7 +150,9 @@ class _DecodeDoFn(beam.DoFn):
             if isinstance(answer, Half):
                 yield beam.pvalue.TaggedOutput(ANSWERED, answer)
             else:
-                yield answer
+                decoded.append(answer)
+        if decoded:
+            yield decoded
 
     def _read(self, item: Item) -> tuple[bytes | Failure, int]:
         started_ns = time.perf_counter_ns()
@@ -195,9 +198,10 @@ class EncodeImages(beam.PTransform):
                 ANSWERED, main="decoded"
             )
         )
-        decoded["decoded"].element_type = Decoded
+        decoded["decoded"].element_type = list[Decoded]
         decoded[ANSWERED].element_type = Half
+        handler = EncoderHandler(releases=self.releases, batch_size=self.batch_size)
         encoded = decoded["decoded"] | "Encode" >> RunInference(
-            EncoderHandler(releases=self.releases, batch_size=self.batch_size)
+            handler.with_no_batching()  # they come in batches
         ).with_output_types(Half)
         return (encoded, decoded[ANSWERED]) | "Answers" >> beam.Flatten()

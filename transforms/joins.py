@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.transforms import trigger
-from apache_beam.transforms.window import FixedWindows
+from apache_beam.transforms.window import FixedWindows, GlobalWindows, TimestampedValue
 from apache_beam.typehints.decorators import no_annotations
 from apache_beam.utils.timestamp import Duration
 
@@ -54,18 +54,26 @@ def delivery_of(half: Half) -> str:
 
 
 class _JoinDoFn(beam.DoFn):
+    """Pairs halves; with `stamp`, puts each outcome at the time of its item's arrival."""
+
     incomplete = Metrics.counter("testudo", "join_halves_missing")
+
+    def __init__(self, *, stamp: bool) -> None:
+        self._stamp = stamp
 
     def process(
         self, delivered: tuple[str, Iterable[Half]]
     ) -> Iterator[Joined | beam.pvalue.TaggedOutput[Literal["unjoined"], DeadLetter]]:
         outcome = join_halves(delivered[1])
+        placed = outcome
+        if self._stamp:
+            placed = TimestampedValue(outcome, outcome.envelope.received_us / 1e6)
         if isinstance(outcome, Joined):
-            yield outcome
+            yield placed
             return
         if any(failure.reason == Reason.HALF_MISSING for failure in outcome.failures):
             self.incomplete.inc()
-        yield beam.pvalue.TaggedOutput(UNJOINED, outcome)
+        yield beam.pvalue.TaggedOutput(UNJOINED, placed)
 
 
 class JoinedItems(NamedTuple):
@@ -102,19 +110,14 @@ class JoinHalves(beam.PTransform):
 
     @no_annotations  # Beam understands only single PCollections there
     def expand(self, branches: tuple[beam.PCollection[Half], ...]) -> JoinedItems:
+        halves = branches | "Halves" >> beam.Flatten()
         outcomes = (
-            branches
-            | "Halves" >> beam.Flatten()
-            | "FireOnTwo"
-            >> beam.WindowInto(
-                FixedWindows(self.window_s),
-                trigger=trigger.Repeatedly(trigger.AfterCount(HALVES)),
-                accumulation_mode=trigger.AccumulationMode.DISCARDING,
-                allowed_lateness=Duration(self.allowed_lateness_s),
-            )
+            halves
+            | "FireOnTwo" >> self._windows(bounded=halves.is_bounded)
             | "ByDelivery" >> beam.WithKeys(delivery_of).with_output_types(tuple[str, Half])
             | "Group" >> beam.GroupByKey()
-            | "Pair" >> beam.ParDo(_JoinDoFn()).with_outputs(UNJOINED, main="joined")
+            | "Pair"
+            >> beam.ParDo(_JoinDoFn(stamp=halves.is_bounded)).with_outputs(UNJOINED, main="joined")
         )
         outcomes["joined"].element_type = Joined
         outcomes[UNJOINED].element_type = DeadLetter
@@ -123,4 +126,15 @@ class JoinHalves(beam.PTransform):
         return JoinedItems(
             outcomes["joined"] | "Joined" >> WindowByArrival(**windows),
             outcomes[UNJOINED] | "Unjoined" >> WindowByArrival(**windows),
+        )
+
+    def _windows(self, *, bounded: bool) -> beam.WindowInto:
+        """Bounded input is read to its end before it is grouped: nothing is won by counting."""
+        if bounded:
+            return beam.WindowInto(GlobalWindows())
+        return beam.WindowInto(
+            FixedWindows(self.window_s),
+            trigger=trigger.Repeatedly(trigger.AfterCount(HALVES)),
+            accumulation_mode=trigger.AccumulationMode.DISCARDING,
+            allowed_lateness=Duration(self.allowed_lateness_s),
         )
