@@ -44,6 +44,11 @@ setup(
         # Runs encoder and scorers at 2-4.6 times the speed of a SavedModel on CPU.
         "ai-edge-litert>=2.1",
         "jsonschema-rs>=0.30",
+        # Beam brings them too; these are used directly.
+        "google-cloud-bigquery>=3.30",
+        "numpy>=2",
+        "orjson>=3.10",
+        "pyarrow>=20",
     ],
     extras_require={
         "cli": CLI,
@@ -51,6 +56,7 @@ setup(
         "loadtest": CLI,
         "dev": [
             "hypothesis>=6",
+            "flatbuffers>=25",
             "mypy>=1.18",
             "pytest>=8",
             "pytest-xdist>=3.8",
