@@ -34,13 +34,15 @@ STACK_LOG = logging.getLogger(__name__)
 LOOP, FILES, STREAMING = "loop", "files", "streaming"
 
 EXPLANATION = f"""\
-Pictures of {WIDTH_PX}x{HEIGHT_PX} pixels, inline; one thread a numeric library; median
-(least-most) of {{rounds}} rounds. Imports, model loads and the making of the graph count nowhere:
-loop and files are a run of {FEW} + {{items}} items less one of {FEW}, in a process that has
-run {FEW} before; streaming is a backlog of {{items}} items, in a job that has scored as many
-before, until every row is in BigQuery and in the archive. CPU is that of the Python process
-that scores, in the second column with Prism's; Pub/Sub emulator and stand-ins never count.
-Items a second of streaming: from the first row to the last, the servers on the same cores."""
+Pictures of {WIDTH_PX}x{HEIGHT_PX} pixels, inline; one thread a library; median (least-most).
+
+Imports, model loads and the making of the graph count nowhere. Loop and files: a run of \
+{FEW} + {{items}} items less one of {FEW}, in a process that has run {FEW} before. Streaming: \
+a backlog of {{items}} items, in a job that has scored as many before, until every row is in \
+BigQuery and in the archive; its items/s go from the first row to the last.
+
+CPU is that of the Python process that scores, and in the second column of Prism too. The \
+Pub/Sub emulator and the stand-ins never count, but share the cores with what is measured."""
 
 
 def draw_messages(target: Path, count: int) -> None:
@@ -107,11 +109,17 @@ def figures(costs: dict[str, list[Cost]]) -> dict[str, dict[str, list[float]]]:
 
 
 def as_table(numbers: dict[str, dict[str, list[float]]]) -> Table:
-    headings = ("items/CPU-s", "with Prism", "items/s", "ratio to loop", "peak MB")
+    headings = (
+        "items per\nCPU-s",
+        "Prism's\nincluded",
+        "items\nper s",
+        "ratio\nto loop",
+        "peak\nMB",
+    )
     table = Table("", *headings)
     for name, columns in numbers.items():
         cells = [
-            f"{statistics.median(some):.{digits}f} ({min(some):.{digits}f}-{max(some):.{digits}f})"
+            f"{statistics.median(some):.{digits}f}\n({min(some):.{digits}f}-{max(some):.{digits}f})"
             for some, digits in zip(columns.values(), (0, 0, 0, 2, 0), strict=True)
         ]
         table.add_row(name, *cells)
@@ -150,7 +158,7 @@ def main(arguments: argparse.Namespace) -> int:
     join_bytes = costs[LOOP][0].join_bytes
     console.print(as_table(numbers))
     console.print(f"Through the join: {join_bytes:.0f} bytes an item (both halves, encoded).")
-    console.print(EXPLANATION.format(rounds=arguments.rounds, items=arguments.items))
+    console.print(EXPLANATION.format(items=arguments.items))
     if arguments.output:
         saved = {
             "release": release,
