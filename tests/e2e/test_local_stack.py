@@ -81,6 +81,14 @@ def pull(subscription: str, count: int) -> list[pubsub_v1.types.ReceivedMessage]
         return list(answer.received_messages)
 
 
+def lease_for_minutes(subscription: str) -> None:
+    with pubsub_v1.SubscriberClient() as client:
+        client.update_subscription(
+            subscription={"name": subscription, "ack_deadline_seconds": 600},
+            update_mask={"paths": ["ack_deadline_seconds"]},
+        )
+
+
 def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -200,6 +208,7 @@ def test_source_gives_back_what_was_not_committed(
     received.clear()
     may_pass.clear()
     topic, subscription = create_topic_and_subscription(stack.project, "held", "held-sub")
+    lease_for_minutes(subscription)  # so that nothing comes back because its lease has ended
     publish(topic, [b"a", b"b", b"c"])
     pipeline = beam.Pipeline(options=streaming)
     _ = pipeline | ReadFromSubscription(subscription=subscription) | beam.Map(wait_to_pass)

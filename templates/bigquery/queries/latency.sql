@@ -1,9 +1,9 @@
 -- Seconds from publish to prediction, of each tenant and of all.
 SELECT
-  tenant_id,
+  COALESCE(tenant_id, '(all)') AS tenant,
   COUNT(*) AS items,
   APPROX_QUANTILES(TIMESTAMP_DIFF(processed_at, publish_time, MILLISECOND), 100)[OFFSET(50)] / 1000 AS p50_s,
   APPROX_QUANTILES(TIMESTAMP_DIFF(processed_at, publish_time, MILLISECOND), 100)[OFFSET(95)] / 1000 AS p95_s
 FROM `{dataset}.latest_predictions`
-GROUP BY tenant_id
-ORDER BY tenant_id
+GROUP BY ROLLUP (tenant_id)
+ORDER BY tenant
