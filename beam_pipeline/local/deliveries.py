@@ -28,7 +28,7 @@ _PULL_COUNT = 100  # messages a request
 # The emulator holds an empty request until a second before this. `close` must
 # wait for that: what is given back meanwhile would go to the waiting request,
 # which nobody reads, and stay there until its lease ends.
-_PULL_TIMEOUT_S = 120.0
+_PULL_TIMEOUT_S = 5.0
 _CLOSE_ALLOWED_S = 10.0
 _WAIT_FOR_ROOM_S = 0.02
 _WAIT_AFTER_ERROR_S = 1.0
