@@ -110,6 +110,8 @@ def local_flags(project: str, job_endpoint: str) -> list[str]:
         "--runner=PortableRunner",
         f"--job_endpoint={job_endpoint}",
         "--environment_type=LOOPBACK",
+        # Beam ends its own wait for the job, and with it the job, after this time: a year.
+        "--job_server_timeout=31536000",
         # Prism splits a long bundle of the unbounded source wrongly.
         "--experiments=prism_disable_sdf_split",
     ]
