@@ -22,7 +22,8 @@ from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from models.features import ImageLimits, decode_image
-from models.handlers import EncoderHandler, Releases, image_size_px
+from models.handlers import EncoderHandler
+from models.loaded import Releases, image_size_px
 from transforms.failures import attempt
 from transforms.records import (
     Decoded,

@@ -25,7 +25,7 @@ TRAINING = {
     "models.train_network",
 }
 SERVING = {
-    "models.features", "models.handlers", "models.litert", "models.release",
+    "models.features", "models.handlers", "models.litert", "models.loaded", "models.release",
     "models.text_transform",
 }  # fmt: skip
 # What people at a terminal use, and the job's workers never load.
