@@ -25,6 +25,7 @@ from beam_pipeline.commands.demo_report import (
     count_outcomes,
     load_published,
     print_report,
+    write_messages,
     write_published,
 )
 from beam_pipeline.commands.engines import BigQueryEngine, Engine, FilesEngine
@@ -117,7 +118,7 @@ def _over_files(console: Console, arguments: argparse.Namespace, releases: Path)
     for old in output.glob("*.jsonl"):
         old.unlink()
     messages = _draw(console, arguments.items, bucket="")
-    (output / "messages.jsonl").write_bytes(b"".join(one.data + b"\n" for one in messages))
+    write_messages(output / "messages.jsonl", messages)
     write_published(output / f"{PUBLISHED}.jsonl", messages)
     console.print(f"[bold]Pipeline[/bold] runs over the file; its log is {log}")
     flags = [

@@ -1,5 +1,6 @@
 """What `testudo demo` tells at its end: counts, accuracy and latency, asked in SQL."""
 
+import base64
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -81,6 +82,15 @@ def load_published(client: bigquery.Client, table: str, samples: Iterable[Sample
 
 def write_published(path: Path, samples: Iterable[SampleMessage]) -> None:
     path.write_text("".join(json.dumps(published_row(one)) + "\n" for one in samples))
+
+
+def write_messages(path: Path, samples: Iterable[SampleMessage]) -> None:
+    """A line a message, as Pub/Sub's REST API writes it: its attributes name a broken one too."""
+    lines = (
+        {"attributes": dict(one.attributes), "data": base64.b64encode(one.data).decode()}
+        for one in samples
+    )
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def count_outcomes(engine: Engine) -> int:

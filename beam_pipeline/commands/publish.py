@@ -14,6 +14,7 @@ from rich.progress import track
 
 from beam_pipeline.commands.failure import CommandError
 from beam_pipeline.commands.place import Place, add_place_arguments, place_from
+from beam_pipeline.endpoints import message_from_line
 from loadtest.messages import SampleMessage, message_attributes, sample_messages
 
 PUBLISH_TIMEOUT_S = 60.0
@@ -26,16 +27,22 @@ class Outgoing(NamedTuple):
 
 
 def from_file(path: Path) -> Iterator[Outgoing]:
-    """One message a line, sent as it stands; its ids, where it has any, become attributes."""
+    """One message a line, as files mode reads them; a bare item's ids become attributes."""
     for line in path.read_bytes().splitlines():
-        try:
-            fields = json.loads(line)
-        except ValueError:
-            fields = None  # published all the same: the pipeline says what is wrong with it
-        ids = fields if isinstance(fields, dict) else {}
-        item_id, tenant_id = str(ids.get("item_id", "")), str(ids.get("tenant_id", ""))
-        fit = max(len(item_id), len(tenant_id)) <= MAX_ID_CHARS  # Pub/Sub limits attributes
-        yield Outgoing(line, message_attributes(tenant_id, item_id, line) if fit else {})
+        message = message_from_line(line)
+        yield Outgoing(message.data, dict(message.attributes) or _attributes_of(message.data))
+
+
+def _attributes_of(data: bytes) -> dict[str, str]:
+    """The ids in the data as attributes; none where there are none that Pub/Sub would take."""
+    try:
+        fields = json.loads(data)
+    except ValueError:
+        fields = None  # published all the same: the pipeline says what is wrong with it
+    ids = fields if isinstance(fields, dict) else {}
+    item_id, tenant_id = str(ids.get("item_id", "")), str(ids.get("tenant_id", ""))
+    fit = max(len(item_id), len(tenant_id)) <= MAX_ID_CHARS
+    return message_attributes(tenant_id, item_id, data) if fit else {}
 
 
 def from_images(paths: Iterable[Path], *, tenant_id: str, text: str) -> Iterator[Outgoing]:
