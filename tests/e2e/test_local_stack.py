@@ -312,6 +312,7 @@ import signal
 import sys
 from pathlib import Path
 from beam_pipeline.local.stack import LocalStack
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 with LocalStack(Path(sys.argv[1]), print, tools=Path(sys.argv[2])):
     print("answers", flush=True)
     signal.pause()
