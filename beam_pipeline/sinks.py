@@ -13,12 +13,12 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindows, IntervalWindow
 from apache_beam.utils.windowed_value import PaneInfo
 
 from beam_pipeline.inserts import InsertRows, KeyedRow
+from transforms.objects import OBJECTS, join
 from transforms.outcomes import (
     ARCHIVE_SCHEMA,
     Row,
@@ -26,7 +26,6 @@ from transforms.outcomes import (
     day_of,
     json_line,
     rfc3339,
-    write_object,
 )
 from transforms.records import DeadLetter, Failure, Reason, Scored, Stage
 
@@ -48,8 +47,8 @@ class _WriteLinesDoFn(beam.DoFn):
     def finish_bundle(self) -> None:
         if self._lines:
             day = f"dt={day_of(time.time_ns() // 1000)}"
-            path = FileSystems.join(self._prefix, day, f"{uuid.uuid4().hex}.jsonl")
-            write_object(path, ("\n".join(self._lines) + "\n").encode())
+            path = join(self._prefix, day, f"{uuid.uuid4().hex}.jsonl")
+            OBJECTS.write(path, ("\n".join(self._lines) + "\n").encode())
 
 
 def rejected_row(rejected: tuple[str, Mapping[str, Any], Sequence[Any]]) -> Row:
@@ -135,8 +134,8 @@ class _WriteParquetDoFn(beam.DoFn):
         pq.write_table(table, file, compression="zstd")
         # A bundle that is run again writes the same name; another job never does.
         name = f"{start:%H%M%S}-{self._run}-{number}-{pane.index}.parquet"
-        path = FileSystems.join(self._prefix, f"dt={start:%Y-%m-%d}", name)
-        write_object(path, file.getvalue())
+        path = join(self._prefix, f"dt={start:%Y-%m-%d}", name)
+        OBJECTS.write(path, file.getvalue())
         self.written.inc()
 
 

@@ -15,7 +15,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -23,10 +22,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from apache_beam.io.filesystem import BeamIOError
-from apache_beam.io.filesystems import FileSystems
-
 from models.features import FeatureSpec
+from transforms.objects import OBJECTS, RETRY_FOR_S, join
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -35,7 +32,6 @@ ENCODER = "encoder.tflite"
 TEXT_TRANSFORM = "text_transform"
 SCORERS = "scorers"
 PRESENCE = (FeatureSpec("has_image", "float32", (1,)), FeatureSpec("has_text", "float32", (1,)))
-COPY_CHUNK_BYTES = 1 << 20
 
 
 class ReleaseError(Exception):
@@ -179,14 +175,14 @@ def save_release(
         evaluation=evaluation,
     )
     for name in files:
-        _copy(str(bundle / name), FileSystems.join(root, release, name))
-    _write(FileSystems.join(root, release, MANIFEST), manifest.to_json())
+        OBJECTS.copy(str(bundle / name), join(root, release, name))
+    _write(join(root, release, MANIFEST), manifest.to_json())
     return manifest
 
 
 def read_manifest(root: str, release: str) -> Manifest:
     """Raises ReleaseError when `root` has no such release."""
-    return Manifest.from_json(_read(FileSystems.join(root, release, MANIFEST)))
+    return Manifest.from_json(_read(join(root, release, MANIFEST)))
 
 
 def fetch_release(root: str, release: str, cache: Path) -> tuple[Manifest, Path]:
@@ -208,8 +204,8 @@ def fetch_release(root: str, release: str, cache: Path) -> tuple[Manifest, Path]
                 raise ReleaseError(f"{release}: file name {name!r} leaves the release")
             local.parent.mkdir(parents=True, exist_ok=True)
             try:
-                _copy(FileSystems.join(root, release, name), str(local))
-            except (OSError, BeamIOError) as error:
+                OBJECTS.copy(join(root, release, name), str(local))
+            except OSError as error:
                 raise ReleaseError(f"{release}: cannot read {name}: {error}") from error
             if _sha256(local) != digest:
                 raise ReleaseError(f"{release}: {name} is not the file that was released")
@@ -223,18 +219,16 @@ def fetch_release(root: str, release: str, cache: Path) -> tuple[Manifest, Path]
     return manifest, folder
 
 
-def read_pointer(root: str) -> Pointer:
+def read_pointer(root: str, *, retry_for_s: float = RETRY_FOR_S) -> Pointer:
     """Raises ReleaseError when there is no usable `current.json` under `root`."""
     try:
-        return Pointer(**json.loads(_read(FileSystems.join(root, POINTER))))
+        return Pointer(**json.loads(_read(join(root, POINTER), retry_for_s)))
     except (ValueError, TypeError) as error:
         raise ReleaseError(f"{POINTER} is not a pointer: {error}") from error
 
 
 def write_pointer(root: str, pointer: Pointer) -> None:
-    _write(
-        FileSystems.join(root, POINTER), json.dumps(dataclasses.asdict(pointer), indent=2) + "\n"
-    )
+    _write(join(root, POINTER), json.dumps(dataclasses.asdict(pointer), indent=2) + "\n")
 
 
 def copy_releases(source: str, target: str) -> None:
@@ -243,7 +237,7 @@ def copy_releases(source: str, target: str) -> None:
     for release in pointer.releases:
         manifest = read_manifest(source, release)
         for name in (*manifest.files, MANIFEST):
-            _copy(FileSystems.join(source, release, name), FileSystems.join(target, release, name))
+            OBJECTS.copy(join(source, release, name), join(target, release, name))
     write_pointer(target, pointer)
 
 
@@ -256,27 +250,13 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read(path: str) -> str:
+def _read(path: str, retry_for_s: float = RETRY_FOR_S) -> str:
+    """Raises ReleaseError: at once when there is no such file."""
     try:
-        with FileSystems.open(path) as file:
-            return file.read().decode()
-    except (OSError, BeamIOError, UnicodeDecodeError) as error:
+        return OBJECTS.read(path, retry_for_s=retry_for_s).decode()
+    except (OSError, UnicodeDecodeError) as error:
         raise ReleaseError(f"cannot read {path}: {error}") from error
 
 
 def _write(path: str, text: str) -> None:
-    _make_folder(path)
-    with FileSystems.create(path) as file:
-        file.write(text.encode())
-
-
-def _copy(source: str, target: str) -> None:
-    _make_folder(target)
-    with FileSystems.open(source) as reader, FileSystems.create(target) as writer:
-        shutil.copyfileobj(reader, writer, COPY_CHUNK_BYTES)
-
-
-def _make_folder(path: str) -> None:
-    """Folders exist only locally; an object store has none to make."""
-    if "://" not in path:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+    OBJECTS.write(path, text.encode())

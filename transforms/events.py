@@ -38,6 +38,7 @@ ATTEMPT_ATTRIBUTE = "testudo_attempt"
 ATTEMPT = re.compile("[0-9]{1,9}")
 MAX_ATTRIBUTES_CHARS = 300  # twice they cross the join, in 2 KB an item at most
 REJECTED = "rejected"
+REFRESH_RETRY_FOR_S = 5.0  # a pointer is in use meanwhile, and items wait
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -177,7 +178,7 @@ class _ParseDoFn(beam.DoFn):
             return
         self._read_at = time.monotonic()
         try:
-            self._pointer = read_pointer(self._releases)
+            self._pointer = read_pointer(self._releases, retry_for_s=REFRESH_RETRY_FOR_S)
         except ReleaseError:
             self.pointer_failures.inc()  # the pointer in use stays in use
 

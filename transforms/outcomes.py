@@ -5,13 +5,11 @@ templates/bigquery, and a test holds the two against each other.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
-from apache_beam.io.filesystems import FileSystems
 
 from transforms.records import DeadLetter, Envelope, ImageFacts, Joined, Scored, TextFacts
 
@@ -96,14 +94,6 @@ def archive_row(scored: Scored) -> Row:
 
 def json_line(row: Mapping[str, Any]) -> str:
     return json.dumps(row, ensure_ascii=False, separators=(",", ":"))
-
-
-def write_object(path: str, data: bytes) -> None:
-    """Write a whole object, or a local file with the folders that it needs."""
-    if "://" not in path:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-    with FileSystems.create(path, mime_type="application/octet-stream") as file:
-        file.write(data)
 
 
 def _identity(envelope: Envelope) -> Row:

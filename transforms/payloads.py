@@ -13,10 +13,10 @@ import uuid
 from collections.abc import Iterator
 
 import apache_beam as beam
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.metrics import Metrics
 
-from transforms.outcomes import day_of, write_object
+from transforms.objects import OBJECTS, join
+from transforms.outcomes import day_of
 from transforms.records import Message
 
 MAX_OBJECT_BYTES = 16_000_000
@@ -26,9 +26,7 @@ def read_payload(payload_uri: str) -> bytes:
     """The `data` of the message that was kept under this URI."""
     path, _, span = payload_uri.rpartition("#")
     start, end = (int(part) for part in span.split("-"))
-    with FileSystems.open(path, mime_type="application/octet-stream") as file:
-        file.seek(start)
-        return file.read(end - start)
+    return OBJECTS.read_span(path, start, end)
 
 
 class _KeepDoFn(beam.DoFn):
@@ -46,9 +44,8 @@ class _KeepDoFn(beam.DoFn):
         if self._size_bytes + len(message.data) > MAX_OBJECT_BYTES:
             self._flush()
         if not self._parts:
-            self._path = FileSystems.join(
-                self._root, f"dt={day_of(time.time_ns() // 1000)}", f"{uuid.uuid4().hex}.bin"
-            )
+            day = f"dt={day_of(time.time_ns() // 1000)}"
+            self._path = join(self._root, day, f"{uuid.uuid4().hex}.bin")
         start = self._size_bytes
         self._parts.append(message.data)
         self._size_bytes += len(message.data)
@@ -59,7 +56,7 @@ class _KeepDoFn(beam.DoFn):
 
     def _flush(self) -> None:
         if self._parts:
-            write_object(self._path, b"".join(self._parts))
+            OBJECTS.write(self._path, b"".join(self._parts))
             self.kept_bytes.inc(self._size_bytes)
         self._parts, self._size_bytes = [], 0
 

@@ -1,0 +1,140 @@
+"""Objects: whole files, by gs:// URI or by local path, read and written in one request each.
+
+Errors that pass (429, 5xx, closed connections, timeouts) are tried again, with
+growing pauses, for a bounded time. To try again is safe: whoever writes gives
+each object a name of its own, or the same content as before.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from google.api_core.exceptions import GoogleAPIError, NotFound
+from google.api_core.retry import Retry
+from google.auth.exceptions import GoogleAuthError
+from google.cloud import storage
+from google.cloud.storage.retry import DEFAULT_RETRY
+
+RETRY_FOR_S = 600.0
+REQUEST_TIMEOUT_S = 60.0  # to connect, and between two parts of an answer
+CONNECTIONS = 32  # kept open, for as many threads; one more opens a connection for one request
+CLOUD = "gs://"
+CONTENT_TYPE = "application/octet-stream"
+
+T = TypeVar("T")
+
+
+class ObjectError(OSError):
+    """An object that could not be read or written, for good or for as long as was allowed."""
+
+
+def join(root: str, *names: str) -> str:
+    return "/".join((root.rstrip("/"), *names))
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Bucket and object name of a gs:// URI."""
+    bucket, _, name = uri.removeprefix(CLOUD).partition("/")
+    return bucket, name
+
+
+class Objects:
+    """Reads and writes objects and files; connects when the first object is asked for.
+
+    What is not there raises FileNotFoundError at once. Anything else that an
+    object store answers raises ObjectError: at once when it cannot pass, and
+    otherwise after `retry_for_s`, and one request's time at most. Both are
+    OSErrors, as are those of local files. Safe to use from several threads.
+    """
+
+    def __init__(
+        self, *, retry_for_s: float = RETRY_FOR_S, request_timeout_s: float = REQUEST_TIMEOUT_S
+    ) -> None:
+        self._retry_for_s = retry_for_s
+        self._timeout_s = request_timeout_s
+        self._connecting = threading.Lock()
+        self._client: storage.Client | None = None
+
+    def read(self, path: str, *, retry_for_s: float | None = None) -> bytes:
+        if not path.startswith(CLOUD):
+            with open(path, "rb") as file:
+                return file.read()
+        retry = self._retry(retry_for_s)
+        return self._ask(
+            path, lambda blob: blob.download_as_bytes(timeout=self._timeout_s, retry=retry)
+        )
+
+    def read_span(self, path: str, start: int, end: int) -> bytes:
+        """The bytes from `start` to `end`, the latter not included."""
+        if start == end:
+            return b""  # a span that no range header can ask for
+        if not path.startswith(CLOUD):
+            with open(path, "rb") as file:
+                file.seek(start)
+                return file.read(end - start)
+        return self._ask(
+            path,
+            lambda blob: blob.download_as_bytes(
+                start=start,
+                end=end - 1,
+                checksum=None,  # is of the whole object
+                timeout=self._timeout_s,
+                retry=self._retry(),
+            ),
+        )
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a whole object, or a local file with the folders that it needs."""
+        if not path.startswith(CLOUD):
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+            with open(path, "wb") as file:
+                file.write(data)
+            return
+        self._ask(path, lambda blob: self._upload(blob, data))
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy one file or object, through memory."""
+        self.write(target, self.read(source))
+
+    def _ask(self, path: str, ask: Callable[[storage.Blob], T]) -> T:
+        bucket, name = split_uri(path)
+        try:
+            return ask(self._connected().bucket(bucket).blob(name))
+        except NotFound as error:
+            raise FileNotFoundError(f"{path} is not there: {error.message}") from error
+        except (GoogleAPIError, GoogleAuthError, OSError) as error:
+            raise ObjectError(f"{path}: {type(error).__name__}: {error}") from error
+
+    def _upload(self, blob: storage.Blob, data: bytes) -> None:
+        """A media upload: one request of the bare bytes, however many.
+
+        `upload_from_string` makes two and more beyond 8 MiB, and multipart
+        bodies below, which the Cloud Storage stand-in reads at 20 MB/s.
+        """
+        connection = blob.client._connection
+        connection.api_request(
+            method="POST",
+            api_base_url=f"{connection.API_BASE_URL}/upload",
+            path=f"/b/{blob.bucket.name}/o",
+            query_params={"uploadType": "media", "name": blob.name},
+            data=data,
+            content_type=CONTENT_TYPE,
+            timeout=self._timeout_s,
+            retry=self._retry(),
+        )
+
+    def _retry(self, retry_for_s: float | None = None) -> Retry:
+        return DEFAULT_RETRY.with_timeout(self._retry_for_s if retry_for_s is None else retry_for_s)
+
+    def _connected(self) -> storage.Client:
+        with self._connecting:
+            if self._client is None:
+                client = storage.Client(project=None)  # objects are found by their bucket alone
+                for adapter in client._http.adapters.values():
+                    adapter.init_poolmanager(connections=1, maxsize=CONNECTIONS)
+                self._client = client
+            return self._client
+
+
+OBJECTS = Objects()  # the process's own: all of its threads share connections
