@@ -7,6 +7,7 @@ docs/decisions/0009.
 """
 
 import dataclasses
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -15,17 +16,20 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
-from google.api_core.exceptions import ClientError
+from google.api_core.exceptions import ClientError, GoogleAPIError, RetryError
 from google.api_core.retry import Retry, if_exception_type
+from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
 
+LOG = logging.getLogger(__name__)
 MAX_ROWS = 500  # a request, as BigQuery recommends
-REQUEST_TIMEOUT_S = 60.0
-RETRY_FOR_S = 600.0
+REQUEST_TIMEOUT_S = 60.0  # to connect, and for the answer
+RETRY_FOR_S = 600.0  # all requests for one list of rows together
 # Reasons to send a row again; "stopped" is said of good rows beside a bad one.
 PASSING_REASONS = frozenset(
     {"backendError", "internalError", "rateLimitExceeded", "quotaExceeded", "timeout", "stopped"}
 )
+GAVE_UP = "gaveUp"  # our own reason, of rows that BigQuery did not take in the time allowed
 
 KeyedRow = tuple[str, Mapping[str, Any]]
 Refused = tuple[str, Mapping[str, Any], Sequence[Any]]  # table, row, its errors
@@ -35,59 +39,92 @@ class BusyError(Exception):
     """BigQuery did not take some rows now; it may later."""
 
 
-class Inserter:
-    """Inserts rows into one table, again and again until each is taken or refused for good."""
+def _pass(errors: Sequence[Mapping[str, Any]]) -> bool:
+    return {error.get("reason") for error in errors} <= PASSING_REASONS
 
-    def __init__(self, client: bigquery.Client, table: str) -> None:
+
+class Inserter:
+    """Inserts rows into one table, until each is taken or refused."""
+
+    def __init__(
+        self,
+        client: bigquery.Client,
+        table: str,
+        *,
+        retry_for_s: float = RETRY_FOR_S,
+        request_timeout_s: float = REQUEST_TIMEOUT_S,
+    ) -> None:
         self._client = client
         self._table = table
+        self._timeout_s = request_timeout_s
+        self._retry = Retry(
+            predicate=if_exception_type(BusyError, GoogleAPIError, GoogleAuthError, OSError),
+            timeout=retry_for_s,
+            on_error=self._tell,
+        )
 
     def insert(self, rows: Sequence[KeyedRow]) -> list[tuple[Mapping[str, Any], Sequence[Any]]]:
         """Returns the refused rows with their errors.
 
-        Raises what keeps BigQuery from taking any row, such as NotFound for the
-        table, and BusyError or a server's error when they last longer than
-        RETRY_FOR_S.
+        What keeps BigQuery from taking rows, a table that is gone as much as
+        an overload, is waited out for `retry_for_s`, and one request's time at
+        most; rows that were not taken by then are refused with it. Such a row
+        may have been taken all the same, by a request whose answer was lost.
         """
-        waiting, refused = list(rows), []
+        waiting: list[Sequence[KeyedRow]] = [rows]
+        refused: list[tuple[Mapping[str, Any], Sequence[Any]]] = []
 
         def once() -> None:
-            nonlocal waiting
-            answers = self._request(waiting)
-            again = []
-            for index, errors in answers.items():
-                if {error.get("reason") for error in errors} <= PASSING_REASONS:
-                    again.append(waiting[index])
-                else:
-                    refused.append((waiting[index][1], errors))
-            waiting = again
-            if waiting:
-                raise BusyError(f"{len(waiting)} rows, {next(iter(answers.values()))}")
+            # What has left `waiting` is decided; an error keeps the rest for the next try.
+            while waiting:
+                sent = waiting[-1]
+                answers = self._request(sent)
+                waiting.pop()
+                if answers is None:
+                    middle = len(sent) // 2
+                    waiting.extend((sent[middle:], sent[:middle]))
+                    continue
+                passing = [index for index, errors in answers.items() if _pass(errors)]
+                refused.extend(
+                    (sent[index][1], errors)
+                    for index, errors in answers.items()
+                    if index not in passing
+                )
+                if passing:
+                    waiting.append([sent[index] for index in passing])
+                    raise BusyError(f"{len(passing)} rows, {answers[passing[0]]}")
 
-        Retry(predicate=if_exception_type(BusyError), timeout=RETRY_FOR_S)(once)()
+        try:
+            self._retry(once)()
+        except RetryError as error:
+            why = f"{type(error.cause).__name__}: {error.cause}"
+            LOG.exception("%s: rows are given up", self._table)
+            refused += [
+                (row, [{"reason": GAVE_UP, "message": why}]) for part in waiting for _, row in part
+            ]
         return refused
 
-    def _request(self, rows: Sequence[KeyedRow]) -> dict[int, Sequence[Any]]:
-        """Errors by index. A request that is refused as a whole is halved, down to the culprit."""
+    def _request(self, rows: Sequence[KeyedRow]) -> dict[int, Sequence[Any]] | None:
+        """Errors by index; None when the request is refused as a whole, but not for one row."""
         try:
             answers = self._client.insert_rows_json(
                 self._table,
                 [row for _, row in rows],
                 row_ids=[key for key, _ in rows],
                 skip_invalid_rows=True,
-                timeout=REQUEST_TIMEOUT_S,
+                timeout=self._timeout_s,
+                retry=None,  # its own would begin anew with each request
             )
         except ClientError as error:
             if error.code not in (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
                 raise
-            if len(rows) == 1:
-                return {0: [{"reason": "invalid", "message": error.message}]}
-            middle = len(rows) // 2
-            later = self._request(rows[middle:])
-            return self._request(rows[:middle]) | {
-                middle + index: errors for index, errors in later.items()
-            }
+            if len(rows) > 1:
+                return None
+            return {0: [{"reason": "invalid", "message": error.message}]}
         return {answer["index"]: answer["errors"] for answer in answers}
+
+    def _tell(self, error: Exception) -> None:
+        LOG.warning("%s: %s: %s; trying again", self._table, type(error).__name__, error)
 
 
 class _InsertDoFn(beam.DoFn):

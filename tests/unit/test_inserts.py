@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pytest
 from google.api_core.exceptions import BadRequest, NotFound
 
-from beam_pipeline.inserts import Inserter
+from beam_pipeline.inserts import GAVE_UP, Inserter
 
 
 class Table:
@@ -66,7 +65,17 @@ def test_rows_of_a_busy_table_are_sent_again() -> None:
     assert list(table.rows) == ["key-0", "key-1"]
 
 
-def test_a_missing_table_fails_the_bundle() -> None:
-    """No row is called refused when it is the table that is wrong."""
-    with pytest.raises(NotFound):
-        Inserter(Table(), "missing").insert(keyed("a"))
+def test_rows_of_a_table_that_is_gone_are_given_up_in_bounded_time() -> None:
+    """They leave as refused, with what was wrong, so that they are kept and can be replayed."""
+    refused = Inserter(Table(), "missing", retry_for_s=0.1).insert(keyed("a", "b"))
+    assert [row["name"] for row, _ in refused] == ["a", "b"]
+    assert all(GAVE_UP == error["reason"] for _, errors in refused for error in errors)
+    assert all("NotFound" in error["message"] for _, errors in refused for error in errors)
+
+
+def test_rows_of_a_table_that_stays_busy_are_given_up() -> None:
+    """What was taken before is not among them."""
+    table = Table(busy_requests=1_000)
+    refused = Inserter(table, "t", retry_for_s=0.1).insert(keyed("a", "b"))
+    assert [row["name"] for row, _ in refused] == ["a", "b"]
+    assert table.rows == {}
