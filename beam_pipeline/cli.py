@@ -13,6 +13,7 @@ COMMANDS = {
     "train": ("models.train", "train the models and save them as a release"),
     "publish": ("beam_pipeline.commands.publish", "publish messages to Pub/Sub"),
     "query": ("beam_pipeline.commands.query", "ask BigQuery the common questions"),
+    "replay": ("beam_pipeline.commands.replay", "publish dead letters again, from their payloads"),
     "local": ("beam_pipeline.local.commands", "start, end and look at the local stack"),
     "demo": ("beam_pipeline.commands.demo", "the whole system on this machine, in one go"),
     "bench": ("loadtest.bench", "measure the graph against a plain loop"),

@@ -6,8 +6,10 @@ from importlib import resources
 
 from google.cloud.bigquery import SchemaField
 
-# Table -> the time that it is partitioned by.
-TABLES = {"predictions": "processed_at", "dead_letters": "failed_at"}
+# Table -> the time that it is partitioned by. The job writes the outcomes, `testudo replay` the
+# replays.
+OUTCOMES = {"predictions": "processed_at", "dead_letters": "failed_at"}
+TABLES = {**OUTCOMES, "replays": "replayed_at"}
 DATASET = re.compile(r"([a-z][a-z0-9-]{4,28}[a-z0-9]\.)?\w{1,1024}")
 
 

@@ -6,6 +6,7 @@ Every maker gives something valid; a test changes what it is about.
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -15,6 +16,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from PIL import Image
 
+from beam_pipeline.commands.dead_letters import Letter
 from beam_pipeline.endpoints import Collect
 from transforms.events import Arrival
 from transforms.records import (
@@ -119,6 +121,27 @@ def text_half(number: int = 1, **changes: Any) -> Half:
 
 def failure(stage: Stage, reason: Reason = Reason.MODEL_FAILED) -> Failure:
     return Failure(stage, reason, f"of {stage}")
+
+
+def letter(number: int = 1, **changes: Any) -> Letter:
+    """A dead letter as `testudo replay` reads it; later numbers were published later."""
+    made = Letter(
+        dead_letter_id=f"message-{number}",
+        message_id=f"message-{number}",
+        item_id=f"item-{number}",
+        tenant_id="acme",
+        release="listings-0123456789ab",
+        payload_uri=f"gs://bucket/payloads/dt=2026-11-24/{number:032x}.bin#0-100",
+        publish_time=datetime(2026, 11, 24, 10, number, tzinfo=UTC),
+        failed_at=datetime(2026, 11, 24, 10, number, 1, tzinfo=UTC),
+        stage=Stage.IMAGE,
+        reason=Reason.IMAGE_NOT_FOUND,
+        detail="no such object",
+        failures=((Stage.IMAGE, Reason.IMAGE_NOT_FOUND),),
+        attempt=1,
+        attributes="{}",
+    )
+    return made._replace(**changes)
 
 
 def joined(number: int = 1, **changes: Any) -> Joined:

@@ -1,15 +1,16 @@
 """BigQuery schemas against the rows that are written: names, nesting, types, nulls."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from builders import dead_letter, failure, scored
+from builders import dead_letter, failure, letter, scored
 from google.cloud.bigquery import SchemaField
 
+from beam_pipeline.commands.resend import Sent, replay_row
 from beam_pipeline.sinks import rejected_row
-from beam_pipeline.tables import TABLES, table_schema
+from beam_pipeline.tables import OUTCOMES, TABLES, table_schema
 from transforms.events import reject
 from transforms.outcomes import dead_letter_row, prediction_row
 from transforms.records import Failure, Reason, Stage
@@ -18,9 +19,11 @@ from builders import ARRIVAL, message  # isort: skip
 
 TYPES = {"STRING": str, "INTEGER": int, "FLOAT": (int, float)}
 
+REPLAYED = Sent(letter(), "message-2", datetime(2026, 11, 24, tzinfo=UTC))
 FULL = {
     "predictions": prediction_row(scored()),
     "dead_letters": dead_letter_row(dead_letter(failure(Stage.IMAGE), failure(Stage.TEXT))),
+    "replays": replay_row(REPLAYED),
 }
 BARE = {
     "predictions": prediction_row(
@@ -29,6 +32,7 @@ BARE = {
     "dead_letters": dead_letter_row(
         reject(message(b"{"), ARRIVAL, Failure(Stage.PARSE, Reason.NOT_JSON, ""))
     ),
+    "replays": replay_row(REPLAYED._replace(letter=letter(item_id="", tenant_id=""))),
 }
 
 
@@ -83,7 +87,7 @@ def test_every_column_is_described(table: str) -> None:
         pending += field.fields
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", OUTCOMES)
 def test_the_row_that_a_table_refused_is_kept_whole(table: str) -> None:
     """With a reason of the closed set and the ids to find it by."""
     kept = rejected_row((table, FULL[table], [{"reason": "invalid"}]))

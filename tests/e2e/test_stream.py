@@ -23,7 +23,7 @@ from beam_pipeline.commands.demo_report import (
 from beam_pipeline.commands.engines import BigQueryEngine, FilesEngine
 from beam_pipeline.commands.place import BUCKET, Place
 from beam_pipeline.commands.publish import Outgoing, from_images, publish, upload
-from beam_pipeline.tables import TABLES, statements
+from beam_pipeline.tables import OUTCOMES, TABLES, statements
 from loadtest.messages import BREAKAGES, SampleMessage, sample_messages
 from transforms.outcomes import ARCHIVE_SCHEMA
 from transforms.payloads import read_payload
@@ -44,7 +44,7 @@ EXPECTED_REASONS = {
 def outcomes(engine: BigQueryEngine, prefix: str) -> Counter[str]:
     """How often each item whose id begins with `prefix` has an outcome."""
     rows: list[str] = []
-    for table in TABLES:
+    for table in OUTCOMES:
         rows += [row[0] for row in engine.ask(f"SELECT item_id FROM `{{dataset}}.{table}`").rows]
     return Counter(item_id for item_id in rows if item_id.startswith(prefix))
 

@@ -1,0 +1,155 @@
+"""Dead letters as they are stored: found by filters, and chosen to be replayed."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from google.cloud.bigquery import (
+    ArrayQueryParameter,
+    Client,
+    QueryJobConfig,
+    ScalarQueryParameter,
+)
+
+from beam_pipeline.tables import fill
+
+FIRST_TIME, LAST_TIME = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
+
+FIND = """
+SELECT
+  dead_letter_id, message_id, item_id, tenant_id, release, payload_uri, publish_time, failed_at,
+  stage, reason, detail, failures, attempt, attributes, replays, state
+FROM `{dataset}.dead_letter_states`
+WHERE failed_at >= @since AND failed_at < @until
+  AND (ARRAY_LENGTH(@tenants) = 0 OR tenant_id IN UNNEST(@tenants))
+  AND (ARRAY_LENGTH(@items) = 0 OR item_id IN UNNEST(@items))
+  AND (ARRAY_LENGTH(@releases) = 0 OR release IN UNNEST(@releases))
+  AND (ARRAY_LENGTH(@stages) = 0
+    OR EXISTS (SELECT 1 FROM UNNEST(failures) AS f WHERE f.stage IN UNNEST(@stages)))
+  AND (ARRAY_LENGTH(@reasons) = 0
+    OR EXISTS (SELECT 1 FROM UNNEST(failures) AS f WHERE f.reason IN UNNEST(@reasons)))
+"""
+
+
+class Letter(NamedTuple):
+    """One dead letter as it is stored, and what became of it since (`state`)."""
+
+    dead_letter_id: str  # the message's id; payload_uri where it has none
+    message_id: str
+    item_id: str
+    tenant_id: str
+    release: str
+    payload_uri: str
+    publish_time: datetime
+    failed_at: datetime
+    stage: str
+    reason: str
+    detail: str
+    failures: tuple[tuple[str, str], ...]  # stage and reason of each
+    attempt: int
+    attributes: str  # JSON, cut at 300 characters; empty where the row has none
+    replays: int = 0
+    state: str = "open"
+
+    @property
+    def next_attempt(self) -> int:
+        return self.attempt + self.replays + 1
+
+    @property
+    def item(self) -> tuple[str, str]:
+        """What later messages replace; a message that is no item stands for itself."""
+        named = self.item_id and self.tenant_id
+        return (self.tenant_id, self.item_id) if named else ("", self.dead_letter_id)
+
+
+TEXTS = tuple(name for name, kind in Letter.__annotations__.items() if kind is str)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Filters:
+    """Which dead letters are meant: one of each list, where the list is not empty."""
+
+    reasons: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+    tenants: tuple[str, ...] = ()
+    releases: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
+    since: datetime = FIRST_TIME
+    until: datetime = LAST_TIME
+
+    def take(self, letter: Letter) -> bool:
+        """What FIND's WHERE says, for letters that stand in no table."""
+        return (
+            self.since <= letter.failed_at < self.until
+            and _among(self.tenants, letter.tenant_id)
+            and _among(self.items, letter.item_id)
+            and _among(self.releases, letter.release)
+            and _among(self.stages, *(stage for stage, _ in letter.failures))
+            and _among(self.reasons, *(reason for _, reason in letter.failures))
+        )
+
+
+def _among(wanted: Sequence[str], *found: str) -> bool:
+    return not wanted or not set(wanted).isdisjoint(found)
+
+
+def find_in_table(client: Client, dataset: str, filters: Filters) -> list[Letter]:
+    lists = ("reasons", "stages", "tenants", "releases", "items")
+    config = QueryJobConfig(
+        query_parameters=[
+            *(ArrayQueryParameter(name, "STRING", getattr(filters, name)) for name in lists),
+            ScalarQueryParameter("since", "TIMESTAMP", filters.since),
+            ScalarQueryParameter("until", "TIMESTAMP", filters.until),
+        ]
+    )
+    rows = client.query_and_wait(fill(FIND, dataset), job_config=config)
+    return [letter_from_row(dict(row)) for row in rows]
+
+
+def letter_from_row(row: dict[str, Any]) -> Letter:
+    """A row of FIND; a text that is null there is empty here."""
+    failures = tuple((one["stage"], one["reason"]) for one in row["failures"])
+    return Letter(
+        **row
+        | {name: row[name] or "" for name in TEXTS}
+        | {
+            "failures": failures or ((row["stage"], row["reason"]),),
+            "publish_time": row["publish_time"] or row["failed_at"],
+            "attempt": row["attempt"] or 1,
+        }
+    )
+
+
+class Choice(NamedTuple):
+    """The letters to replay, oldest message first; how many of each reason stay, and why."""
+
+    letters: list[Letter]
+    left_out: Counter[tuple[str, str]]  # by reason and state
+
+
+def choose(found: Iterable[Letter], *, again: bool, limit: int | None = None) -> Choice:
+    """Leave out what has a prediction by now, was replayed before, or would undo a later message.
+
+    With `again`, what was replayed before comes too; of several of one item only
+    the latest, as `latest_predictions` would have it.
+    """
+    letters: dict[str, Letter] = {}
+    for letter in found:
+        letters.setdefault(letter.dead_letter_id, letter)
+    in_order = sorted(letters.values(), key=lambda one: (one.publish_time, one.dead_letter_id))
+    latest = {letter.item: letter for letter in in_order}
+    chosen: list[Letter] = []
+    left_out = Counter[tuple[str, str]]()
+    for letter in in_order:
+        state = letter.state
+        if state != "predicted" and latest[letter.item] is not letter:
+            state = "superseded"
+        elif again and state in ("replayed", "superseded"):
+            state = "open"
+        if state == "open" and (limit is None or len(chosen) < limit):
+            chosen.append(letter)
+        else:
+            left_out[letter.reason, "over_limit" if state == "open" else state] += 1
+    return Choice(chosen, left_out)

@@ -1,0 +1,130 @@
+"""`testudo replay`: dead letters, listed or published again from their stored payloads."""
+
+import argparse
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from google.api_core.exceptions import GoogleAPIError
+from google.cloud.bigquery import Client
+from google.cloud.storage import Client as StorageClient
+from rich.console import Console
+from rich.progress import track
+
+from beam_pipeline.commands.dead_letters import (
+    Choice,
+    Letter,
+    choose,
+    find_in_table,
+)
+from beam_pipeline.commands.engines import Answer
+from beam_pipeline.commands.failure import CommandError
+from beam_pipeline.commands.place import BUCKET, Place, place_from
+from beam_pipeline.commands.query import as_table
+from beam_pipeline.commands.rejected_rows import find_rejected_rows
+from beam_pipeline.commands.replay_flags import Plan, add_arguments, read_plan
+from beam_pipeline.commands.resend import Resender, Sent, replay_all
+
+__all__ = ["add_arguments", "main"]
+
+LEFT_OUT = ("replayed", "predicted", "superseded", "over_limit")
+ERRORS_SHOWN = 10
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Returns 1 when a dead letter could not be replayed."""
+    plan = read_plan(arguments, now=datetime.now(UTC))
+    place = place_from(arguments)
+    if not arguments.project and not plan.output:
+        plan = plan._replace(output=f"gs://{BUCKET}")
+    console = Console()
+    client = Client(project=place.project)
+    try:
+        found = _find(client, place, plan)
+    except GoogleAPIError as error:
+        raise CommandError(f"the dead letters could not be read: {error}") from error
+    choice = choose(found, again=arguments.again, limit=plan.limit)
+    if arguments.dry_run:
+        if choice.letters:
+            console.print(as_table(listed(choice.letters)))
+        _print_summary(console, choice, [], plan)
+        return 0
+    resender = Resender(place.topic, client, f"{place.project}.{place.dataset}.replays")
+    replays = replay_all(choice.letters, resender, rate=plan.rate)
+    try:
+        for _ in track(replays, "Replaying", total=len(choice.letters), console=console):
+            pass  # only the progress is of interest here
+    finally:
+        resender.close()
+        failed = _print_errors(console, resender.done)
+        _print_summary(console, choice, resender.done, plan)
+    return 1 if failed else 0
+
+
+def _find(client: Client, place: Place, plan: Plan) -> list[Letter]:
+    found = find_in_table(client, place.dataset, plan.filters)
+    if plan.output:
+        storage = StorageClient(project=place.project)
+        found += find_rejected_rows(client, place.dataset, storage, plan.output, plan.filters)
+    return found
+
+
+def _print_errors(console: Console, sent: Sequence[Sent]) -> int:
+    """Returns how many replays failed."""
+    failed = [one for one in sent if one.error]
+    for one in failed[:ERRORS_SHOWN]:
+        name = one.letter.item_id or one.letter.dead_letter_id
+        console.print(f"{name} was not replayed: {one.error}", style="red", markup=False)
+    return len(failed)
+
+
+def listed(letters: Iterable[Letter]) -> Answer:
+    columns = ("item", "tenant", "stage", "reason", "attempt", "failed at", "detail", "payload")
+    return Answer(
+        columns,
+        [
+            (
+                one.item_id,
+                one.tenant_id,
+                one.stage,
+                one.reason,
+                one.attempt,
+                one.failed_at.isoformat(sep=" ", timespec="seconds"),
+                one.detail,
+                one.payload_uri,
+            )
+            for one in letters
+        ],
+    )
+
+
+def summary(choice: Choice, sent: Sequence[Sent]) -> Answer:
+    """A row a reason: how many were found, what became of them, and why others stayed."""
+    chosen = Counter(letter.reason for letter in choice.letters)
+    replayed = Counter(one.letter.reason for one in sent if not one.error)
+    failed = Counter(one.letter.reason for one in sent if one.error)
+    reasons = sorted({*chosen, *(reason for reason, _ in choice.left_out)})
+    rows = [
+        (
+            reason,
+            chosen[reason] + sum(choice.left_out[reason, state] for state in LEFT_OUT),
+            chosen[reason],
+            replayed[reason],
+            failed[reason],
+            *(choice.left_out[reason, state] for state in LEFT_OUT),
+        )
+        for reason in reasons
+    ]
+    columns = ("reason", "found", "to replay", "replayed", "failed")
+    left_out = ("replayed before", "predicted since", "superseded", "over limit")
+    return Answer((*columns, *left_out), rows)
+
+
+def _print_summary(console: Console, choice: Choice, sent: Sequence[Sent], plan: Plan) -> None:
+    table = summary(choice, sent)
+    if table.rows:
+        console.print(as_table(table))
+    done = sum(not one.error for one in sent)
+    console.print(f"{len(choice.letters)} to replay, {done} replayed.", highlight=False)
+    if not plan.output:
+        console.print("Rows that BigQuery refused were not looked for: name --output gs://...")
