@@ -11,13 +11,13 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from google.api_core.exceptions import GoogleAPIError, NotFound
-from google.api_core.retry import Retry
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 RETRY_FOR_S = 600.0
 REQUEST_TIMEOUT_S = 60.0  # to connect, and between two parts of an answer
+FIRST_PAUSE_S = 1.0  # at most, as each one after it: twice the one before, a minute in the end
 CONNECTIONS = 32  # kept open, for as many threads; one more opens a connection for one request
 CLOUD = "gs://"
 CONTENT_TYPE = "application/octet-stream"
@@ -49,9 +49,13 @@ class Objects:
     """
 
     def __init__(
-        self, *, retry_for_s: float = RETRY_FOR_S, request_timeout_s: float = REQUEST_TIMEOUT_S
+        self,
+        *,
+        retry_for_s: float = RETRY_FOR_S,
+        request_timeout_s: float = REQUEST_TIMEOUT_S,
+        first_pause_s: float = FIRST_PAUSE_S,
     ) -> None:
-        self._retry_for_s = retry_for_s
+        self._retry = DEFAULT_RETRY.with_delay(initial=first_pause_s).with_timeout(retry_for_s)
         self._timeout_s = request_timeout_s
         self._connecting = threading.Lock()
         self._client: storage.Client | None = None
@@ -60,7 +64,7 @@ class Objects:
         if not path.startswith(CLOUD):
             with open(path, "rb") as file:
                 return file.read()
-        retry = self._retry(retry_for_s)
+        retry = self._retry if retry_for_s is None else self._retry.with_timeout(retry_for_s)
         return self._ask(
             path, lambda blob: blob.download_as_bytes(timeout=self._timeout_s, retry=retry)
         )
@@ -80,7 +84,7 @@ class Objects:
                 end=end - 1,
                 checksum=None,  # is of the whole object
                 timeout=self._timeout_s,
-                retry=self._retry(),
+                retry=self._retry,
             ),
         )
 
@@ -97,6 +101,13 @@ class Objects:
         """Copy one file or object, through memory."""
         self.write(target, self.read(source))
 
+    def close(self) -> None:
+        """Close what connections there are; another request opens new ones."""
+        with self._connecting:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
     def _ask(self, path: str, ask: Callable[[storage.Blob], T]) -> T:
         bucket, name = split_uri(path)
         try:
@@ -112,6 +123,9 @@ class Objects:
         `upload_from_string` makes two and more beyond 8 MiB, and multipart
         bodies below, which the Cloud Storage stand-in reads at 20 MB/s.
         """
+        if not data:  # which the stand-in takes in a multipart body only
+            blob.upload_from_string(b"", timeout=self._timeout_s, retry=self._retry)
+            return
         connection = blob.client._connection
         connection.api_request(
             method="POST",
@@ -121,11 +135,8 @@ class Objects:
             data=data,
             content_type=CONTENT_TYPE,
             timeout=self._timeout_s,
-            retry=self._retry(),
+            retry=self._retry,
         )
-
-    def _retry(self, retry_for_s: float | None = None) -> Retry:
-        return DEFAULT_RETRY.with_timeout(self._retry_for_s if retry_for_s is None else retry_for_s)
 
     def _connected(self) -> storage.Client:
         with self._connecting:
