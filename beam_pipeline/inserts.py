@@ -16,7 +16,7 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
-from google.api_core.exceptions import ClientError, GoogleAPIError, RetryError
+from google.api_core.exceptions import GoogleAPICallError, GoogleAPIError, RetryError
 from google.api_core.retry import Retry, if_exception_type
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
@@ -25,6 +25,7 @@ LOG = logging.getLogger(__name__)
 MAX_ROWS = 500  # a request, as BigQuery recommends
 REQUEST_TIMEOUT_S = 60.0  # to connect, and for the answer
 RETRY_FOR_S = 600.0  # all requests for one list of rows together
+FIRST_PAUSE_S = 1.0  # at most, as each one after it: twice the one before, a minute in the end
 # Reasons to send a row again; "stopped" is said of good rows beside a bad one.
 PASSING_REASONS = frozenset(
     {"backendError", "internalError", "rateLimitExceeded", "quotaExceeded", "timeout", "stopped"}
@@ -53,12 +54,14 @@ class Inserter:
         *,
         retry_for_s: float = RETRY_FOR_S,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
+        first_pause_s: float = FIRST_PAUSE_S,
     ) -> None:
         self._client = client
         self._table = table
         self._timeout_s = request_timeout_s
         self._retry = Retry(
             predicate=if_exception_type(BusyError, GoogleAPIError, GoogleAuthError, OSError),
+            initial=first_pause_s,
             timeout=retry_for_s,
             on_error=self._tell,
         )
@@ -115,7 +118,7 @@ class Inserter:
                 timeout=self._timeout_s,
                 retry=None,  # its own would begin anew with each request
             )
-        except ClientError as error:
+        except GoogleAPICallError as error:  # of which 413 has no class of its own
             if error.code not in (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
                 raise
             if len(rows) > 1:
