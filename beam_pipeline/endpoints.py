@@ -37,11 +37,20 @@ def cloud_ends(config: Config) -> Endpoints:
 
 
 def emulator_ends(config: Config) -> Endpoints:
-    """The same for an engine that cannot read Pub/Sub itself (Prism)."""
-    # Imported here: the worker image of the cloud has no local stack.
-    from beam_pipeline.local.pubsub_source import ReadFromSubscription
+    """The same for an engine that cannot read Pub/Sub itself (Prism).
 
-    return _tables(config, ReadFromSubscription(subscription=config.input_subscription))
+    It keeps all in memory, so a message is acked only when its outcome is stored.
+    """
+    # Imported here: the worker image of the cloud has no local stack.
+    from beam_pipeline.local.pubsub_source import AckMessages, ReadFromSubscription
+
+    ends = _tables(config, ReadFromSubscription(subscription=config.input_subscription))
+    ack = AckMessages(subscription=config.input_subscription)
+    return dataclasses.replace(
+        ends,
+        predictions=Then(first=ends.predictions, then=ack),
+        dead_letters=Then(first=ends.dead_letters, then=ack),
+    )
 
 
 def file_ends(config: Config) -> Endpoints:
@@ -143,6 +152,17 @@ class ReadFromLines(beam.PTransform):
             | "ToMessage" >> beam.Map(message_from_line).with_output_types(Message)
             | "Stamp" >> beam.Map(_on_arrival).with_output_types(Message)
         )
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class Then(beam.PTransform):
+    """A writer, and what follows when it has written."""
+
+    first: beam.PTransform
+    then: beam.PTransform
+
+    def expand(self, records: beam.PCollection) -> None:
+        records | "Write" >> self.first | "Ack" >> self.then
 
 
 class _CollectDoFn(beam.DoFn):

@@ -1,20 +1,21 @@
 """Rows into an existing BigQuery table, by streaming inserts of a bundle's rows.
 
-Keyed rows enter; only rows that the table refuses for good leave, with its
-reasons. A row's key is its insertId, by which BigQuery drops the copies that
-a bundle run again would make. Why this is not Beam's WriteToBigQuery stands in
-docs/decisions/0009.
+Keyed rows enter. What leaves: the message ids of rows that the table took, and
+the rows that it refuses for good, with its reasons. A row's key is its insertId,
+by which BigQuery drops the copies that a bundle run again would make. Why this is
+not Beam's WriteToBigQuery stands in docs/decisions/0009.
 """
 
 import dataclasses
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindows
+from apache_beam.typehints.decorators import no_annotations
 from apache_beam.utils.windowed_value import WindowedValue
 from google.api_core.exceptions import GoogleAPICallError, GoogleAPIError, RetryError
 from google.api_core.retry import Retry, if_exception_type
@@ -34,6 +35,7 @@ GAVE_UP = "gaveUp"  # our own reason, of rows that BigQuery did not take in the 
 
 KeyedRow = tuple[str, Mapping[str, Any]]
 Refused = tuple[str, Mapping[str, Any], Sequence[Any]]  # table, row, its errors
+REFUSED = "refused"
 
 
 class BusyError(Exception):
@@ -143,33 +145,49 @@ class _InsertDoFn(beam.DoFn):
     def start_bundle(self) -> None:
         self._rows: list[KeyedRow] = []
 
-    def process(self, row: KeyedRow) -> Iterator[Refused]:
+    def process(self, row: KeyedRow) -> Iterator[str | beam.pvalue.TaggedOutput]:
         self._rows.append(row)
         if len(self._rows) == MAX_ROWS:
             yield from self._flush()
 
-    def finish_bundle(self) -> Iterator[WindowedValue]:
-        for refused in self._flush():
-            yield GlobalWindows.windowed_value(refused)
+    def finish_bundle(self) -> Iterator[WindowedValue | beam.pvalue.TaggedOutput]:
+        for one in self._flush():
+            if isinstance(one, str):
+                yield GlobalWindows.windowed_value(one)
+            else:
+                yield beam.pvalue.TaggedOutput(one.tag, GlobalWindows.windowed_value(one.value))
 
-    def _flush(self) -> Iterator[Refused]:
+    def _flush(self) -> Iterator[str | beam.pvalue.TaggedOutput]:
         rows, self._rows = self._rows, []
         if not rows:
             return
         refused = self._inserter.insert(rows)
         self.inserted.inc(len(rows) - len(refused))
         for row, errors in refused:
-            yield self._table, row, errors
+            yield beam.pvalue.TaggedOutput(REFUSED, (self._table, row, errors))
+        refused_rows = {id(row) for row, _ in refused}
+        yield from (row["message_id"] for _, row in rows if id(row) not in refused_rows)
+
+
+class Inserted(NamedTuple):
+    message_ids: beam.PCollection[str]  # of the rows that are in the table
+    refused: beam.PCollection[Refused]
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class InsertRows(beam.PTransform):
-    """(insertId, row), in the global window -> (table, row, errors) of each refused row.
+    """(insertId, row), in the global window -> Inserted: each row is in one of the two.
 
-    `table` is PROJECT:DATASET.TABLE.
+    `table` is PROJECT:DATASET.TABLE; its rows have a `message_id`.
     """
 
     table: str
 
-    def expand(self, rows: beam.PCollection[KeyedRow]) -> beam.PCollection[Refused]:
-        return rows | "Request" >> beam.ParDo(_InsertDoFn(self.table)).with_output_types(Refused)
+    @no_annotations  # Beam understands only single PCollections there
+    def expand(self, rows: beam.PCollection[KeyedRow]) -> Inserted:
+        answers = rows | "Request" >> beam.ParDo(_InsertDoFn(self.table)).with_outputs(
+            REFUSED, main="message_ids"
+        )
+        answers["message_ids"].element_type = str
+        answers[REFUSED].element_type = Refused
+        return Inserted(answers["message_ids"], answers[REFUSED])

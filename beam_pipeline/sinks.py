@@ -4,7 +4,7 @@ import dataclasses
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindows, IntervalWindow
-from apache_beam.utils.windowed_value import PaneInfo
+from apache_beam.utils.windowed_value import PaneInfo, WindowedValue
 
 from beam_pipeline.inserts import InsertRows, KeyedRow
 from transforms.objects import OBJECTS, join
@@ -33,22 +33,28 @@ Record = Scored | DeadLetter
 
 
 class _WriteLinesDoFn(beam.DoFn):
-    """Writes the rows of each bundle as one new JSON Lines object under `prefix`/dt=.../."""
+    """Writes the rows of each bundle as one new JSON Lines object under `prefix`/dt=.../.
+
+    The rows' message ids leave when that is done.
+    """
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
 
     def start_bundle(self) -> None:
         self._lines: list[str] = []
+        self._message_ids: list[str] = []
 
     def process(self, row: Row) -> None:
         self._lines.append(json_line(row))
+        self._message_ids.append(row["message_id"])
 
-    def finish_bundle(self) -> None:
+    def finish_bundle(self) -> Iterator[WindowedValue]:
         if self._lines:
             day = f"dt={day_of(time.time_ns() // 1000)}"
             path = join(self._prefix, day, f"{uuid.uuid4().hex}.jsonl")
             OBJECTS.write(path, ("\n".join(self._lines) + "\n").encode())
+        yield from map(GlobalWindows.windowed_value, self._message_ids)
 
 
 def rejected_row(rejected: tuple[str, Mapping[str, Any], Sequence[Any]]) -> Row:
@@ -72,25 +78,30 @@ def _keyed_row(to_row: Callable[[Any], Row], record: Record) -> KeyedRow:
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class WriteTable(beam.PTransform):
-    """Records -> rows of an existing BigQuery table, streamed in.
+    """Records -> rows of an existing BigQuery table, streamed in; their message ids leave then.
 
     Transient errors are tried again; a row that the table refuses for good
-    becomes a line under `rejects`, with the reason and the whole row.
+    becomes a line under `rejects`, with the reason and the whole row. So each
+    message id that leaves has its outcome stored in one of the two.
     """
 
     to_row: Callable[[Any], Row]
     table: str
     rejects: str
 
-    def expand(self, records: beam.PCollection[Record]) -> None:
-        (
+    def expand(self, records: beam.PCollection[Record]) -> beam.PCollection[str]:
+        inserted = (
             records
             | "ToRow" >> beam.Map(partial(_keyed_row, self.to_row))
             | "Unwindow" >> beam.WindowInto(GlobalWindows())
             | "Insert" >> InsertRows(table=self.table)
-            | "Rejected" >> beam.Map(rejected_row).with_output_types(Row)
-            | "Keep" >> beam.ParDo(_WriteLinesDoFn(self.rejects))
         )
+        kept = (
+            inserted.refused
+            | "Rejected" >> beam.Map(rejected_row).with_output_types(Row)
+            | "Keep" >> beam.ParDo(_WriteLinesDoFn(self.rejects)).with_output_types(str)
+        )
+        return (inserted.message_ids, kept) | "Stored" >> beam.Flatten()
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)

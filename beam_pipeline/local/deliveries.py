@@ -1,9 +1,12 @@
 """One puller a process and subscription, and the messages that it holds.
 
 Enters: what Pub/Sub hands out. Leaves: messages one at a time, without waiting.
-Guaranteed: a message is acked only in a batch that was committed; every other
-one goes back to Pub/Sub when the last reader closes. Leases are renewed in
-between, and how many messages and bytes are held, read or not, is bounded.
+Guaranteed: a message is acked when it is settled, which is when its outcome is
+stored, and not before. What was not read goes back to Pub/Sub when the last
+reader closes, all else when the process ends; after kill -9, when its lease ends.
+Leases are renewed in between. How many messages and bytes are held, from here to
+their outcomes, is bounded: a slow model or sink slows the reading, and memory
+does not grow.
 
 Plain pull requests, not Google's streaming pull: the emulator does not notice
 when a stream ends, and hands out messages to nobody from then on.
@@ -11,11 +14,12 @@ when a stream ends, and hands out messages to nobody from then on.
 
 import atexit
 import collections
-import itertools
 import logging
 import os
 import threading
-import uuid
+import time
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import grpc
 from google.api_core import exceptions
@@ -32,10 +36,21 @@ _PULL_TIMEOUT_S = 5.0
 _CLOSE_ALLOWED_S = 10.0
 _WAIT_FOR_ROOM_S = 0.02
 _WAIT_AFTER_ERROR_S = 1.0
-_LEASE_S = 60
-_RENEW_EVERY_S = 20.0
+# After kill -9 messages come back when this is over: short, so that recovery is fast.
+_LEASE_S = 30
+_RENEW_EVERY_S = 5.0  # half of Pub/Sub's shortest first lease
+# An engine that loses what it has read would have its leases renewed for ever.
+_MAX_HELD_S = 1800.0
 _IDS_A_REQUEST = 1000  # Pub/Sub takes 512 KB
 _TRANSIENT = (exceptions.ServerError, exceptions.TooManyRequests, exceptions.Aborted)
+
+
+class _Held(NamedTuple):
+    """A delivery that is neither acked nor given back."""
+
+    message_id: str
+    size_bytes: int
+    since_s: float
 
 
 class Pull:
@@ -46,14 +61,13 @@ class Pull:
 
     def __init__(self, subscription: str, max_messages: int, max_bytes: int) -> None:
         self.subscription = subscription
-        self.key = f"{subscription}#{uuid.uuid4().hex}"
         self.readers = 0
         self._max_messages = max_messages
         self._max_bytes = max_bytes
-        self._held: dict[str, int] = {}  # bytes by ack id: neither acked nor given back
+        self._held: dict[str, _Held] = {}  # by ack id
+        self._ack_ids: dict[str, set[str]] = {}  # by message id: two, where a lease ended early
+        self._held_bytes = 0
         self._arrived: collections.deque[ReceivedMessage] = collections.deque()
-        self._batches: dict[int, list[str]] = {}  # ack ids
-        self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._error: exceptions.GoogleAPICallError | None = None
@@ -66,14 +80,14 @@ class Pull:
             thread.start()
 
     @property
-    def is_drained(self) -> bool:
-        """Whether a drain has begun and every message that was read is acked."""
-        return _draining.is_set() and not self._batches
-
-    @property
     def held(self) -> int:
         """How many messages are here and neither acked nor given back."""
         return len(self._held)
+
+    @property
+    def failed(self) -> bool:
+        """Whether pulling ended with an error, which `next` raises."""
+        return self._error is not None
 
     def next(self) -> ReceivedMessage | None:
         """The next message, None when there is none now or a drain has begun.
@@ -90,46 +104,42 @@ class Pull:
                 raise self._error from None
             return None
 
-    def cut(self, ack_ids: list[str]) -> int:
-        """Hold messages as one batch until `ack`; returns its number, new each time."""
-        with self._lock:
-            number = next(self._numbers)
-            if ack_ids and not self._closing.is_set():
-                self._batches[number] = ack_ids
-        return number
+    def settle(self, message_ids: Iterable[str]) -> None:
+        """Ack messages whose outcomes are stored; does nothing for one not held here.
 
-    def ack(self, number: int) -> None:
-        """Ack one batch; does nothing for one that was acked or given back."""
+        Should Pub/Sub not take an ack, the message comes back when its lease ends.
+        """
         with self._lock:
-            batch = self._batches.get(number, [])
-        for ids in _parts(batch):
-            self._client.acknowledge(subscription=self.subscription, ack_ids=ids)
-        with self._lock:
-            self._batches.pop(number, None)
-            for each in batch:
-                self._held.pop(each, None)
+            held = [each for one in message_ids for each in self._ack_ids.get(one, ())]
+        try:
+            for ids in _parts(held):
+                self._client.acknowledge(subscription=self.subscription, ack_ids=ids)
+        except exceptions.GoogleAPICallError as error:
+            LOG.warning("%s does not take acks: %s", self.subscription, error)
+        self._forget(held)
 
     def give_back(self, ack_ids: list[str]) -> None:
         """Let Pub/Sub hand out messages again at once, here or elsewhere."""
-        with self._lock:
-            held = [each for each in ack_ids if self._held.pop(each, None) is not None]
-        self._set_lease(held, 0)
+        self._set_lease(self._forget(ack_ids), 0)
 
     def close(self) -> None:
-        """End, and give back what was not acked."""
+        """End, and give back what was not acked; for the end of the process."""
         self._closing.set()
         for thread in self._threads:
             thread.join(_CLOSE_ALLOWED_S)
         with self._lock:
-            self._batches.clear()
             self._arrived.clear()
         self.give_back(list(self._held))
         self._client.close()
 
     def _pull(self) -> None:
         while not self._closing.is_set():
+            if self.readers < 1 or _draining.is_set():
+                # Here, where no request of ours waits that would get them again.
+                self._give_back_unread()
             room = self._max_messages - len(self._held)
-            if room < 1 or sum(self._held.values()) >= self._max_bytes or _draining.is_set():
+            full = room < 1 or self._held_bytes >= self._max_bytes
+            if full or self.readers < 1 or _draining.is_set():
                 self._closing.wait(_WAIT_FOR_ROOM_S)
                 continue
             try:
@@ -146,13 +156,51 @@ class Pull:
             except exceptions.GoogleAPICallError as error:
                 self._error = type(error)(f"{self.subscription}: {error.message}")
                 return
-            with self._lock:
-                for each in answer.received_messages:
-                    self._held[each.ack_id] = len(each.message.data)
-                    self._arrived.append(each)
+            self._hold(answer.received_messages)
+
+    def _give_back_unread(self) -> None:
+        with self._lock:
+            unread = [each.ack_id for each in self._arrived]
+            self._arrived.clear()
+        try:
+            self.give_back(unread)
+        except exceptions.GoogleAPICallError as error:
+            LOG.warning("%s does not take back messages: %s", self.subscription, error)
+
+    def _hold(self, messages: Iterable[ReceivedMessage]) -> None:
+        now_s = time.monotonic()
+        with self._lock:
+            for each in messages:
+                message_id, size_bytes = each.message.message_id, len(each.message.data)
+                self._held[each.ack_id] = _Held(message_id, size_bytes, now_s)
+                self._ack_ids.setdefault(message_id, set()).add(each.ack_id)
+                self._held_bytes += size_bytes
+                self._arrived.append(each)
+
+    def _forget(self, ack_ids: Iterable[str]) -> list[str]:
+        """Hold deliveries no longer; returns those of them that were held."""
+        forgotten = []
+        with self._lock:
+            for each in ack_ids:
+                held = self._held.pop(each, None)
+                if held is None:
+                    continue
+                forgotten.append(each)
+                self._held_bytes -= held.size_bytes
+                ids = self._ack_ids[held.message_id]
+                ids.discard(each)
+                if not ids:
+                    del self._ack_ids[held.message_id]
+        return forgotten
 
     def _renew(self) -> None:
         while not self._closing.wait(_RENEW_EVERY_S):
+            since_s = time.monotonic() - _MAX_HELD_S
+            with self._lock:
+                lost = [ack_id for ack_id, each in self._held.items() if each.since_s < since_s]
+            if lost:
+                LOG.error("%d messages have no outcome and are given up", len(lost))
+                self._forget(lost)
             with self._lock:
                 held = list(self._held)
             try:
@@ -179,38 +227,29 @@ def open_pull(subscription: str, max_messages: int, max_bytes: int) -> Pull:
     """
     with _pulls_lock:
         pull = _pulls.get(subscription)
-        if pull is None:
+        if pull is None or pull.failed:
             pull = _pulls[subscription] = Pull(subscription, max_messages, max_bytes)
         pull.readers += 1
         return pull
 
 
 def close_pull(pull: Pull, read: list[str]) -> None:
-    """Take back one `open_pull`; the last one ends the puller.
+    """Take back one `open_pull`; without a reader nothing more is asked for.
 
-    `read` holds the ack ids of what its reader took and did not cut: they are
-    given back.
+    `read` holds the ack ids of what its reader took and handed to no bundle: they
+    are given back.
     """
     with _pulls_lock:
         pull.readers -= 1
-        if _pulls.get(pull.subscription) is not pull:
-            return  # ended by close_pulls
-        if pull.readers:
-            pull.give_back(read)
-            return
-        try:
-            pull.close()  # under the lock: a new pull starts after this one has given back
-        finally:
-            del _pulls[pull.subscription]
+    pull.give_back(read)
 
 
 @atexit.register
 def close_pulls() -> None:
     """End every puller of this process and give back what was not acked.
 
-    For whoever cancels a job: Beam closes the readers of a job by itself, but
-    for one whose bundle was still at work, which it forgets. Runs at the end
-    of the process too. Without it (kill -9) Pub/Sub waits for the ack deadline.
+    Runs at the end of the process; for whoever cancels a job and goes on.
+    Without it (kill -9) Pub/Sub waits until the leases end.
     """
     with _pulls_lock:
         while _pulls:
@@ -226,12 +265,16 @@ def begin_drain() -> None:
     _draining.set()
 
 
-def ack_batch(key: str, number: int) -> None:
-    """Ack a batch by its pull's key; does nothing when that pull has ended."""
+def is_draining() -> bool:
+    return _draining.is_set()
+
+
+def settle(subscription: str, message_ids: Iterable[str]) -> None:
+    """Ack messages whose outcomes are stored; does nothing when their pull has ended."""
     with _pulls_lock:
-        pull = next((each for each in _pulls.values() if each.key == key), None)
+        pull = _pulls.get(subscription)
     if pull is not None:
-        pull.ack(number)
+        pull.settle(message_ids)
 
 
 def held_messages() -> dict[str, int]:

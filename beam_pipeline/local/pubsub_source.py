@@ -1,8 +1,9 @@
 """Read a Pub/Sub subscription on engines that have no Pub/Sub read of their own.
 
 Enters: nothing. Leaves: one `Message` a delivery, its timestamp the time of
-arrival. Guaranteed: at least once. A message is acked when the engine has
-committed the bundle that read it; one whose bundle never commits comes back.
+arrival. Guaranteed: at least once, to the outcome. A message is acked by
+`AckMessages`, when its outcome is stored, and not when the engine has taken it:
+such an engine keeps everything in memory, and what it loses comes back.
 """
 
 import re
@@ -19,7 +20,7 @@ from apache_beam.io.unbounded_source import (
 from apache_beam.utils.timestamp import MAX_TIMESTAMP, Timestamp
 from google.pubsub_v1.types import ReceivedMessage
 
-from beam_pipeline.local.deliveries import ack_batch, close_pull, open_pull
+from beam_pipeline.local.deliveries import close_pull, is_draining, open_pull, settle
 from transforms.records import Message
 
 registry.register_coder(Message, RowCoder)
@@ -30,7 +31,7 @@ class PubSubSource(UnboundedSource):
     """A subscription, by its full path, as an unbounded source.
 
     `max_messages` and `max_bytes` bound what one process holds at a time:
-    messages waiting here and messages read whose bundle is not yet committed.
+    messages waiting here, and messages read whose outcome is not yet stored.
     """
 
     subscription: str
@@ -57,14 +58,11 @@ class PubSubSource(UnboundedSource):
 
 
 @dataclass(frozen=True)
-class _Batch(CheckpointMark):
-    """The messages of one bundle, by the number under which this process holds them."""
-
-    pull: str
-    number: int
+class _Mark(CheckpointMark):
+    """Where a reader stopped: nothing to know, since Pub/Sub knows it."""
 
     def finalize_checkpoint(self) -> None:
-        ack_batch(self.pull, self.number)
+        """That the engine has taken a bundle settles none of its messages."""
 
 
 class _Reader(UnboundedReader):
@@ -107,13 +105,13 @@ class _Reader(UnboundedReader):
 
         Drained, it is the end of time, by which Beam knows the source's end.
         """
-        if self._pull.is_drained and not self._uncommitted:
+        if is_draining() and not self._uncommitted:
             return MAX_TIMESTAMP
         return self._watermark
 
-    def get_checkpoint_mark(self) -> _Batch:
-        read, self._uncommitted = self._uncommitted, []
-        return _Batch(self._pull.key, self._pull.cut(read))
+    def get_checkpoint_mark(self) -> _Mark:
+        self._uncommitted = []  # from here they are the bundle's
+        return _Mark()
 
     def close(self) -> None:
         """Give back what was read and not committed; the last reader ends the pull."""
@@ -128,9 +126,9 @@ class ReadFromSubscription(beam.PTransform):
     """Messages of one Pub/Sub subscription, as `Message`, at least once.
 
     A bundle ends after `max_records_per_bundle` messages, after
-    `max_read_time_s`, or when nothing is there; then its messages are acked
-    once it commits, and an empty subscription is looked at again after
-    `poll_interval_s`. Smaller bundles mean less latency and more overhead.
+    `max_read_time_s`, or when nothing is there; an empty subscription is looked
+    at again after `poll_interval_s`. Smaller bundles mean less latency and more
+    overhead. `AckMessages` of the same process has to settle what is read.
     Needs `--experiments=prism_disable_sdf_split` on Prism.
     """
 
@@ -159,3 +157,27 @@ class ReadFromSubscription(beam.PTransform):
             max_records_per_bundle=self.max_records_per_bundle,
             max_read_time_seconds=self.max_read_time_s,
         )
+
+
+class _AckDoFn(beam.DoFn):
+    def __init__(self, subscription: str) -> None:
+        self._subscription = subscription
+
+    def start_bundle(self) -> None:
+        self._message_ids: list[str] = []
+
+    def process(self, message_id: str) -> None:
+        self._message_ids.append(message_id)
+
+    def finish_bundle(self) -> None:
+        settle(self._subscription, self._message_ids)
+
+
+@dataclass(eq=False, kw_only=True)
+class AckMessages(beam.PTransform):
+    """Ids of messages whose outcomes are stored -> nothing; they are acked."""
+
+    subscription: str
+
+    def expand(self, message_ids: beam.PCollection[str]) -> None:
+        message_ids | "Settle" >> beam.ParDo(_AckDoFn(self.subscription))

@@ -13,7 +13,7 @@ from google.cloud import bigquery, pubsub_v1, storage
 from google.protobuf import duration_pb2
 
 RETENTION_S = 7 * 24 * 3600
-ACK_DEADLINE_S = 60
+ACK_DEADLINE_S = 30
 
 
 class Table(NamedTuple):

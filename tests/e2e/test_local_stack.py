@@ -22,7 +22,7 @@ from google.cloud import bigquery, pubsub_v1, storage
 from beam_pipeline.local.deliveries import close_pulls, held_messages
 from beam_pipeline.local.detached import read_state, start_detached, stop_detached
 from beam_pipeline.local.processes import StackError
-from beam_pipeline.local.pubsub_source import ReadFromSubscription
+from beam_pipeline.local.pubsub_source import AckMessages, ReadFromSubscription
 from beam_pipeline.local.resources import (
     Table,
     create_buckets,
@@ -180,7 +180,11 @@ def wait_to_pass(message: Message) -> Message:
     return message
 
 
-def test_source_acks_every_message_once_it_is_committed(
+def id_of(message: Message) -> str:
+    return message.message_id
+
+
+def test_source_acks_every_message_that_is_settled(
     stack: LocalStack, streaming: PipelineOptions
 ) -> None:
     """500 messages arrive, all are acked, and the subscription has nothing left to hand out."""
@@ -189,7 +193,13 @@ def test_source_acks_every_message_once_it_is_committed(
     sent = [b"message %d" % number for number in range(500)]
     publish(topic, sent)
     pipeline = beam.Pipeline(options=streaming)
-    _ = pipeline | ReadFromSubscription(subscription=subscription) | beam.Map(remember)
+    _ = (
+        pipeline
+        | ReadFromSubscription(subscription=subscription)
+        | beam.Map(remember)
+        | beam.Map(id_of)
+        | AckMessages(subscription=subscription)
+    )
     result = pipeline.run()
     try:
         eventually(lambda: len(received) == len(sent), "all messages arrived")
@@ -197,23 +207,28 @@ def test_source_acks_every_message_once_it_is_committed(
     finally:
         result.cancel()
     assert {message.attributes["kind"] for message in received.values()} == {"test"}
-    eventually(no_pull_is_open, "the source's puller ended")
+    close_pulls()
     assert pull(subscription, 1000) == []
 
 
-def test_source_gives_back_what_was_not_committed(
-    stack: LocalStack, streaming: PipelineOptions
+@pytest.mark.parametrize("passing", [False, True], ids=["in a bundle", "in a bundle that is done"])
+def test_source_gives_back_what_was_not_settled(
+    stack: LocalStack, streaming: PipelineOptions, *, passing: bool
 ) -> None:
-    """Messages of a job that is cancelled in their bundle are handed out again at once."""
+    """Messages of a job that ends before their outcome is stored are handed out again at once."""
     received.clear()
     may_pass.clear()
-    topic, subscription = create_topic_and_subscription(stack.project, "held", "held-sub")
+    name = f"held-{passing}"
+    topic, subscription = create_topic_and_subscription(stack.project, name, f"{name}-sub")
     lease_for_minutes(subscription)  # so that nothing comes back because its lease has ended
     publish(topic, [b"a", b"b", b"c"])
     pipeline = beam.Pipeline(options=streaming)
     _ = pipeline | ReadFromSubscription(subscription=subscription) | beam.Map(wait_to_pass)
     result = pipeline.run()
     eventually(lambda: bool(received), "a message is in a bundle")
+    if passing:
+        may_pass.set()
+        eventually(lambda: len(received) == 3, "every message passed")
     result.cancel()
     close_pulls()
     may_pass.set()
@@ -237,7 +252,8 @@ def test_source_holds_no_more_messages_than_allowed(
     publish(topic, [b"%d" % number for number in range(300)])
     pipeline = beam.Pipeline(options=streaming)
     read = ReadFromSubscription(subscription=subscription, max_messages=40)
-    _ = pipeline | read | beam.Map(wait_to_pass)
+    ack = AckMessages(subscription=subscription)
+    _ = pipeline | read | beam.Map(wait_to_pass) | beam.Map(id_of) | ack
     result = pipeline.run()
     held: list[int] = []
 
@@ -265,7 +281,7 @@ def test_source_of_a_missing_subscription_fails_the_job(
     _ = pipeline | ReadFromSubscription(subscription=missing) | beam.Map(remember)
     with pytest.raises(RuntimeError, match="not-there"):
         pipeline.run().wait_until_finish()
-    eventually(no_pull_is_open, "the source's puller ended")
+    close_pulls()
 
 
 def test_source_stamps_messages_with_their_arrival(
@@ -299,10 +315,6 @@ def key_of(message: Message) -> str:
 
 def values_of(pair: tuple[str, Iterable[Message]]) -> list[Message]:
     return list(pair[1])
-
-
-def no_pull_is_open() -> bool:
-    return not held_messages()
 
 
 # --- how the stack ends --------------------------------------------------------------------
