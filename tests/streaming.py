@@ -9,6 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from google.api_core.exceptions import GoogleAPICallError
+
+from beam_pipeline.commands.engines import BigQueryEngine
+
 REPOSITORY = Path(__file__).parents[1]
 WINDOW_S = 5
 STOP_ALLOWED_S = 60.0
@@ -25,6 +29,19 @@ def eventually(look: Callable[[], T], done: Callable[[T], bool]) -> T:
         assert time.monotonic() < deadline_s, f"never came about; last seen: {seen}"
         tick.wait(POLL_S)
     return seen
+
+
+def wait_for_tables(engine: BigQueryEngine) -> None:
+    """The pipeline makes its topic and tables before it starts."""
+    eventually(lambda: _tables_exist(engine), bool)
+
+
+def _tables_exist(engine: BigQueryEngine) -> bool:
+    try:
+        engine.ask("SELECT COUNT(*) FROM `{dataset}.latest_predictions`")
+    except GoogleAPICallError:
+        return False
+    return True
 
 
 class Pipeline:

@@ -9,9 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 import skimage.data
 from apache_beam.io.filesystems import FileSystems
-from google.api_core.exceptions import GoogleAPICallError
 from PIL import Image
-from streaming import Pipeline, eventually
+from streaming import Pipeline, eventually, wait_for_tables
 
 from beam_pipeline.commands.demo_report import (
     ACCURACY,
@@ -58,19 +57,6 @@ def streamed(pipeline: Pipeline, place: Place, engine: BigQueryEngine) -> list[S
     publish(place.topic, [Outgoing(one.data, dict(one.attributes)) for one in samples])
     eventually(lambda: len(outcomes(engine, "listing-11-")), lambda found: found >= SAMPLES)
     return samples
-
-
-def wait_for_tables(engine: BigQueryEngine) -> None:
-    """The pipeline makes its topic and tables before it starts."""
-    eventually(lambda: _tables_exist(engine), bool)
-
-
-def _tables_exist(engine: BigQueryEngine) -> bool:
-    try:
-        engine.ask("SELECT COUNT(*) FROM `{dataset}.latest_predictions`")
-    except GoogleAPICallError:
-        return False
-    return True
 
 
 def test_every_item_has_exactly_one_outcome(
