@@ -70,10 +70,11 @@ def from_samples(count: int, *, seed: int, place: Place) -> Iterator[Outgoing]:
 
 def upload(place: Place, samples: Iterable[SampleMessage]) -> None:
     """Bring the images that messages refer to into the place's image bucket."""
-    bucket = storage.Client(project=place.project).bucket(place.image_bucket)
-    for sample in samples:
-        for name, image in sample.uploads.items():
-            bucket.blob(name).upload_from_string(image, content_type="image/jpeg")
+    with storage.Client(project=place.project) as client:
+        bucket = client.bucket(place.image_bucket)
+        for sample in samples:
+            for name, image in sample.uploads.items():
+                bucket.blob(name).upload_from_string(image, content_type="image/jpeg")
 
 
 def publish(topic: str, messages: Iterable[Outgoing], *, rate: float = 0.0) -> int:

@@ -56,12 +56,12 @@ def create_topic_and_subscription(project: str, topic: str, subscription: str) -
 
 def create_buckets(project: str, names: Iterable[str]) -> None:
     """Create buckets; those that exist are left as they are."""
-    client = storage.Client(project=project)
-    for name in names:
-        try:
-            client.create_bucket(name)
-        except Conflict:
-            pass
+    with storage.Client(project=project) as client:
+        for name in names:
+            try:
+                client.create_bucket(name)
+            except Conflict:
+                pass
 
 
 def create_tables(
