@@ -44,6 +44,8 @@ setup(
         # Runs encoder and scorers at 2-4.6 times the speed of a SavedModel on CPU.
         "ai-edge-litert>=2.1",
         "jsonschema-rs>=0.30",
+        # Between a worker and its models' processes: typed, and nothing is unpickled.
+        "msgpack>=1.1",
         # Beam brings them too; these are used directly.
         "google-cloud-bigquery>=3.30",
         "numpy>=2",

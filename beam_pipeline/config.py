@@ -9,6 +9,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 from beam_pipeline.options import TestudoOptions, Unreadable, unknown_flags
 from models.features import ImageLimits
+from models.kernels import CallLimits
 from transforms.images import ImageAccess
 
 SUBSCRIPTION = re.compile(r"projects/[a-z][a-z0-9-]{4,28}[a-z0-9]/subscriptions/[\w.~+%-]{3,255}")
@@ -24,6 +25,9 @@ LEAST = {
     "max_message_bytes": 1,
     "max_image_bytes": 1,
     "max_image_pixels": 1,
+    "decode_timeout_s": 0.1,
+    "call_timeout_s": 0.1,
+    "call_memory_mb": 64,
     "window_s": 1,
     "allowed_lateness_s": 0,
     "archive_shards": 1,
@@ -54,6 +58,7 @@ class Config:
     score_batch_size: int = 64
     image_access: ImageAccess = ImageAccess()
     image_limits: ImageLimits = ImageLimits()
+    calls: CallLimits = CallLimits()
     max_message_bytes: int = 10_000_000
     window_s: int = 60
     allowed_lateness_s: int = 3600
@@ -89,16 +94,25 @@ class Config:
             "releases": self.releases,
             "access": self.image_access,
             "limits": self.image_limits,
+            "calls": self.calls,
             "batch_size": self.image_batch_size,
         }
 
     @property
     def texts(self) -> dict[str, Any]:
-        return {"releases": self.releases, "batch_size": self.text_batch_size}
+        return {
+            "releases": self.releases,
+            "calls": self.calls,
+            "batch_size": self.text_batch_size,
+        }
 
     @property
     def scores(self) -> dict[str, Any]:
-        return {"releases": self.releases, "batch_size": self.score_batch_size}
+        return {
+            "releases": self.releases,
+            "calls": self.calls,
+            "batch_size": self.score_batch_size,
+        }
 
 
 def config_from(argv: Sequence[str]) -> tuple[Config, PipelineOptions]:
@@ -132,6 +146,9 @@ def _frozen(flags: TestudoOptions) -> Config:
             frozenset(filter(None, flags.image_buckets.split(","))), flags.fetch_timeout_s
         ),
         image_limits=ImageLimits(flags.max_image_bytes, flags.max_image_pixels),
+        calls=CallLimits(
+            flags.decode_timeout_s, flags.call_timeout_s, flags.call_memory_mb * 1_000_000
+        ),
         max_message_bytes=flags.max_message_bytes,
         window_s=flags.window_s,
         allowed_lateness_s=flags.allowed_lateness_s,

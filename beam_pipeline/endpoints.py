@@ -14,6 +14,7 @@ from apache_beam.io.gcp.pubsub import PubsubMessage
 
 from beam_pipeline.config import Config
 from beam_pipeline.sinks import WriteArchive, WriteLines, WriteTable
+from transforms import coders  # noqa: F401 - registers the records'
 from transforms.outcomes import dead_letter_row, prediction_row
 from transforms.records import Message
 

@@ -123,6 +123,26 @@ class TestudoOptions(PipelineOptions):
             default=50_000_000,
             help="Most pixels of one image, judged from its header.",
         )
+        limits.add_argument(
+            "--decode_timeout_s",
+            type=number,
+            default=10.0,
+            help="Longest decoding of one image, in seconds; then it is cut.",
+        )
+        limits.add_argument(
+            "--call_timeout_s",
+            type=number,
+            default=30.0,
+            help="Longest call of one model on a batch, in seconds; then it is cut, and "
+            "its items are tried one by one.",
+        )
+        limits.add_argument(
+            "--call_memory_mb",
+            type=whole_number,
+            default=1024,
+            help="Most memory that decoding, or a call of a model, may take beyond what the "
+            "loaded models take.",
+        )
         windows = parser.add_argument_group("windows and archive")
         windows.add_argument(
             "--window_s",

@@ -23,7 +23,8 @@ from beam_pipeline.local.missing import ToolsMissing
 from beam_pipeline.local.processes import StackError
 from loadtest.measure import Cost, MeasuringError, Wanted, cost_of_process
 from loadtest.messages import TENANTS
-from models.release import ReleaseError, read_pointer
+from models.manifest import ReleaseError
+from models.release import read_pointer
 from models.samples import draw_listings
 
 WIDTH_PX, HEIGHT_PX = 640, 480

@@ -22,17 +22,15 @@ from apache_beam.coders import StrUtf8Coder, TupleCoder, registry
 from beam_pipeline.config import Config
 from beam_pipeline.endpoints import message_from_line
 from loadtest.measure import difference, measured_run, tell
-from models.features import ImageLimits, decode_image
-from models.handlers import EncoderHandler, ScorerHandler, TextHandler
+from models.kernels import ImageKernel, ScoreKernel, Sides, TextKernel
 from models.release import fetch_release, read_pointer
 from transforms.events import Arrival, parse_item
 from transforms.images import inline_image
 from transforms.joins import delivery_of
 from transforms.outcomes import json_line, prediction_row
-from transforms.records import Decoded, Half, Item, Joined, Scored, TextFacts
+from transforms.records import Half, Item, Joined, Scored, Stage, TextFacts
 
 JOIN_SAMPLE = 64
-LIMITS = ImageLimits()
 
 T = TypeVar("T")
 
@@ -49,34 +47,25 @@ class Loop:
     def __init__(self, releases: str, cache: Path) -> None:
         self._config = config = Config(output="", releases=releases)
         self._pointer = read_pointer(releases)
-        self._manifest, folder = fetch_release(releases, self._pointer.default, cache)
-        self._images = EncoderHandler(releases=releases, batch_size=config.image_batch_size)
-        self._texts = TextHandler(releases=releases, batch_size=config.text_batch_size)
-        self._scores = ScorerHandler(releases=releases, batch_size=config.score_batch_size)
-        self._encoder = self._images.load(self._manifest, folder)
-        self._transform = self._texts.load(self._manifest, folder)
-        self._scorers = self._scores.load(self._manifest, folder)
+        manifest, folder = fetch_release(releases, self._pointer.default, cache)
+        self._images = ImageKernel(manifest, folder, config.calls, config.image_limits)
+        self._texts = TextKernel(manifest, folder, config.calls)
+        self._scores = ScoreKernel(manifest, folder, config.calls)
 
     def predictions(self, lines: Iterable[bytes]) -> Iterator[str]:
         """The JSON lines of the predictions, in order."""
         for chunk in chunked(lines, self._config.score_batch_size):
-            joined = list(self._joined([self._item(line) for line in chunk]))
-            started_ns = time.perf_counter_ns()
-            scores = self._scores.call(self._scorers, joined)
-            spent_us = _us_since(started_ns) // len(chunk)
-            for one, its_scores in zip(joined, scores, strict=True):
-                scored = Scored(one, its_scores, spent_us, time.time_ns() // 1000)
+            joined = self._joined([self._item(line) for line in chunk])
+            sides = [Sides(one.image_features, one.text_features) for one in joined]
+            for one, (scores, spent_us) in zip(joined, self._scores(sides), strict=True):
+                scored = Scored(one, scores, spent_us, time.time_ns() // 1000)
                 yield json_line(prediction_row(scored))
 
     def join_bytes(self, lines: list[bytes]) -> float:
         """The mean size of an item at the graph's join: both halves encoded, each with its key."""
-        items = [self._item(line) for line in lines]
-        decoded = [self._decoded(item) for item in items]
-        images = self._images.call(self._encoder, decoded)
-        texts = self._texts.call(self._transform, items)
-        halves = [self._images.answer(*one, 1000) for one in zip(decoded, images, strict=True)]
-        halves += [self._texts.answer(*one, 1000) for one in zip(items, texts, strict=True)]
         coder = TupleCoder([StrUtf8Coder(), registry.get_coder(Half)])
+        items = self._joined([self._item(line) for line in lines])
+        halves = [half for one in items for half in _halves(one)]
         return sum(len(coder.encode((delivery_of(half), half))) for half in halves) / len(items)
 
     def _item(self, line: bytes) -> Item:
@@ -84,30 +73,34 @@ class Loop:
         max_bytes = self._config.max_message_bytes
         return parse_item(message_from_line(line), arrival, self._pointer, max_bytes=max_bytes)
 
-    def _decoded(self, item: Item) -> Decoded:
-        started_ns = time.perf_counter_ns()
-        data = inline_image(item.image_base64)
-        pixels, facts = decode_image(data, size_px=self._manifest.image_size_px, limits=LIMITS)
-        return Decoded(item.envelope, pixels.tobytes(), facts, {"decode": _us_since(started_ns)})
-
-    def _joined(self, items: list[Item]) -> Iterator[Joined]:
-        started_ns = time.perf_counter_ns()
-        texts = self._texts.call(self._transform, items)
-        text_us = _us_since(started_ns) // len(items)
-        with_texts = zip(items, texts, strict=True)
-        for batch in chunked(with_texts, self._config.image_batch_size):
-            decoded = [self._decoded(item) for item, _ in batch]
-            started_ns = time.perf_counter_ns()
-            embeddings = self._images.call(self._encoder, decoded)
-            spent_us = {"encode": _us_since(started_ns) // len(batch), "text": text_us}
-            for (item, text), image, embedding in zip(batch, decoded, embeddings, strict=True):
-                facts = TextFacts(len(item.text))
-                spent = {**image.spent_us, **spent_us}
-                yield Joined(item.envelope, embedding, text, image.image, facts, spent)
+    def _joined(self, items: list[Item]) -> list[Joined]:
+        texts = self._texts([item.text for item in items])
+        images = [
+            answer
+            for batch in chunked(items, self._config.image_batch_size)
+            for answer in self._images([inline_image(item.image_base64) for item in batch])
+        ]
+        return [
+            Joined(
+                envelope=item.envelope,
+                image_features=seen.features,
+                text_features=text.result,
+                image=seen.image,
+                text=TextFacts(len(item.text)),
+                spent_us={"decode": seen.decode_us, "encode": encode_us, "text": text.spent_us},
+            )
+            for item, text, (seen, encode_us) in zip(items, texts, images, strict=True)
+        ]
 
 
-def _us_since(started_ns: int) -> int:
-    return (time.perf_counter_ns() - started_ns) // 1000
+def _halves(one: Joined) -> tuple[Half, Half]:
+    """What the branches of the graph give of an item."""
+    image_us = {name: us for name, us in one.spent_us.items() if name != "text"}
+    text_us = {"text": one.spent_us["text"]}
+    return (
+        Half(Stage.IMAGE, one.envelope, one.image_features, None, one.image, None, image_us),
+        Half(Stage.TEXT, one.envelope, one.text_features, None, None, one.text, text_us),
+    )
 
 
 def run(loop: Loop, messages: Path, output: Path, count: int) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from models.examples import Examples
 from models.features import FeatureSpec, pack_features, unpack_features
 from models.litert import LiteRTModel
-from models.release import ENCODER, TEXT_TRANSFORM, ScorerSpec
+from models.manifest import ENCODER, TEXT_TRANSFORM, ScorerSpec
 from models.text_transform import TextTransform
 
 BATCH = 16

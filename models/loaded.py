@@ -1,21 +1,28 @@
-"""What a worker has loaded of the releases: once a process and stage, shared by its threads."""
+"""The releases of a worker: fetched once a process, and used by its models' processes."""
 
 import atexit
+import contextlib
 import functools
+import os
+import re
 import shutil
 import tempfile
 import threading
-from collections import OrderedDict
-from collections.abc import Callable
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any
 
-from models.release import Manifest, ReleaseError, fetch_release
-from transforms.records import Reason, Rejected
+from models.isolation import ModelProcess
+from models.kernels import Answer
+from models.manifest import ReleaseError
+from models.release import fetch_release
+from transforms.records import Failure, Reason, Stage
 
-KEPT_RELEASES = 3  # the one in use, the one before it, and a canary
-
-LoadedT = TypeVar("LoadedT")
+CACHE = "testudo-releases-"
+OWNER = re.compile(rf"{CACHE}(\d+)-")
+# How long what cannot be used is not tried again: a wait for many items, not for each.
+UNUSABLE_FOR_S = 15.0
 
 _fetching = threading.Lock()
 
@@ -23,36 +30,65 @@ _fetching = threading.Lock()
 @functools.cache
 def _release_cache() -> Path:
     """This process's own folder of verified releases, gone when the process ends."""
-    folder = Path(tempfile.mkdtemp(prefix="testudo-releases-"))
+    _remove_left_behind()
+    folder = Path(tempfile.mkdtemp(prefix=f"{CACHE}{os.getpid()}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 
-class Releases(Generic[LoadedT]):
-    """What one stage of one process has loaded of the releases, the latest few of them."""
+def _remove_left_behind() -> None:
+    """Remove the folders of processes that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{CACHE}*"):
+        owner = OWNER.match(folder.name)
+        if owner and not _is_running(int(owner[1])):
+            shutil.rmtree(folder, ignore_errors=True)
 
-    def __init__(self, root: str, load: Callable[[Manifest, Path], LoadedT]) -> None:
+
+def _is_running(pid: int) -> bool:
+    with contextlib.suppress(PermissionError):  # somebody else's, and running
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+    return True
+
+
+class LoadedReleases:
+    """One stage's part of the releases under `root`, each loaded when it is first used."""
+
+    def __init__(self, root: str, stage: Stage, process: ModelProcess) -> None:
+        self.process = process
         self._root = root
-        self._load = load
+        self._stage = stage
         self._lock = threading.Lock()
-        self._loaded: OrderedDict[str, LoadedT] = OrderedDict()
+        self._folders: dict[str, Path] = {}
+        self._unusable: dict[str, tuple[Failure, float]] = {}  # and until when
 
-    def get(self, release: str) -> LoadedT:
-        """Raises Rejected: RELEASE_UNAVAILABLE, for a release that is missing or damaged."""
+    def prepare(self, release: str) -> Path | Failure:
+        """Fetch, verify and load a release; RELEASE_UNAVAILABLE for one that cannot be."""
         with self._lock:
-            if release not in self._loaded:
-                try:
-                    with _fetching:
-                        manifest, folder = fetch_release(self._root, release, _release_cache())
-                except ReleaseError as error:
-                    raise Rejected(Reason.RELEASE_UNAVAILABLE, str(error)) from error
-                self._loaded[release] = self._load(manifest, folder)
-            self._loaded.move_to_end(release)
-            while len(self._loaded) > KEPT_RELEASES:
-                self._loaded.popitem(last=False)
-            return self._loaded[release]
+            failure, until_s = self._unusable.get(release, (None, 0.0))
+            if failure is not None and time.monotonic() < until_s:
+                return failure
+            prepared = self._fetched(release)
+            if not isinstance(prepared, Failure):
+                prepared = self.process.load(prepared) or prepared
+            if isinstance(prepared, Failure):
+                self._unusable[release] = prepared, time.monotonic() + UNUSABLE_FOR_S
+            return prepared
 
+    def answers(self, release: str, items: Sequence[Any]) -> list[Answer]:
+        """An answer an item, in order."""
+        folder = self.prepare(release)
+        if isinstance(folder, Failure):
+            return [Answer(folder, 0)] * len(items)
+        return self.process.answers(folder, items)
 
-def image_size_px(manifest: Manifest, folder: Path) -> int:
-    del folder
-    return manifest.image_size_px
+    def _fetched(self, release: str) -> Path | Failure:
+        if release not in self._folders:
+            try:
+                with _fetching:
+                    _, self._folders[release] = fetch_release(self._root, release, _release_cache())
+            except ReleaseError as error:
+                return Failure(self._stage, Reason.RELEASE_UNAVAILABLE, str(error)[:500])
+        return self._folders[release]

@@ -3,12 +3,8 @@
 A release is a folder `<root>/<id>/` that holds an image encoder, a text
 transform and any number of scorers, and `manifest.json` with the SHA-256 of
 each file. `<root>/current.json` points at the releases in use. Root is a local
-folder or a gs:// prefix. Nothing in a release is ever unpickled.
-
-    encoder.tflite        uint8 `image` (n, size_px, size_px, 3) -> `embedding`
-    text_transform/       TFT SavedModel: string `text` (n,) -> text features
-    scorers/<name>.tflite any of the release's features, `has_image` and
-                          `has_text` (float32 (n, 1)) -> `scores` (n, labels)
+folder or a gs:// prefix. Nothing in a release is ever unpickled. What it holds is
+models.manifest's to say.
 """
 
 import contextlib
@@ -23,71 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from models.features import FeatureSpec
+from models.manifest import MANIFEST, Manifest, ReleaseError, ScorerSpec
 from transforms.objects import OBJECTS, RETRY_FOR_S, join
 
-FORMAT = 1
-MANIFEST = "manifest.json"
 POINTER = "current.json"
-ENCODER = "encoder.tflite"
-TEXT_TRANSFORM = "text_transform"
-SCORERS = "scorers"
-PRESENCE = (FeatureSpec("has_image", "float32", (1,)), FeatureSpec("has_text", "float32", (1,)))
-
-
-class ReleaseError(Exception):
-    """A release that is missing, damaged, or not one that this code can read."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ScorerSpec:
-    """One scorer: `labels` in the order of its output's columns."""
-
-    name: str
-    labels: tuple[str, ...]
-    inputs: tuple[str, ...]
-
-    @property
-    def path(self) -> str:
-        return f"{SCORERS}/{self.name}.tflite"
-
-
-@dataclasses.dataclass(frozen=True)
-class Manifest:
-    """What a release is made of, how good it was found to be, and its digests."""
-
-    release: str
-    task: str
-    created_at: str
-    image_size_px: int
-    image_features: tuple[FeatureSpec, ...]
-    text_features: tuple[FeatureSpec, ...]
-    scorers: tuple[ScorerSpec, ...]
-    files: Mapping[str, str]  # relative path -> SHA-256, hexadecimal
-    evaluation: Mapping[str, Any]
-    format: int = FORMAT
-
-    def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> "Manifest":
-        """Raises ReleaseError when the text is not a manifest of this format."""
-        try:
-            fields = json.loads(text)
-            if fields["format"] != FORMAT:
-                raise ReleaseError(f"manifest format {fields['format']}, this code reads {FORMAT}")
-            for name in ("image_features", "text_features"):
-                fields[name] = tuple(
-                    FeatureSpec(one["name"], one["dtype"], tuple(one["shape"]))
-                    for one in fields[name]
-                )
-            fields["scorers"] = tuple(
-                ScorerSpec(one["name"], tuple(one["labels"]), tuple(one["inputs"]))
-                for one in fields["scorers"]
-            )
-            return cls(**fields)
-        except (ValueError, KeyError, TypeError) as error:
-            raise ReleaseError(f"not a manifest: {type(error).__name__}: {error}") from error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,13 +115,13 @@ def save_release(
     return manifest
 
 
-def read_manifest(root: str, release: str) -> Manifest:
+def read_manifest(root: str, release: str, *, retry_for_s: float = RETRY_FOR_S) -> Manifest:
     """Raises ReleaseError when `root` has no such release."""
-    return Manifest.from_json(_read(join(root, release, MANIFEST)))
+    return Manifest.from_json(_read(join(root, release, MANIFEST), retry_for_s))
 
 
 def fetch_release(root: str, release: str, cache: Path) -> tuple[Manifest, Path]:
-    """Copy a release into `cache` and verify it; a verified copy is used again.
+    """Copy a release, its manifest too, into `cache` and verify it; a verified copy is used again.
 
     Returns the manifest and the local folder. Raises ReleaseError when a file
     is missing or its digest is not the manifest's.
@@ -209,6 +144,7 @@ def fetch_release(root: str, release: str, cache: Path) -> tuple[Manifest, Path]
                 raise ReleaseError(f"{release}: cannot read {name}: {error}") from error
             if _sha256(local) != digest:
                 raise ReleaseError(f"{release}: {name} is not the file that was released")
+        (partial / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
         try:
             partial.rename(folder)
         except OSError:
@@ -250,7 +186,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read(path: str, retry_for_s: float = RETRY_FOR_S) -> str:
+def _read(path: str, retry_for_s: float) -> str:
     """Raises ReleaseError: at once when there is no such file."""
     try:
         return OBJECTS.read(path, retry_for_s=retry_for_s).decode()

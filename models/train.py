@@ -16,7 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from models.examples import ManifestRefused, read_examples, split_examples
-from models.release import Manifest, Pointer, save_release, write_pointer
+from models.manifest import Manifest
+from models.release import Pointer, save_release, write_pointer
 from models.samples import MANIFEST, write_listings
 
 # The largest difference allowed between a Keras model and its exported file, in

@@ -15,7 +15,7 @@ from models.examples import Examples
 from models.export import export_litert
 from models.features import FeatureSpec, unpack_features
 from models.litert import LiteRTModel
-from models.release import ENCODER, TEXT_TRANSFORM, ScorerSpec
+from models.manifest import ENCODER, TEXT_TRANSFORM, ScorerSpec
 from models.text_analysis import TEXT_FEATURES, analyse_texts
 from models.text_transform import TextTransform
 from models.train_network import EMBEDDING, SCORER_INPUTS, Network, build_network, fit_network

@@ -20,7 +20,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from models.features import FeatureSpec
-from models.release import PRESENCE
+from models.manifest import PRESENCE
 from models.text_analysis import TEXT_FEATURES
 
 EMBEDDING = FeatureSpec("embedding", "float16", (128,))

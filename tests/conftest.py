@@ -13,33 +13,41 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from models.release import Manifest, Pointer, read_manifest, write_pointer
+from models.manifest import Manifest
+from models.release import Pointer, read_manifest, write_pointer
 
 REPOSITORY = Path(__file__).parents[1]
 TRAINED = REPOSITORY / ".testudo" / "test-releases"
 KEPT_SETS = 3
+# Changes in these train nothing anew.
+NOT_OF_TRAINING = ("handlers.py", "isolation.py", "kernels.py", "loaded.py", "model_process.py")
 # Tests that import tensorflow share one process: it costs seconds and 600 MB in each.
 WITH_TENSORFLOW = ("tests/graph/", "tests/transforms/test_texts.py")
 # In a process of its own: training needs three libraries that no test does. The
-# two releases differ in weights and image size, so that mixing them cannot work.
+# first two differ in weights and image size, so that mixing them cannot work; the
+# third is the first with traps.
 TRAINING = """
 import sys
 from pathlib import Path
 from models.samples import write_listings
 from models.train import train
+from loadtest.traps import save_with_traps
 folder = Path(sys.argv[1])
 manifest = write_listings(folder / "samples", 200, seed=0)
 for seed, (task, size_px) in enumerate((("first", 48), ("second", 32))):
     train(manifest, str(folder / "releases"), task=task, size_px=size_px, seed=seed, epochs=1)
+root = folder / "releases"
+save_with_traps(str(root), next(one.name for one in root.glob("first-*")))
 """
 
 
 class Releases(NamedTuple):
-    """A folder of two releases, `first` being the one in use, that a test may change."""
+    """A folder of releases, `first` being the one in use, that a test may change."""
 
     root: str
     first: Manifest
     second: Manifest
+    traps: Manifest
 
     def point(self, pointer: Pointer) -> None:
         write_pointer(self.root, pointer)
@@ -64,9 +72,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 def trained() -> Path:
     """The trained releases; nobody changes them."""
     paths = sorted((REPOSITORY / "models").glob("*.py"))
-    content = b"".join(
-        path.read_bytes() for path in paths if path.name not in ("handlers.py", "loaded.py")
-    )
+    content = b"".join(path.read_bytes() for path in paths if path.name not in NOT_OF_TRAINING)
     folder = TRAINED / hashlib.sha256(content).hexdigest()[:16]
     TRAINED.mkdir(parents=True, exist_ok=True)
     with open(TRAINED / "lock", "w") as lock:
@@ -102,7 +108,7 @@ def releases(trained: Path, tmp_path: Path) -> Releases:
     for folder in trained.iterdir():
         (root / folder.name).symlink_to(folder)
         manifests[folder.name.split("-")[0]] = read_manifest(str(root), folder.name)
-    made = Releases(str(root), manifests["first"], manifests["second"])
+    made = Releases(str(root), manifests["first"], manifests["second"], manifests["traps"])
     made.point(Pointer(default=made.first.release))
     return made
 

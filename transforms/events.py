@@ -21,7 +21,10 @@ import orjson
 from apache_beam.metrics import Metrics
 from apache_beam.typehints.decorators import no_annotations
 
-from models.release import Pointer, ReleaseError, read_pointer
+from models.manifest import ReleaseError
+from models.release import Pointer, read_pointer
+from transforms import coders  # noqa: F401 - registers the records'
+from transforms.bugs import counted
 from transforms.failures import attempt
 from transforms.records import (
     DeadLetter,
@@ -36,6 +39,7 @@ from transforms.records import (
 
 ATTEMPT_ATTRIBUTE = "testudo_attempt"
 ATTEMPT = re.compile("[0-9]{1,9}")
+ID = re.compile("[A-Za-z0-9._:-]{1,128}")  # as in the message schema
 MAX_ATTRIBUTES_CHARS = 300  # twice they cross the join, in 2 KB an item at most
 REJECTED = "rejected"
 REFRESH_RETRY_FOR_S = 5.0  # a pointer is in use meanwhile, and items wait
@@ -50,7 +54,7 @@ def message_schema() -> Any:
 
 
 def parse_message(data: bytes, *, max_bytes: int) -> Mapping[str, Any]:
-    """Return the fields of a valid message.
+    """Return the fields of a valid message; of a field that is there twice, the last one.
 
     Raises Rejected: MESSAGE_TOO_LARGE; NOT_JSON (which includes wrong UTF-8 and
     lone surrogates); SCHEMA_VIOLATION, naming the field and the rule it breaks.
@@ -67,6 +71,11 @@ def parse_message(data: bytes, *, max_bytes: int) -> Mapping[str, Any]:
         field = "/".join(str(part) for part in error.instance_path)
         rule = "/".join(str(part) for part in error.schema_path)
         raise Rejected(Reason.SCHEMA_VIOLATION, _broken_rule(field, rule)) from error
+    except ValueError as error:  # the validator's own limit, 255 levels; an item has two
+        raise Rejected(Reason.SCHEMA_VIOLATION, "message: is nested too deep") from error
+    if not (fields.keys() & {"image", "image_uri"} or fields["text"].strip()):
+        # Blank in Python, where U+001C to U+001F and U+0085 are, and not in the schema.
+        raise Rejected(Reason.SCHEMA_VIOLATION, f"message: {WHOLE_RULES['anyOf']}")
     return fields
 
 
@@ -149,15 +158,23 @@ def parse_item(message: Message, arrival: Arrival, pointer: Pointer, *, max_byte
 
 
 def reject(message: Message, arrival: Arrival, failure: Failure) -> DeadLetter:
-    """The dead letter of a message that is no item; its ids are the attributes', if any."""
+    """The dead letter of a message that is no item.
+
+    Its ids are the attributes', if they are ids: what is none is only in `attributes_json`.
+    """
     envelope = make_envelope(
         message,
         arrival,
-        item_id=message.attributes.get("item_id", ""),
-        tenant_id=message.attributes.get("tenant_id", ""),
+        item_id=_id_in(message.attributes, "item_id"),
+        tenant_id=_id_in(message.attributes, "tenant_id"),
         release="",
     )
     return DeadLetter(envelope, [failure], time.time_ns() // 1000)
+
+
+def _id_in(attributes: Mapping[str, str], name: str) -> str:
+    value = attributes.get(name, "")
+    return value if ID.fullmatch(value) else ""
 
 
 class _ParseDoFn(beam.DoFn):
@@ -187,14 +204,16 @@ class _ParseDoFn(beam.DoFn):
     ) -> Iterator[Item | beam.pvalue.TaggedOutput[Literal["rejected"], DeadLetter]]:
         self.messages.inc()
         arrival = Arrival(uuid.uuid4().hex, time.time_ns() // 1000)
-        item = attempt(
-            Stage.PARSE,
-            Reason.BUG,
-            parse_item,
-            message,
-            arrival,
-            self._pointer,
-            max_bytes=self._max_bytes,
+        item = counted(
+            attempt(
+                Stage.PARSE,
+                Reason.BUG,
+                parse_item,
+                message,
+                arrival,
+                self._pointer,
+                max_bytes=self._max_bytes,
+            )
         )
         if isinstance(item, Failure):
             yield beam.pvalue.TaggedOutput(REJECTED, reject(message, arrival, item))

@@ -2,16 +2,14 @@
 
 This is the only place that catches `Exception`: an expected failure is raised
 as `Rejected` and keeps its reason; anything else becomes the reason that the
-stage gives for it (`bug` where it gives none), is counted, and is logged
-without the item's content.
+stage gives for it (`bug` where it gives none), and is logged without the item's
+content. Nothing here is of Beam: transforms.bugs counts.
 """
 
 import logging
 import traceback
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
-
-from apache_beam.metrics import Metrics
 
 from transforms.records import Failure, Reason, Rejected, Stage
 
@@ -20,8 +18,6 @@ MAX_DETAIL_CHARS = 500
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-BUGS = Metrics.counter("testudo", "bugs")
 
 
 def attempt(
@@ -39,7 +35,6 @@ def attempt(
         return Failure(stage, rejected.reason, rejected.detail[:MAX_DETAIL_CHARS])
     except Exception as error:  # noqa: BLE001 - the one place, see the module's docstring
         if unexpected is Reason.BUG:
-            BUGS.inc()
             frames = "".join(traceback.format_tb(error.__traceback__))
             LOG.error("%s in stage %s:\n%s", type(error).__name__, stage, frames)  # noqa: TRY400 - exception() would print what the item holds
         return Failure(stage, unexpected, f"{type(error).__name__}: {error}"[:MAX_DETAIL_CHARS])

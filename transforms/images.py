@@ -1,36 +1,37 @@
 """Image branch: items enter, one image half leaves for each of them.
 
-Fetch, decode, resize and encode happen in one fused stage: pixels never cross
-an edge that a runner would have to store or send. An item without an image
-gives a half without features; one whose image fails gives a half that says why.
+Fetching, decoding, resizing and encoding happen in one fused stage: image files
+and pixels never cross an edge that a runner would have to store or send. An item
+without an image gives a half without features; one whose image fails gives a half
+that says why.
 """
 
 import binascii
 import dataclasses
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import apache_beam as beam
-import numpy as np
 from apache_beam.ml.inference.base import RunInference
 from google.api_core import exceptions as gcp
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
 
-from models.features import ImageLimits, decode_image
-from models.handlers import EncoderHandler
-from models.loaded import Releases, image_size_px
+from models.features import ImageLimits
+from models.handlers import ImageHandler, failed_image
+from models.kernels import CallLimits
+from transforms import coders  # noqa: F401 - registers the records'
+from transforms.bugs import counted
 from transforms.failures import attempt
 from transforms.records import (
-    Decoded,
     Envelope,
     Failure,
+    Fetched,
     Half,
-    ImageFacts,
     Item,
     Reason,
     Rejected,
@@ -38,6 +39,7 @@ from transforms.records import (
 )
 
 FETCHES_AT_ONCE = 16
+MAX_NAME_BYTES = 1024  # of an object of Cloud Storage
 ANSWERED = "answered"
 
 
@@ -53,6 +55,44 @@ def split_uri(uri: str) -> tuple[str, str]:
     """Bucket and object name of a gs:// URI."""
     bucket, _, name = uri.removeprefix("gs://").partition("/")
     return bucket, name
+
+
+def may_name_object(name: str) -> bool:
+    """Whether Cloud Storage takes such a name; `..` in a request would name something else."""
+    return (
+        name not in {".", ".."}
+        and not {"\r", "\n"} & set(name)
+        and len(name.encode()) <= MAX_NAME_BYTES
+    )
+
+
+class _Enough(Exception):
+    """A download is as long as it needs to be."""
+
+
+class _Download:
+    """A file that takes a download until it is too long or too late, whatever is sent.
+
+    An object that is stored compressed arrives unpacked, and then Cloud Storage
+    does not keep to the range that it was asked for.
+    """
+
+    def __init__(self, max_bytes: int, timeout_s: float) -> None:
+        self.data = bytearray()
+        self._max_bytes = max_bytes
+        self._end_s = time.monotonic() + timeout_s
+
+    def write(self, data: bytes) -> int:
+        self.data += data
+        if len(self.data) > self._max_bytes:
+            raise _Enough
+        if time.monotonic() > self._end_s:
+            raise Rejected(Reason.IMAGE_FETCH_FAILED, "it came too slowly")
+        return len(data)
+
+    def seek(self, place: int) -> None:
+        """The client begins again."""
+        del self.data[place:]
 
 
 class ImageStore:
@@ -74,26 +114,33 @@ class ImageStore:
         bucket, name = split_uri(uri)
         if bucket not in self._access.buckets:
             raise Rejected(Reason.IMAGE_URI_REFUSED, "its bucket is not an image bucket")
-        timeout_s = self._access.timeout_s
+        if not may_name_object(name):
+            raise Rejected(Reason.IMAGE_NOT_FOUND, "no object can have that name")
+        download = _Download(self._max_bytes, self._access.timeout_s)
         try:
-            data: bytes = (
-                self._connected()
-                .bucket(bucket)
-                .blob(name)
-                .download_as_bytes(
-                    end=self._max_bytes,
-                    timeout=timeout_s,
-                    retry=DEFAULT_RETRY.with_timeout(timeout_s),
-                    checksum=None,
-                )
-            )
+            self._download(bucket, name, download)
+        except _Enough:
+            pass  # too large, which the decoder says
+        except gcp.RequestRangeNotSatisfiable:
+            return b""  # even its first byte is beyond the end of an empty object
         except gcp.NotFound as error:
             raise Rejected(Reason.IMAGE_NOT_FOUND, "no such object") from error
         except (gcp.Forbidden, gcp.Unauthorized, GoogleAuthError) as error:
             raise Rejected(Reason.IMAGE_FORBIDDEN, "the pipeline may not read it") from error
         except (gcp.GoogleAPIError, OSError) as error:
             raise Rejected(Reason.IMAGE_FETCH_FAILED, type(error).__name__) from error
-        return data
+        return bytes(download.data[: self._max_bytes + 1])
+
+    def _download(self, bucket: str, name: str, download: _Download) -> None:
+        timeout_s = self._access.timeout_s
+        blob = self._connected().bucket(bucket).blob(name)
+        blob.download_to_file(
+            download,
+            end=self._max_bytes,
+            timeout=timeout_s,
+            retry=DEFAULT_RETRY.with_timeout(timeout_s),
+            checksum=None,
+        )
 
     def _connected(self) -> storage.Client:
         with self._connecting:
@@ -115,45 +162,53 @@ def no_image(envelope: Envelope) -> Half:
     return Half(Stage.IMAGE, envelope, b"", None, None, None, {})
 
 
-def failed(envelope: Envelope, failure: Failure, spent_us: Mapping[str, int]) -> Half:
-    return Half(Stage.IMAGE, envelope, b"", failure, None, None, spent_us)
+# However many threads a worker has: two batches of files are in memory at a time, the
+# one that is encoded and the one that is fetched meanwhile.
+_batches_at_once = threading.BoundedSemaphore(2)
 
 
-class _DecodeDoFn(beam.DoFn):
-    """Batches of items -> batches of Decoded; on ANSWERED each Half that needs no encoder."""
+class _FetchDoFn(beam.DoFn):
+    """Batches of items -> batches of Fetched; on ANSWERED each Half that needs no encoder."""
 
-    def __init__(self, releases: str, access: ImageAccess, limits: ImageLimits) -> None:
-        self._releases = releases
+    def __init__(self, access: ImageAccess, limits: ImageLimits) -> None:
         self._access = access
         self._limits = limits
 
     def setup(self) -> None:
         self._fetchers = ThreadPoolExecutor(FETCHES_AT_ONCE, "fetch-image")
         self._store = ImageStore(self._access, self._limits.max_bytes)
-        self._sizes_px = Releases(self._releases, image_size_px)
 
     def teardown(self) -> None:
         self._fetchers.shutdown()
 
     def process(
         self, items: Sequence[Item]
-    ) -> Iterator[list[Decoded] | beam.pvalue.TaggedOutput[Literal["answered"], Half]]:
+    ) -> Iterator[list[Fetched] | beam.pvalue.TaggedOutput[Literal["answered"], Half]]:
+        with _batches_at_once:  # until the encoder, fused to this step, has answered
+            fetched = []
+            for answer in self._fetch(items):
+                if isinstance(answer, Half):
+                    yield beam.pvalue.TaggedOutput(ANSWERED, answer)
+                else:
+                    fetched.append(answer)
+            if fetched:
+                yield fetched
+
+    def _fetch(self, items: Sequence[Item]) -> Iterator[Half | Fetched]:
         # The batch's fetches wait together; inline images have nothing to wait for.
         fetching = [
             self._fetchers.submit(self._read, item) if item.image_uri else None for item in items
         ]
-        decoded: list[Decoded] = []
-        for item, fetched in zip(items, fetching, strict=True):
-            if not (item.image_uri or item.image_base64):
-                answer: Half | Decoded = no_image(item.envelope)
+        for item, waiting in zip(items, fetching, strict=True):
+            if waiting is None and not item.image_base64:
+                yield no_image(item.envelope)
+                continue
+            data, fetch_us = waiting.result() if waiting else self._read(item)
+            spent_us = {"fetch": fetch_us}
+            if isinstance(data, Failure):
+                yield failed_image(item.envelope, data, spent_us)
             else:
-                answer = self._decode(item, *(fetched.result() if fetched else self._read(item)))
-            if isinstance(answer, Half):
-                yield beam.pvalue.TaggedOutput(ANSWERED, answer)
-            else:
-                decoded.append(answer)
-        if decoded:
-            yield decoded
+                yield Fetched(item.envelope, data, spent_us)
 
     def _read(self, item: Item) -> tuple[bytes | Failure, int]:
         started_ns = time.perf_counter_ns()
@@ -161,23 +216,7 @@ class _DecodeDoFn(beam.DoFn):
             data = attempt(Stage.IMAGE, Reason.BUG, self._store.fetch, item.image_uri)
         else:
             data = attempt(Stage.IMAGE, Reason.BUG, inline_image, item.image_base64)
-        return data, (time.perf_counter_ns() - started_ns) // 1000
-
-    def _decode(self, item: Item, data: bytes | Failure, fetch_us: int) -> Half | Decoded:
-        spent_us = {"fetch": fetch_us}
-        if isinstance(data, Failure):
-            return failed(item.envelope, data, spent_us)
-        started_ns = time.perf_counter_ns()
-        decoded = attempt(Stage.IMAGE, Reason.BUG, self._square, data, item.envelope.release)
-        spent_us["decode"] = (time.perf_counter_ns() - started_ns) // 1000
-        if isinstance(decoded, Failure):
-            return failed(item.envelope, decoded, spent_us)
-        pixels, facts = decoded
-        return Decoded(item.envelope, pixels.tobytes(), facts, spent_us)
-
-    def _square(self, data: bytes, release: str) -> tuple[np.ndarray, ImageFacts]:
-        size_px = self._sizes_px.get(release)
-        return decode_image(data, size_px=size_px, limits=self._limits)
+        return counted(data), (time.perf_counter_ns() - started_ns) // 1000
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -188,21 +227,27 @@ class EncodeImages(beam.PTransform):
     access: ImageAccess
     limits: ImageLimits
     batch_size: int
+    calls: CallLimits = CallLimits()
 
     def expand(self, items: beam.PCollection[Item]) -> beam.PCollection[Half]:
         batch = {"min_batch_size": self.batch_size, "max_batch_size": self.batch_size}
-        decoded = (
+        fetched = (
             items
             | "Batch" >> beam.BatchElements(**batch)
-            | "Decode"
-            >> beam.ParDo(_DecodeDoFn(self.releases, self.access, self.limits)).with_outputs(
-                ANSWERED, main="decoded"
+            | "Fetch"
+            >> beam.ParDo(_FetchDoFn(self.access, self.limits)).with_outputs(
+                ANSWERED, main="fetched"
             )
         )
-        decoded["decoded"].element_type = list[Decoded]
-        decoded[ANSWERED].element_type = Half
-        handler = EncoderHandler(releases=self.releases, batch_size=self.batch_size)
-        encoded = decoded["decoded"] | "Encode" >> RunInference(
+        fetched["fetched"].element_type = list[Fetched]
+        fetched[ANSWERED].element_type = Half
+        handler = ImageHandler(
+            releases=self.releases,
+            batch_size=self.batch_size,
+            calls=self.calls,
+            images=self.limits,
+        )
+        encoded = fetched["fetched"] | "Encode" >> RunInference(
             handler.with_no_batching()  # they come in batches
         ).with_output_types(Half)
-        return (encoded, decoded[ANSWERED]) | "Answers" >> beam.Flatten()
+        return (encoded, fetched[ANSWERED]) | "Answers" >> beam.Flatten()

@@ -20,6 +20,7 @@ from apache_beam.transforms.window import FixedWindows, GlobalWindows, Timestamp
 from apache_beam.typehints.decorators import no_annotations
 from apache_beam.utils.timestamp import Duration
 
+from transforms import coders  # noqa: F401 - registers the records'
 from transforms.records import DeadLetter, Failure, Half, Joined, Reason, Stage
 
 HALVES = 2

@@ -1,7 +1,7 @@
 """The records that cross the edges of the graph.
 
-Every record is a NamedTuple, because Beam encodes those with its RowCoder: at
-1.3 us a round trip the cheapest typed coder that it has. Features cross as
+Every record is a NamedTuple, because Beam encodes those with its RowCoder
+(transforms.coders). Features cross as
 bytes of a fixed dtype (the release's manifest names it), never as a list of
 numbers. Times are integers in microseconds since 1970 (`_us`).
 """
@@ -9,8 +9,6 @@ numbers. Times are integers in microseconds since 1970 (`_us`).
 import enum
 from collections.abc import Mapping
 from typing import NamedTuple, Optional
-
-from apache_beam import coders
 
 
 class Stage(enum.StrEnum):
@@ -38,6 +36,8 @@ class Reason(enum.StrEnum):
     IMAGE_NOT_FOUND = "image_not_found"
     IMAGE_FORBIDDEN = "image_forbidden"
     IMAGE_FETCH_FAILED = "image_fetch_failed"
+    TIMED_OUT = "timed_out"
+    CRASHED = "crashed"
     MODEL_FAILED = "model_failed"
     MODEL_OUTPUT_INVALID = "model_output_invalid"
     RELEASE_UNAVAILABLE = "release_unavailable"
@@ -109,12 +109,11 @@ class ImageFacts(NamedTuple):
     size_bytes: int
 
 
-class Decoded(NamedTuple):
-    """One decoded image on its way to the encoder; stays inside the fused image stage."""
+class Fetched(NamedTuple):
+    """One image file on its way to decoder and encoder; stays inside the fused image stage."""
 
     envelope: Envelope
-    pixels: bytes  # uint8 RGB, (size_px, size_px, 3)
-    image: ImageFacts
+    data: bytes
     spent_us: Mapping[str, int]
 
 
@@ -171,7 +170,3 @@ class DeadLetter(NamedTuple):
     envelope: Envelope
     failures: list[Failure]
     failed_us: int
-
-
-for _record in (Message, Envelope, Item, Decoded, Half, Joined, Scored, DeadLetter):
-    coders.registry.register_coder(_record, coders.RowCoder)

@@ -9,6 +9,8 @@ from apache_beam.ml.inference.base import RunInference
 from apache_beam.typehints.decorators import no_annotations
 
 from models.handlers import ScorerHandler
+from models.kernels import CallLimits
+from transforms import coders  # noqa: F401 - registers the records'
 from transforms.records import DeadLetter, Joined, Scored
 
 UNSCORED = "unscored"
@@ -34,10 +36,13 @@ class ScoreItems(beam.PTransform):
 
     releases: str
     batch_size: int
+    calls: CallLimits = CallLimits()
 
     @no_annotations  # Beam understands only single PCollections there
     def expand(self, items: beam.PCollection[Joined]) -> ScoredItems:
-        handler = ScorerHandler(releases=self.releases, batch_size=self.batch_size)
+        handler = ScorerHandler(
+            releases=self.releases, calls=self.calls, batch_size=self.batch_size
+        )
         outcomes = (
             items
             | "Infer" >> RunInference(handler)

@@ -9,6 +9,8 @@ import apache_beam as beam
 from apache_beam.ml.inference.base import RunInference
 
 from models.handlers import TextHandler
+from models.kernels import CallLimits
+from transforms import coders  # noqa: F401 - registers the records'
 from transforms.records import Half, Item
 
 
@@ -18,7 +20,8 @@ class EncodeTexts(beam.PTransform):
 
     releases: str
     batch_size: int
+    calls: CallLimits = CallLimits()
 
     def expand(self, items: beam.PCollection[Item]) -> beam.PCollection[Half]:
-        handler = TextHandler(releases=self.releases, batch_size=self.batch_size)
+        handler = TextHandler(releases=self.releases, calls=self.calls, batch_size=self.batch_size)
         return items | "Encode" >> RunInference(handler).with_output_types(Half)

@@ -35,7 +35,8 @@ from beam_pipeline.commands.publish import Outgoing, publish, upload
 from beam_pipeline.local.missing import ToolsMissing
 from beam_pipeline.local.stack import LocalStack
 from loadtest.messages import SampleMessage, sample_messages
-from models.release import ReleaseError, read_pointer
+from models.manifest import ReleaseError
+from models.release import read_pointer
 
 SEED = 7  # not the training's: no item of the demo was trained on
 RATE = 40.0  # messages a second: below what one process scores, so that latency is not a queue

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 
 import apache_beam as beam
-from apache_beam.coders import Coder, PickleCoder, RowCoder, registry
+from apache_beam.coders import Coder, PickleCoder, registry
 from apache_beam.io.unbounded_source import (
     CheckpointMark,
     ReadFromUnboundedSource,
@@ -21,9 +21,8 @@ from apache_beam.utils.timestamp import MAX_TIMESTAMP, Timestamp
 from google.pubsub_v1.types import ReceivedMessage
 
 from beam_pipeline.local.deliveries import close_pull, is_draining, open_pull, settle
+from transforms import coders  # noqa: F401 - registers the records'
 from transforms.records import Message
-
-registry.register_coder(Message, RowCoder)
 
 
 @dataclass(frozen=True)

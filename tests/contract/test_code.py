@@ -25,8 +25,9 @@ TRAINING = {
     "models.train_network",
 }
 SERVING = {
-    "models.features", "models.handlers", "models.litert", "models.loaded", "models.release",
-    "models.text_transform",
+    "models.features", "models.handlers", "models.image_files", "models.isolation",
+    "models.kernels", "models.litert", "models.loaded", "models.manifest",
+    "models.model_process", "models.release", "models.text_transform",
 }  # fmt: skip
 # What people at a terminal use, and the job's workers never load.
 TERMINAL = ("beam_pipeline.cli", "beam_pipeline.commands", "beam_pipeline.local", "loadtest")

@@ -12,7 +12,7 @@ import pytest
 
 from beam_pipeline.cli import COMMANDS
 from beam_pipeline.options import TestudoOptions
-from models.handlers import EncoderHandler, ScorerHandler, TextHandler
+from models.handlers import ImageHandler, ScorerHandler, TextHandler
 from transforms.records import Reason, Stage
 
 REPOSITORY = Path(__file__).parents[2]
@@ -107,7 +107,7 @@ def test_every_metric_is_explained() -> None:
 def test_the_namespaces_of_the_models_are_named() -> None:
     """RunInference counts under a namespace a stage, which dashboards must know."""
     text = (REPOSITORY / "docs/metrics.md").read_text(encoding="utf-8")
-    for handler in (EncoderHandler, TextHandler, ScorerHandler):
+    for handler in (ImageHandler, TextHandler, ScorerHandler):
         namespace = handler(releases="unused", batch_size=1).get_metrics_namespace()
         assert f"`{namespace}`" in text
 

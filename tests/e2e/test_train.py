@@ -10,15 +10,8 @@ import pytest
 
 from models.features import decode_image, pack_features, unpack_features
 from models.litert import LiteRTModel
-from models.release import (
-    ENCODER,
-    PRESENCE,
-    TEXT_TRANSFORM,
-    Manifest,
-    ReleaseError,
-    fetch_release,
-    read_pointer,
-)
+from models.manifest import ENCODER, PRESENCE, TEXT_TRANSFORM, Manifest, ReleaseError
+from models.release import fetch_release, read_pointer
 from models.samples import draw_listings, write_listings
 from models.text_transform import TextTransform
 from models.train import TOLERANCE, TrainingFailed, check_differences, train

@@ -22,7 +22,8 @@ from beam_pipeline.graph import build
 from loadtest.messages import BREAKAGES, SampleMessage, sample_messages
 from models.features import FeatureSpec, ImageLimits, decode_image, pack_features, unpack_features
 from models.litert import LiteRTModel
-from models.release import ENCODER, PRESENCE, TEXT_TRANSFORM, Manifest, Pointer
+from models.manifest import ENCODER, PRESENCE, TEXT_TRANSFORM, Manifest
+from models.release import Pointer
 from models.text_transform import TextTransform
 from transforms.events import MAX_ATTRIBUTES_CHARS, ParseItems
 from transforms.images import EncodeImages, ImageAccess

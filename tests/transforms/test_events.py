@@ -7,7 +7,8 @@ import apache_beam as beam
 import pytest
 from builders import Ran, created, fields, message, run
 
-from models.release import POINTER, Pointer, ReleaseError, write_pointer
+from models.manifest import ReleaseError
+from models.release import POINTER, Pointer, write_pointer
 from transforms.events import ParseItems, _ParseDoFn
 from transforms.records import Item, Message, Reason, Stage
 

@@ -15,7 +15,8 @@ from google.cloud import storage
 
 from models.features import ImageLimits, decode_image, pack_features
 from models.litert import LiteRTModel
-from models.release import ENCODER, Pointer
+from models.manifest import ENCODER
+from models.release import Pointer
 from transforms.images import EncodeImages, ImageAccess, ImageStore, split_uri
 from transforms.records import Half, Item, Reason, Stage
 

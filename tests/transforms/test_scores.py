@@ -9,7 +9,7 @@ from builders import Ran, created, envelope, joined, run
 from conftest import Releases
 
 from models.features import FeatureSpec, pack_features
-from models.release import Manifest
+from models.manifest import Manifest
 from transforms.records import Joined, Reason, Stage
 from transforms.scores import ScoreItems
 

@@ -8,7 +8,8 @@ import pytest
 from builders import created, item, run
 from conftest import Releases
 
-from models.release import TEXT_TRANSFORM, Pointer
+from models.manifest import TEXT_TRANSFORM
+from models.release import Pointer
 from models.text_transform import TextTransform
 from transforms.records import Half, Item, Reason, Stage, TextFacts
 from transforms.texts import EncodeTexts

@@ -20,7 +20,8 @@ from google.cloud import bigquery, storage
 from beam_pipeline.inserts import GAVE_UP, Inserter
 from loadtest.faults import Fault, FaultPlan, FaultyProxy, faulty_environment
 from models import release
-from models.release import Pointer, ReleaseError, read_pointer, write_pointer
+from models.manifest import ReleaseError
+from models.release import Pointer, read_pointer, write_pointer
 from transforms.objects import ObjectError, Objects
 
 # Google's clients leave the connection of an answer that they try again for to the collector.

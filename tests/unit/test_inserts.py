@@ -69,7 +69,7 @@ def test_rows_of_a_table_that_is_gone_are_given_up_in_bounded_time() -> None:
     """They leave as refused, with what was wrong, so that they are kept and can be replayed."""
     refused = Inserter(Table(), "missing", retry_for_s=0.1).insert(keyed("a", "b"))
     assert [row["name"] for row, _ in refused] == ["a", "b"]
-    assert all(GAVE_UP == error["reason"] for _, errors in refused for error in errors)
+    assert all(error["reason"] == GAVE_UP for _, errors in refused for error in errors)
     assert all("NotFound" in error["message"] for _, errors in refused for error in errors)
 
 

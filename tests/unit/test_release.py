@@ -9,13 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.features import FeatureSpec
+from models.manifest import MANIFEST, Manifest, ReleaseError, ScorerSpec
 from models.release import (
-    MANIFEST,
     POINTER,
-    Manifest,
     Pointer,
-    ReleaseError,
-    ScorerSpec,
     copy_releases,
     fetch_release,
     read_manifest,

@@ -1,15 +1,13 @@
-"""Model handlers: what fails with one item costs that item alone."""
+"""Kernels: what fails with one item costs that item alone."""
 
-import math
 from collections.abc import Sequence
 
 import pytest
-from builders import joined
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.handlers import ScorerHandler, isolate
-from transforms.records import DeadLetter, Failure, Reason, Rejected, Score, Scored, Stage
+from models.kernels import isolate
+from transforms.records import Failure, Reason, Rejected, Stage
 
 
 class Doubler:
@@ -69,13 +67,3 @@ def test_a_model_that_answers_too_few_has_failed(size: int) -> None:
     """Answers that do not match the items must not be given to the wrong ones."""
     answers = isolate(Stage.TEXT, lambda batch: [], range(size))
     assert [one.reason for one in answers] == [Reason.MODEL_FAILED] * size
-
-
-@pytest.mark.parametrize("score", [math.nan, math.inf])
-def test_a_score_that_is_no_number_is_no_prediction(score: float) -> None:
-    """A scorer that computes nan makes a dead letter, with a reason of its own."""
-    handler = ScorerHandler(releases="unused", batch_size=1)
-    answer = handler.answer(joined(), [Score("category", "mug", score)], 5)
-    assert isinstance(answer, DeadLetter)
-    assert answer.failures[0][:2] == (Stage.SCORE, Reason.MODEL_OUTPUT_INVALID)
-    assert isinstance(handler.answer(joined(), [Score("category", "mug", 0.5)], 5), Scored)

@@ -1,0 +1,243 @@
+"""Kernels: what models do to a batch of items, without a word of Beam.
+
+One for each kind of model in a release. They run in a process of their own
+(models.model_process), so that nothing an item does to them ends a worker, and
+in the plain loop of the bench. Enters a batch; leaves an `Answer` an item, in
+order. A call that raises loses only the culprit: the batch is halved until it
+stands alone.
+"""
+
+import contextlib
+import dataclasses
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from models.features import (
+    ImageLimits,
+    decode_image,
+    normalise_text,
+    pack_features,
+    unpack_features,
+)
+from models.litert import LiteRTModel
+from models.manifest import ENCODER, PRESENCE, TEXT_TRANSFORM, Manifest
+from models.text_transform import TextTransform
+from transforms.failures import attempt
+from transforms.records import Failure, ImageFacts, Reason, Score, Stage
+
+ResultT = TypeVar("ResultT")
+
+
+@dataclasses.dataclass(frozen=True)
+class CallLimits:
+    """What decoding one image, and calling one model, may take; more than that is cut."""
+
+    decode_s: float = 10.0
+    call_s: float = 30.0
+    memory_bytes: int = 1 << 30  # beyond what the loaded models take
+
+
+class Answer(NamedTuple):
+    """What became of one item, and its share of the model's time."""
+
+    result: Any  # a Failure, or what the kernel gives
+    spent_us: int
+
+
+class Seen(NamedTuple):
+    """What the encoder gives for one image."""
+
+    features: bytes
+    image: ImageFacts
+    decode_us: int
+
+
+class Sides(NamedTuple):
+    """What a scorer reads of one item; b"" for a side that it does not have."""
+
+    image_features: bytes
+    text_features: bytes
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """End the process by SIGALRM when what stands within takes longer.
+
+    The signal keeps its default action: it works whatever the native code of a
+    decoder or model does at that moment, where a Python handler would wait for it.
+    """
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def isolate(
+    stage: Stage, call: Callable[[Sequence[Any]], list[ResultT]], batch: Sequence[Any]
+) -> list[ResultT | Failure]:
+    """Call on the batch; where that raises, on its halves, down to the single culprit."""
+    answers = attempt(stage, Reason.MODEL_FAILED, _one_each, call, batch)
+    if not isinstance(answers, Failure):
+        return list(answers)
+    if len(batch) == 1:
+        return [answers]
+    middle = len(batch) // 2
+    return isolate(stage, call, batch[:middle]) + isolate(stage, call, batch[middle:])
+
+
+def _one_each(
+    call: Callable[[Sequence[Any]], list[ResultT]], batch: Sequence[Any]
+) -> list[ResultT]:
+    answers = call(batch)
+    if len(answers) != len(batch):
+        raise ValueError(f"{len(answers)} answers to {len(batch)} items")
+    return answers
+
+
+def _us_since(started_ns: int) -> int:
+    return (time.perf_counter_ns() - started_ns) // 1000
+
+
+class _Kernel:
+    """One stage's part of one release, loaded."""
+
+    stage: Stage
+
+    def __init__(self, calls: CallLimits) -> None:
+        self._calls = calls
+
+    def _call(
+        self, call: Callable[[Sequence[Any]], list[ResultT]], batch: Sequence[Any]
+    ) -> list[Answer]:
+        """An answer an item, each call of the model within its time."""
+        if not batch:
+            return []
+
+        def limited(part: Sequence[Any]) -> list[ResultT]:
+            with time_limit(self._calls.call_s):
+                return call(part)
+
+        started_ns = time.perf_counter_ns()
+        results = isolate(self.stage, limited, batch)
+        spent_us = _us_since(started_ns) // len(batch)
+        return [Answer(result, spent_us) for result in results]
+
+
+class ImageKernel(_Kernel):
+    """Image file -> Seen: decoded to the release's square, then encoded in batches."""
+
+    stage = Stage.IMAGE
+
+    def __init__(
+        self, manifest: Manifest, folder: Path, calls: CallLimits, limits: ImageLimits
+    ) -> None:
+        super().__init__(calls)
+        self._model = LiteRTModel(folder / ENCODER)
+        self._manifest = manifest
+        self._limits = limits
+
+    def __call__(self, batch: Sequence[bytes]) -> list[Answer]:
+        decoded = [self._decode(data) for data in batch]
+        good = [one for one in decoded if not isinstance(one, Failure)]
+        encoded = iter(self._call(self._encode, [pixels for pixels, _, _ in good]))
+        return [
+            Answer(one, 0) if isinstance(one, Failure) else _seen(next(encoded), *one[1:])
+            for one in decoded
+        ]
+
+    def _decode(self, data: bytes) -> tuple[np.ndarray, ImageFacts, int] | Failure:
+        started_ns = time.perf_counter_ns()
+        size_px = self._manifest.image_size_px
+        with time_limit(self._calls.decode_s):
+            decoded = attempt(
+                self.stage,
+                Reason.BUG,
+                partial(decode_image, data, size_px=size_px, limits=self._limits),
+            )
+        return decoded if isinstance(decoded, Failure) else (*decoded, _us_since(started_ns))
+
+    def _encode(self, pixels: Sequence[np.ndarray]) -> list[bytes]:
+        arrays = self._model({"image": np.stack(pixels)})
+        return pack_features(self._manifest.image_features, arrays)
+
+
+def _seen(answer: Answer, image: ImageFacts, decode_us: int) -> Answer:
+    if isinstance(answer.result, Failure):
+        return answer
+    return answer._replace(result=Seen(answer.result, image, decode_us))
+
+
+class TextKernel(_Kernel):
+    """Text -> its packed features; b"" for a blank one, as in training."""
+
+    stage = Stage.TEXT
+
+    def __init__(self, manifest: Manifest, folder: Path, calls: CallLimits) -> None:
+        super().__init__(calls)
+        self._transform = TextTransform(folder / TEXT_TRANSFORM, manifest.text_features)
+
+    def __call__(self, batch: Sequence[str]) -> list[Answer]:
+        return self._call(self._features, batch)
+
+    def _features(self, texts: Sequence[str]) -> list[bytes]:
+        features = self._transform(texts)
+        return [
+            one if normalise_text(text) else b"" for text, one in zip(texts, features, strict=True)
+        ]
+
+
+class ScoreKernel(_Kernel):
+    """Sides -> the scores of all scorers of the release, as a list of Score.
+
+    One step runs them all, so a release may add or drop a scorer without any
+    change to the running graph.
+    """
+
+    stage = Stage.SCORE
+
+    def __init__(self, manifest: Manifest, folder: Path, calls: CallLimits) -> None:
+        super().__init__(calls)
+        self._manifest = manifest
+        self._models = {one.name: LiteRTModel(folder / one.path) for one in manifest.scorers}
+
+    def __call__(self, batch: Sequence[Sides]) -> list[Answer]:
+        return [self._finite(answer) for answer in self._call(self._scores, batch)]
+
+    def _scores(self, batch: Sequence[Sides]) -> list[list[Score]]:
+        inputs = scorer_inputs(self._manifest, batch)
+        scores: list[list[Score]] = [[] for _ in batch]
+        for scorer in self._manifest.scorers:
+            needed = {name: inputs[name] for name in scorer.inputs}
+            columns = self._models[scorer.name](needed)["scores"]
+            for row, values in zip(scores, columns.tolist(), strict=True):
+                row.extend(
+                    Score(scorer.name, label, value)
+                    for label, value in zip(scorer.labels, values, strict=True)
+                )
+        return scores
+
+    def _finite(self, answer: Answer) -> Answer:
+        scores = answer.result
+        if isinstance(scores, Failure) or np.isfinite([one.score for one in scores]).all():
+            return answer
+        failure = Failure(self.stage, Reason.MODEL_OUTPUT_INVALID, "a score is not finite")
+        return answer._replace(result=failure)
+
+
+def scorer_inputs(manifest: Manifest, batch: Sequence[Sides]) -> Mapping[str, np.ndarray]:
+    """Every array that a scorer of this release may read, (batch, *shape); absent sides are 0."""
+    images = unpack_features(manifest.image_features, [one.image_features for one in batch])
+    texts = unpack_features(manifest.text_features, [one.text_features for one in batch])
+    sides = ([one.image_features for one in batch], [one.text_features for one in batch])
+    presence = {
+        spec.name: np.array([[bool(one)] for one in side], spec.dtype)
+        for spec, side in zip(PRESENCE, sides, strict=True)
+    }
+    return {name: array.astype(np.float32) for name, array in images.items()} | texts | presence

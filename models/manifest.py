@@ -1,0 +1,77 @@
+"""What a release is made of: its files, its manifest, and nothing that reads or writes them.
+
+encoder.tflite        uint8 `image` (n, size_px, size_px, 3) -> `embedding`
+text_transform/       TFT SavedModel: string `text` (n,) -> text features
+scorers/<name>.tflite any of the release's features, `has_image` and
+                      `has_text` (float32 (n, 1)) -> `scores` (n, labels)
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from models.features import FeatureSpec
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+ENCODER = "encoder.tflite"
+TEXT_TRANSFORM = "text_transform"
+SCORERS = "scorers"
+PRESENCE = (FeatureSpec("has_image", "float32", (1,)), FeatureSpec("has_text", "float32", (1,)))
+
+
+class ReleaseError(Exception):
+    """A release that is missing, damaged, or not one that this code can read."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ScorerSpec:
+    """One scorer: `labels` in the order of its output's columns."""
+
+    name: str
+    labels: tuple[str, ...]
+    inputs: tuple[str, ...]
+
+    @property
+    def path(self) -> str:
+        return f"{SCORERS}/{self.name}.tflite"
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What a release is made of, how good it was found to be, and its digests."""
+
+    release: str
+    task: str
+    created_at: str
+    image_size_px: int
+    image_features: tuple[FeatureSpec, ...]
+    text_features: tuple[FeatureSpec, ...]
+    scorers: tuple[ScorerSpec, ...]
+    files: Mapping[str, str]  # relative path -> SHA-256, hexadecimal
+    evaluation: Mapping[str, Any]
+    format: int = FORMAT
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Manifest":
+        """Raises ReleaseError when the text is not a manifest of this format."""
+        try:
+            fields = json.loads(text)
+            if fields["format"] != FORMAT:
+                raise ReleaseError(f"manifest format {fields['format']}, this code reads {FORMAT}")
+            for name in ("image_features", "text_features"):
+                fields[name] = tuple(
+                    FeatureSpec(one["name"], one["dtype"], tuple(one["shape"]))
+                    for one in fields[name]
+                )
+            fields["scorers"] = tuple(
+                ScorerSpec(one["name"], tuple(one["labels"]), tuple(one["inputs"]))
+                for one in fields["scorers"]
+            )
+            return cls(**fields)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ReleaseError(f"not a manifest: {type(error).__name__}: {error}") from error

@@ -1,0 +1,173 @@
+"""The process that holds the models of one stage, and that may be lost at any time.
+
+    python -m models.model_process FD SETUP
+
+Requests come over the socket FD from the worker that started it (models.isolation)
+and are answered one by one; when the worker is gone, in whatever way, the socket
+ends, and so does this process. Time limits are the system's alarm, and memory is
+limited by the system too: an item that breaks out of either ends this process, and
+nothing else. No Beam is imported here, so that it starts fast.
+
+A request is msgpack of [folder of a release, items]; without items it only loads.
+The answer is [failed, value, microseconds] an item. Nothing is ever unpickled.
+"""
+
+import contextlib
+import json
+import os
+import re
+import resource
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgpack
+
+from models.features import ImageLimits
+from models.kernels import (
+    Answer,
+    CallLimits,
+    ImageKernel,
+    ScoreKernel,
+    Seen,
+    Sides,
+    TextKernel,
+    time_limit,
+)
+from models.manifest import MANIFEST, Manifest
+from transforms.failures import attempt
+from transforms.records import Failure, ImageFacts, Reason, Score, Stage
+
+KEPT_RELEASES = 3  # the one in use, the one before it, and a canary
+LOAD_ALLOWED_S = 120.0  # importing TensorFlow on a busy machine is much of it
+DATA_SIZE = re.compile(r"^VmData:\s+(\d+) kB$", re.MULTILINE)
+
+Kernel = Callable[[Sequence[Any]], list[Answer]]
+
+
+class Setup(NamedTuple):
+    """What one of these processes is started for."""
+
+    stage: Stage
+    calls: CallLimits
+    images: ImageLimits
+
+    def to_json(self) -> str:
+        return json.dumps([self.stage, vars(self.calls), vars(self.images)])
+
+    @classmethod
+    def from_json(cls, text: str) -> "Setup":
+        stage, calls, images = json.loads(text)
+        return cls(Stage(stage), CallLimits(**calls), ImageLimits(**images))
+
+
+def load_kernel(setup: Setup, folder: Path) -> Kernel:
+    """One stage's part of the release in `folder`."""
+    manifest = Manifest.from_json((folder / MANIFEST).read_text(encoding="utf-8"))
+    if setup.stage is Stage.IMAGE:
+        return ImageKernel(manifest, folder, setup.calls, setup.images)
+    if setup.stage is Stage.TEXT:
+        return TextKernel(manifest, folder, setup.calls)
+    scores = ScoreKernel(manifest, folder, setup.calls)
+    return lambda batch: scores([Sides(*sides) for sides in batch])
+
+
+def pack_answers(answers: Sequence[Answer]) -> bytes:
+    packed: bytes = msgpack.packb(
+        [(isinstance(one.result, Failure), one.result, one.spent_us) for one in answers]
+    )
+    return packed
+
+
+def unpack_answers(stage: Stage, data: bytes) -> list[Answer]:
+    """What `pack_answers` packed in the process of that stage."""
+    result = RESULTS[stage]
+    return [
+        Answer(Failure(*value) if failed else result(value), spent_us)
+        for failed, value, spent_us in msgpack.unpackb(data)
+    ]
+
+
+def _seen(value: Sequence[Any]) -> Seen:
+    features, image, decode_us = value
+    return Seen(features, ImageFacts(*image), decode_us)
+
+
+RESULTS: Mapping[Stage, Callable[[Any], Any]] = {
+    Stage.IMAGE: _seen,
+    Stage.TEXT: bytes,
+    Stage.SCORE: lambda value: [Score(*one) for one in value],
+}
+
+
+class Server:
+    """Answers requests with the kernels of the last few releases."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._kernels: OrderedDict[str, Kernel] = OrderedDict()
+
+    def answer(self, request: bytes) -> list[Answer]:
+        folder, items = msgpack.unpackb(request)
+        loaded = self._loaded(folder)
+        if isinstance(loaded, Failure):
+            return [Answer(loaded, 0)] * max(1, len(items))
+        return loaded(items) if items else []
+
+    def _loaded(self, folder: str) -> Kernel | Failure:
+        kernel = self._kernels.get(folder)
+        if kernel is not None:
+            self._kernels.move_to_end(folder)
+            return kernel
+        limit_memory(None)
+        with time_limit(LOAD_ALLOWED_S):
+            load = partial(load_kernel, self._setup, Path(folder))
+            loaded = attempt(self._setup.stage, Reason.RELEASE_UNAVAILABLE, load)
+        if not isinstance(loaded, Failure):
+            self._kernels[folder] = loaded
+            while len(self._kernels) > KEPT_RELEASES:
+                self._kernels.popitem(last=False)
+        limit_memory(self._setup.calls.memory_bytes)
+        return loaded
+
+
+def limit_memory(more_bytes: int | None) -> None:
+    """Let this process take so much more memory than now, or as much as there is.
+
+    Linux only; elsewhere nothing happens.
+    """
+    with contextlib.suppress(OSError):
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        limit = most
+        if more_bytes is not None and (size := DATA_SIZE.search(status)):
+            limit = int(size[1]) * 1024 + more_bytes
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
+
+
+def be_first_to_go() -> None:
+    """Where memory ends, the system is to end this process, not the worker. Linux only."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+
+
+def main(number: int, setup: Setup) -> int:
+    """Answer until the worker is gone."""
+    be_first_to_go()
+    server = Server(setup)
+    with Connection(number) as connection:
+        while True:
+            try:
+                request = connection.recv_bytes()
+                connection.send_bytes(pack_answers(server.answer(request)))
+            except (EOFError, ConnectionError):
+                return 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.exit(main(int(sys.argv[1]), Setup.from_json(sys.argv[2])))

@@ -1,0 +1,140 @@
+"""Models in processes of their own: whatever an item does to one, the others get their results."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from builders import encoded, grain, jpeg
+from conftest import Releases
+from PIL import Image
+
+from models import loaded
+from models.features import ImageLimits
+from models.isolation import ModelProcess
+from models.kernels import CallLimits, ScoreKernel, Seen, Sides
+from models.loaded import LoadedReleases
+from models.model_process import Setup
+from models.release import fetch_release
+from transforms.records import Failure, Reason, Stage
+
+GOOD = [encoded(grain(40, 40, seed=number), "PNG") for number in range(3)]
+
+
+@pytest.fixture(scope="module")
+def costly() -> bytes:
+    """A picture that is small as a file and takes a good second, and 150 MB, to decode."""
+    return encoded(Image.new("RGB", (7_000, 7_000)), "PNG")
+
+
+@pytest.fixture
+def folder(releases: Releases, tmp_path: Path) -> Path:
+    return fetch_release(releases.root, releases.first.release, tmp_path / "cache")[1]
+
+
+def process_with(calls: CallLimits, stage: Stage = Stage.IMAGE) -> ModelProcess:
+    return ModelProcess(Setup(stage, calls, ImageLimits()))
+
+
+@pytest.fixture
+def process() -> Iterator[ModelProcess]:
+    made = process_with(CallLimits())
+    yield made
+    made.close()
+
+
+def reasons(answers: list) -> list[str]:
+    return [one.result.reason if isinstance(one.result, Failure) else "" for one in answers]
+
+
+def test_answers_are_those_of_the_kernel(process: ModelProcess, folder: Path) -> None:
+    """In order, with facts of the image, and a failure where there is one."""
+    answers = process.answers(folder, [GOOD[0], b"<svg/>", GOOD[1], jpeg(30, 20)])
+    assert reasons(answers) == ["", Reason.IMAGE_FORMAT_REFUSED, "", ""]
+    seen = answers[3].result
+    assert isinstance(seen, Seen)
+    assert seen.image == ("JPEG", 30, 20, len(jpeg(30, 20)))
+    assert len({answers[place].result.features for place in (0, 2, 3)}) == 3
+
+
+def test_a_killed_process_costs_no_item(process: ModelProcess, folder: Path) -> None:
+    """Killed between two calls, as when the system wants memory: it is started again."""
+    before = process.answers(folder, GOOD)
+    os.kill(process.pid, signal.SIGKILL)
+    after = process.answers(folder, GOOD)
+    assert [one.result.features for one in after] == [one.result.features for one in before]
+
+
+def test_a_call_that_takes_too_long_is_cut_alone(folder: Path, costly: bytes) -> None:
+    """The slow image is a failure that says so; those of its batch are seen."""
+    process = process_with(CallLimits(decode_s=0.2))
+    answers = process.answers(folder, [GOOD[0], costly, GOOD[1]])
+    process.close()
+    assert reasons(answers) == ["", Reason.TIMED_OUT, ""]
+    assert "0.2 s" in answers[1].result.detail
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is limited on Linux")
+def test_memory_is_limited(folder: Path, costly: bytes) -> None:
+    """An image that needs more than a call may take is refused, and no neighbour is harmed."""
+    process = process_with(CallLimits(memory_bytes=64_000_000))
+    answers = process.answers(folder, [GOOD[0], costly, GOOD[1]])
+    process.close()
+    assert reasons(answers) == ["", Reason.IMAGE_TOO_LARGE, ""]
+
+
+def test_a_release_that_cannot_be_loaded_says_so(process: ModelProcess, tmp_path: Path) -> None:
+    """Its items fail for it, one by one; a good release is served by the same process."""
+    answers = process.answers(tmp_path, GOOD)
+    assert reasons(answers) == [Reason.RELEASE_UNAVAILABLE] * 3
+
+
+def test_the_process_ends_with_its_worker(process: ModelProcess, folder: Path) -> None:
+    """Closed by the worker, or by its end in whatever way: the socket tells."""
+    process.answers(folder, GOOD[:1])
+    child = psutil.Process(process.pid)
+    process.close()
+    assert not child.is_running()
+
+
+def test_what_cannot_be_used_is_not_asked_for_again_at_once(
+    releases: Releases, process: ModelProcess
+) -> None:
+    """A release that is missing is looked for once in a while, not for each batch."""
+    root = Path(releases.root)
+    models = LoadedReleases(str(root), Stage.IMAGE, process)
+    missing = "first-restored-later"
+    assert reasons(models.answers(missing, GOOD)) == [Reason.RELEASE_UNAVAILABLE] * 3
+    (root / missing).symlink_to(root / releases.first.release)
+    assert reasons(models.answers(missing, GOOD)) == [Reason.RELEASE_UNAVAILABLE] * 3
+    models._unusable.clear()  # as when the time is over
+    assert reasons(models.answers(missing, GOOD)) == [""] * 3
+
+
+def test_folders_of_killed_workers_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker's start removes what killed ones left; what a living one uses stays."""
+    monkeypatch.setattr(loaded.tempfile, "tempdir", str(tmp_path))
+    child = psutil.Popen(["true"])
+    child.wait()
+    (tmp_path / f"{loaded.CACHE}{child.pid}-abc").mkdir()
+    (tmp_path / f"{loaded.CACHE}{os.getppid()}-def").mkdir()
+    loaded._remove_left_behind()
+    assert [one.name for one in tmp_path.iterdir()] == [f"{loaded.CACHE}{os.getppid()}-def"]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_score_that_is_no_number_is_no_prediction(
+    releases: Releases, folder: Path, value: float
+) -> None:
+    """A scorer that computes nan makes a failure with a reason of its own."""
+    (spec,) = releases.first.image_features
+    kernel = ScoreKernel(releases.first, folder, CallLimits())
+    broken = np.full(spec.shape, value, spec.dtype).tobytes()
+    whole = np.zeros(spec.shape, spec.dtype).tobytes()
+    answers = kernel([Sides(whole, b""), Sides(broken, b"")])
+    assert reasons(answers) == ["", Reason.MODEL_OUTPUT_INVALID]
