@@ -27,7 +27,13 @@ from beam_pipeline.commands.resend import Resender, Sent, replay_all
 
 __all__ = ["add_arguments", "main"]
 
-LEFT_OUT = ("replayed", "predicted", "superseded", "over_limit")
+# Why a dead letter is not replayed, in the words of the summary.
+LEFT_OUT = {
+    "replayed": "replayed before",
+    "predicted": "predicted since",
+    "superseded": "superseded",
+    "over_limit": "over limit",
+}
 ERRORS_SHOWN = 10
 
 
@@ -44,7 +50,7 @@ def main(arguments: argparse.Namespace) -> int:
     except GoogleAPIError as error:
         raise CommandError(f"the dead letters could not be read: {error}") from error
     choice = choose(found, again=arguments.again, limit=plan.limit)
-    if arguments.dry_run:
+    if arguments.dry_run or not choice.letters:
         if choice.letters:
             console.print(as_table(listed(choice.letters)))
         _print_summary(console, choice, [], plan)
@@ -79,19 +85,18 @@ def _print_errors(console: Console, sent: Sequence[Sent]) -> int:
 
 
 def listed(letters: Iterable[Letter]) -> Answer:
-    columns = ("item", "tenant", "stage", "reason", "attempt", "failed at", "detail", "payload")
+    columns = ("tenant", "item", "stage", "reason", "attempt", "failed at (UTC)", "detail")
     return Answer(
         columns,
         [
             (
-                one.item_id,
                 one.tenant_id,
+                one.item_id,
                 one.stage,
                 one.reason,
                 one.attempt,
-                one.failed_at.isoformat(sep=" ", timespec="seconds"),
+                f"{one.failed_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
                 one.detail,
-                one.payload_uri,
             )
             for one in letters
         ],
@@ -99,25 +104,25 @@ def listed(letters: Iterable[Letter]) -> Answer:
 
 
 def summary(choice: Choice, sent: Sequence[Sent]) -> Answer:
-    """A row a reason: how many were found, what became of them, and why others stayed."""
-    chosen = Counter(letter.reason for letter in choice.letters)
-    replayed = Counter(one.letter.reason for one in sent if not one.error)
-    failed = Counter(one.letter.reason for one in sent if one.error)
-    reasons = sorted({*chosen, *(reason for reason, _ in choice.left_out)})
+    """A row a reason: how many were found, what became of them, and why others stayed.
+
+    Columns in which nothing would stand are left out.
+    """
+    counts = {
+        "to replay": Counter(letter.reason for letter in choice.letters),
+        "replayed": Counter(one.letter.reason for one in sent if not one.error),
+        "failed": Counter(one.letter.reason for one in sent if one.error),
+    }
+    for state, name in LEFT_OUT.items():
+        left_out = {reason: n for (reason, why), n in choice.left_out.items() if why == state}
+        counts[name] = Counter(left_out)
+    found = counts["to replay"] + sum((counts[name] for name in LEFT_OUT.values()), Counter())
+    shown = [name for name, by_reason in counts.items() if by_reason]
     rows = [
-        (
-            reason,
-            chosen[reason] + sum(choice.left_out[reason, state] for state in LEFT_OUT),
-            chosen[reason],
-            replayed[reason],
-            failed[reason],
-            *(choice.left_out[reason, state] for state in LEFT_OUT),
-        )
-        for reason in reasons
+        (reason, found[reason], *(counts[name][reason] for name in shown))
+        for reason in sorted(found)
     ]
-    columns = ("reason", "found", "to replay", "replayed", "failed")
-    left_out = ("replayed before", "predicted since", "superseded", "over limit")
-    return Answer((*columns, *left_out), rows)
+    return Answer(("reason", "found", *shown), rows)
 
 
 def _print_summary(console: Console, choice: Choice, sent: Sequence[Sent], plan: Plan) -> None:

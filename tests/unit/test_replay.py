@@ -219,7 +219,7 @@ def test_the_limit_takes_the_oldest() -> None:
 
 
 def test_the_summary_accounts_for_every_dead_letter() -> None:
-    """A row a reason: found, to replay, replayed, failed, and why the others stayed."""
+    """A row a reason: found, to replay, replayed, failed, and why others stayed, if any did."""
     choice = choose(
         [letter(1), letter(2), letter(3, state="predicted"), letter(4, reason=Reason.BUG)],
         again=False,
@@ -227,9 +227,13 @@ def test_the_summary_accounts_for_every_dead_letter() -> None:
     )
     one, other = choice.letters
     sent = [Sent(one, "new", NOW), Sent(other, "", NOW, "FileNotFoundError: it is gone")]
-    assert summary(choice, sent).rows == [
-        (Reason.BUG, 1, 0, 0, 0, 0, 0, 0, 1),
-        (Reason.IMAGE_NOT_FOUND, 3, 2, 1, 1, 0, 1, 0, 0),
+    answer = summary(choice, sent)
+    assert answer.columns == (
+        "reason", "found", "to replay", "replayed", "failed", "predicted since", "over limit",
+    )  # fmt: skip
+    assert answer.rows == [
+        (Reason.BUG, 1, 0, 0, 0, 0, 1),
+        (Reason.IMAGE_NOT_FOUND, 3, 2, 1, 1, 1, 0),
     ]
 
 
