@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.runners.dataflow.dataflow_runner import DataflowPipelineResult
 from apache_beam.runners.runner import PipelineState
 
+from beam_pipeline.checks import check
 from beam_pipeline.commands.failure import CommandError
 from beam_pipeline.commands.place import (
     add_home_argument,
@@ -17,13 +19,13 @@ from beam_pipeline.commands.place import (
     enter_local_stack,
     local_flags,
 )
-from beam_pipeline.config import ConfigError
+from beam_pipeline.config import ConfigError, config_from
 from beam_pipeline.local.deliveries import begin_drain
 from beam_pipeline.local.engine import running_engine
 from beam_pipeline.local.servers import PROJECT
 from beam_pipeline.main import make_pipeline
 from beam_pipeline.options import flags_help
-from models.release import ReleaseError
+from models.manifest import ReleaseError
 
 ENDED_WELL = (PipelineState.DONE, PipelineState.CANCELLED, PipelineState.DRAINED)
 
@@ -44,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace, flags: Sequence[str]) -> int:
+    _on_signals(_interrupt)
     if any(flag.startswith("--input_") for flag in flags):
-        _on_signals(_interrupt)
         return _run(flags)
     stack = enter_local_stack(arguments.home)
     try:
@@ -53,16 +55,21 @@ def main(arguments: argparse.Namespace, flags: Sequence[str]) -> int:
     except ReleaseError as error:
         raise CommandError(f"{error}\nTrain a release first: `testudo train`.") from error
     with running_engine(arguments.home, _say, tools=stack.tools) as job_endpoint:
-        _on_signals(_drain_then_interrupt)
         return _run([*local_flags(PROJECT, job_endpoint), *flags])
 
 
 def _run(flags: Sequence[str]) -> int:
     """Start the job and wait for its end: that of its input, or a signal's."""
     try:
+        config, options = config_from(flags)
+        if config.input_subscription:
+            check(config)
         pipeline = make_pipeline(flags)
     except ConfigError as error:
         raise CommandError(str(error)) from error
+    runner = options.view_as(StandardOptions).runner or ""
+    if config.input_subscription and "Dataflow" not in runner:
+        _on_signals(_drain_then_interrupt)
     _say("Running; Ctrl-C ends it.")
     result = pipeline.run()  # over files this is the whole run
     try:
