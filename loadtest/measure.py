@@ -2,14 +2,15 @@
 
 Nothing that happens once counts: no import, no model load, no building of a
 graph. Each way first runs some items, so that all of that has happened; then
-its process's CPU time is taken over more items. Threads of the numeric
-libraries are set to one everywhere.
+the CPU time of its process, and of its models' processes, is taken over more
+items. Threads of the numeric libraries are set to one everywhere.
 """
 
 import argparse
+import contextlib
 import json
 import os
-import resource
+import re
 import subprocess
 import sys
 import time
@@ -17,22 +18,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
+
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
     "TF_CPP_MIN_LOG_LEVEL": "2",
 }
+MODELS = "models.model_process"
+LARGEST = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 _LAST_LINES = 15
 
 
 class Cost(NamedTuple):
-    """What `items` items cost one process, start-up left out."""
+    """What `items` items cost one process and its models' processes, start-up left out."""
 
     items: int
     cpu_s: float
     wall_s: float
-    peak_bytes: int  # the process's largest resident memory, start-up included
+    peak_bytes: int  # the sum of each process's largest resident memory, start-up included
     engine_cpu_s: float = 0.0  # of an engine in a process of its own
     join_bytes: float = 0.0  # an item; 0 where it was not measured
 
@@ -62,17 +67,37 @@ def difference(run: Callable[[int], None], *, few: int, items: int) -> Cost:
     run(few)
     spent = []
     for count in (few, few + items):
-        cpu_s, wall_s = time.process_time(), time.perf_counter()
+        cpu_s, wall_s = used_cpu_s(psutil.Process()), time.perf_counter()
         run(count)
-        spent.append((time.process_time() - cpu_s, time.perf_counter() - wall_s))
+        spent.append((used_cpu_s(psutil.Process()) - cpu_s, time.perf_counter() - wall_s))
     (few_cpu_s, few_wall_s), (all_cpu_s, all_wall_s) = spent
-    return Cost(items, all_cpu_s - few_cpu_s, all_wall_s - few_wall_s, peak_rss_bytes())
+    peak_bytes = largest_memory_bytes(psutil.Process())
+    return Cost(items, all_cpu_s - few_cpu_s, all_wall_s - few_wall_s, peak_bytes)
 
 
-def peak_rss_bytes() -> int:
-    """The largest resident memory that this process has had."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+def with_models(process: psutil.Process) -> list[psutil.Process]:
+    """A worker's process, and those of its models."""
+    return [process, *(one for one in process.children() if MODELS in one.cmdline())]
+
+
+def used_cpu_s(process: psutil.Process) -> float:
+    """CPU time of a worker and its models until now."""
+    times = [one.cpu_times() for one in with_models(process)]
+    return float(sum(one.user + one.system for one in times))
+
+
+def largest_memory_bytes(process: psutil.Process) -> int:
+    """The sum of the largest resident memories of a worker and its models, until now."""
+    return sum(map(_largest_bytes, with_models(process)))
+
+
+def _largest_bytes(process: psutil.Process) -> int:
+    """Where the system does not tell the largest, what it is now."""
+    with contextlib.suppress(OSError):
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+        if found := LARGEST.search(status):
+            return int(found[1]) * 1024
+    return int(process.memory_info().rss)
 
 
 def cost_of_process(module: str, wanted: "Wanted") -> Cost:

@@ -3,9 +3,9 @@
 All items go through the job once as they are published: then it is warm. Then
 the subscription is turned back (Pub/Sub's seek), and all of them wait in it at
 once: the job reads a backlog, and no publisher competes with it. Counted is the
-CPU time of the job's process, and of Prism's, from then until the rows of all
-items are in BigQuery and in the archive. The other
-servers' CPU time is not counted, but they share the machine's cores.
+CPU time of the job's process, of its models' processes and of Prism's, from then
+until the rows of all items are in BigQuery and in the archive. The other servers'
+CPU time is not counted, but they share the machine's cores.
 """
 
 import dataclasses
@@ -37,7 +37,15 @@ from beam_pipeline.commands.place import (
 from beam_pipeline.commands.publish import Outgoing, publish
 from beam_pipeline.local.stack import LocalStack
 from beam_pipeline.tables import fill
-from loadtest.measure import ONE_THREAD, Cost, MeasuringError, Wanted, last_lines
+from loadtest.measure import (
+    ONE_THREAD,
+    Cost,
+    MeasuringError,
+    Wanted,
+    largest_memory_bytes,
+    last_lines,
+    used_cpu_s,
+)
 from loadtest.messages import message_attributes
 
 WINDOW_S = 5  # the archive's file, which is waited for, comes at the end of a window
@@ -145,11 +153,6 @@ def engine_of(job: psutil.Process) -> psutil.Process:
     return next(one for one in job.children(recursive=True) if one.name() == "prism")
 
 
-def cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
-
-
 def cost_of_streaming(stack: LocalStack, wanted: Wanted) -> Cost:
     """What `wanted.items` items cost a warm job. Raises MeasuringError."""
     with wanted.messages.open("rb") as file:
@@ -161,10 +164,11 @@ def cost_of_streaming(stack: LocalStack, wanted: Wanted) -> Cost:
         wait_for(first, wanted.items, job)
         second = Stored.since(place)
         engine = engine_of(job)
-        before = cpu_s(job), cpu_s(engine)
+        before = used_cpu_s(job), used_cpu_s(engine)
         turn_back(stack.project, published)
-        wall_s, peak_bytes = wait_for(second, wanted.items, job)
-        spent = cpu_s(job) - before[0], cpu_s(engine) - before[1]
+        wall_s = wait_for(second, wanted.items, job)
+        spent = used_cpu_s(job) - before[0], used_cpu_s(engine) - before[1]
+        peak_bytes = largest_memory_bytes(job)
     return Cost(wanted.items, spent[0], wall_s, peak_bytes, engine_cpu_s=spent[1])
 
 
@@ -175,20 +179,18 @@ def turn_back(project: str, moment: datetime) -> None:
         subscriber.seek(request={"subscription": path, "time": moment})
 
 
-def wait_for(stored: Stored, items: int, job: psutil.Process) -> tuple[float, int]:
+def wait_for(stored: Stored, items: int, job: psutil.Process) -> float:
     """Wait until rows and archive hold so many items.
 
-    Returns the seconds from the first row to the last, and the job's largest
-    resident memory. Raises MeasuringError.
+    Returns the seconds from the first row to the last. Raises MeasuringError.
     """
-    deadline, peak_bytes = time.monotonic() + DEADLINE_S, 0
+    deadline = time.monotonic() + DEADLINE_S
     while True:
         if not job.is_running() or job.status() == psutil.STATUS_ZOMBIE:
             raise MeasuringError("the job ended by itself")
-        peak_bytes = max(peak_bytes, job.memory_info().rss)
         count, seconds = stored.rows()
         if count >= items and stored.archived() >= items:
-            return seconds, peak_bytes
+            return seconds
         if time.monotonic() > deadline:
             raise MeasuringError(f"{count} of {items} items after {DEADLINE_S:.0f} s")
         time.sleep(LOOK_EVERY_S)
