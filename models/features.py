@@ -16,10 +16,11 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from models.image_files import bare_image, exif_orientation
 from transforms.records import ImageFacts, Reason, Rejected
 
-IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
-EXIF_ORIENTATION = 0x0112
+MAX_SIDE_PX = 65_535  # the longest that JPEG and GIF have
+MAX_MARKS = 30  # on one letter; Unicode's stream-safe format allows as many
 # A JPEG is decoded at the smallest scale that still leaves this many times the
 # target size: nearly the pixels of a full decode at half its time.
 DRAFT_FACTOR = 2
@@ -27,6 +28,9 @@ DRAFT_FACTOR = 2
 # Pillow only warns at its own limit; ours is judged from the header instead,
 # before a pixel is allocated, and differs by pipeline, not by process.
 Image.MAX_IMAGE_PIXELS = None
+
+# What these decompose to begins with a mark, though they are none themselves.
+_MARKS_IN_DISGUISE = frozenset("\u0f73\u0f75\u0f81\uff9e\uff9f")
 
 # What Pillow's decoders are known to raise on broken files.
 DECODER_ERRORS = (
@@ -39,7 +43,6 @@ DECODER_ERRORS = (
     KeyError,
     AttributeError,
     OverflowError,
-    MemoryError,
     NotImplementedError,
     struct.error,
     zlib.error,
@@ -89,52 +92,53 @@ def decode_image(
     ratio not kept, first frame of an animation. The facts describe the file,
     before any of that.
     Raises Rejected: IMAGE_TOO_LARGE, judged from length and header before any
-    pixel is allocated; IMAGE_FORMAT_REFUSED; IMAGE_UNREADABLE.
+    pixel is allocated, or when memory ends; IMAGE_FORMAT_REFUSED; IMAGE_UNREADABLE.
     """
     if len(data) > limits.max_bytes:
         raise Rejected(Reason.IMAGE_TOO_LARGE, f"{len(data)} bytes, allowed are {limits.max_bytes}")
     try:
-        with Image.open(BytesIO(data), formats=IMAGE_FORMATS) as image:
-            width_px, height_px = image.size
-            if width_px * height_px > limits.max_pixels:
-                raise Rejected(
-                    Reason.IMAGE_TOO_LARGE,
-                    f"{width_px}x{height_px} pixels, allowed are {limits.max_pixels}",
-                )
-            # A JPEG with more pictures behind the first, as phones write them, is a JPEG.
-            name = "JPEG" if image.format == "MPO" else image.format or ""
-            facts = ImageFacts(name, width_px, height_px, len(data))
-            turn = _UPRIGHT.get(_orientation(image) or 1)
+        bare = bare_image(data)
+        _judge_size(bare.width_px, bare.height_px, limits)
+        facts = ImageFacts(bare.format, bare.width_px, bare.height_px, len(data))
+        with Image.open(BytesIO(bare.data), formats=(bare.format,)) as image:
+            _judge_size(*image.size, limits)  # a file may give two sizes
+            turn = _UPRIGHT.get(exif_orientation(bare.exif or image.info.get("exif", b"")) or 1)
             square = _square(image, size_px)
+        if turn is not None:
+            square = square.transpose(turn)
+        return np.asarray(square), facts
+    except MemoryError as error:
+        raise Rejected(Reason.IMAGE_TOO_LARGE, "needs more memory than a call may take") from error
     except UnidentifiedImageError as error:
-        raise Rejected(
-            Reason.IMAGE_FORMAT_REFUSED,
-            f"not one of {', '.join(IMAGE_FORMATS)}; first bytes {data[:8].hex()}",
-        ) from error
+        raise Rejected(Reason.IMAGE_UNREADABLE, "its header is broken") from error
     except DECODER_ERRORS as error:
         raise Rejected(Reason.IMAGE_UNREADABLE, f"{type(error).__name__}: {error}") from error
-    if turn is not None:
-        square = square.transpose(turn)
-    return np.asarray(square), facts
 
 
-def _orientation(image: Image.Image) -> int | None:
-    """The EXIF orientation, or None where there is none or EXIF is corrupt."""
-    try:
-        return image.getexif().get(EXIF_ORIENTATION)
-    except DECODER_ERRORS:
-        return None  # a picture with broken metadata is still a picture
+def _judge_size(width_px: int, height_px: int, limits: ImageLimits) -> None:
+    """Raises Rejected: IMAGE_TOO_LARGE."""
+    if width_px * height_px > limits.max_pixels:
+        raise Rejected(
+            Reason.IMAGE_TOO_LARGE,
+            f"{width_px}x{height_px} pixels, allowed are {limits.max_pixels}",
+        )
+    if max(width_px, height_px) > MAX_SIDE_PX:
+        raise Rejected(
+            Reason.IMAGE_TOO_LARGE,
+            f"{width_px}x{height_px} pixels, allowed are {MAX_SIDE_PX} a side",
+        )
 
 
 def _square(image: Image.Image, size_px: int) -> Image.Image:
     """Scale to (size_px, size_px) RGB, doing the costly steps on few pixels."""
     image.draft("RGB", (size_px * DRAFT_FACTOR, size_px * DRAFT_FACTOR))
     if image.mode.startswith("I"):  # 16-bit grey: Pillow's convert would clip, not scale
-        deep = np.asarray(image).astype(np.int64) >> 8
-        image = Image.fromarray(np.clip(deep, 0, 255).astype(np.uint8))
-    if image.has_transparency_data:
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode == "1":
+        image = image.convert("L")
+    elif image.mode != "RGBA" and image.has_transparency_data:
         image = image.convert("RGBA")
-    elif image.mode not in ("RGB", "L"):
+    elif image.mode not in ("RGB", "RGBA", "L"):
         image = image.convert("RGB")
     small = image.resize((size_px, size_px), Image.Resampling.BILINEAR, reducing_gap=2.0)
     if small.mode == "RGBA":
@@ -144,8 +148,25 @@ def _square(image: Image.Image, size_px: int) -> Image.Image:
 
 
 def normalise_text(text: str) -> str:
-    """One spelling for what readers take as one: NFKC, case-folded, single spaces."""
-    return re.sub(r"\s+", " ", unicodedata.normalize("NFKC", text)).strip().casefold()
+    """One spelling for what readers take as one: NFKC, case-folded, single spaces.
+
+    Of the marks on one letter the first MAX_MARKS count: sorting them, as NFKC
+    does, takes the square of their number.
+    """
+    text = unicodedata.normalize("NFKC", _with_few_marks(text))
+    return re.sub(r"\s+", " ", text).strip().casefold()
+
+
+def _with_few_marks(text: str) -> str:
+    if text.isascii():
+        return text
+    kept, marks = [], 0
+    for character in text:
+        is_mark = unicodedata.combining(character) or character in _MARKS_IN_DISGUISE
+        marks = marks + 1 if is_mark else 0
+        if marks <= MAX_MARKS:
+            kept.append(character)
+    return "".join(kept)
 
 
 def pack_features(specs: Sequence[FeatureSpec], arrays: Mapping[str, np.ndarray]) -> list[bytes]:

@@ -25,8 +25,6 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from models.features import (
-    EXIF_ORIENTATION,
-    IMAGE_FORMATS,
     FeatureSpec,
     ImageLimits,
     decode_image,
@@ -34,6 +32,7 @@ from models.features import (
     pack_features,
     unpack_features,
 )
+from models.image_files import EXIF_ORIENTATION, IMAGE_FORMATS
 from transforms.records import ImageFacts, Reason, Rejected
 
 SIZE_PX = 32
