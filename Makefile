@@ -42,6 +42,10 @@ train: $(READY)  ## Train the sample release and print its accuracy
 bench: $(READY)  ## Items a CPU-second: plain loop, files mode, streaming mode
 	@$(BIN)/testudo bench
 
+.PHONY: chaos
+chaos: $(READY)  ## Ten minutes of kills, faults and hostile items; counts what is lost
+	@$(BIN)/testudo chaos
+
 .PHONY: check
 check: lint types fast  ## Lint, types and the fast tests
 

@@ -16,6 +16,7 @@ COMMANDS = {
     "replay": ("beam_pipeline.commands.replay", "publish dead letters again, from their payloads"),
     "local": ("beam_pipeline.local.commands", "start, end and look at the local stack"),
     "demo": ("beam_pipeline.commands.demo", "the whole system on this machine, in one go"),
+    "chaos": ("loadtest.chaos", "break everything for some minutes, and count what is lost"),
     "bench": ("loadtest.bench", "measure the graph against a plain loop"),
 }
 PASSES_FLAGS_ON = "run"

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+import grpc
 from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.runners.dataflow.dataflow_runner import DataflowPipelineResult
-from apache_beam.runners.runner import PipelineState
+from apache_beam.runners.runner import PipelineResult, PipelineState
 
 from beam_pipeline.checks import check
 from beam_pipeline.commands.failure import CommandError
@@ -27,6 +28,7 @@ from beam_pipeline.main import make_pipeline
 from beam_pipeline.options import flags_help
 from models.manifest import ReleaseError
 
+AFTER_ENGINE = "Start again: what has no outcome yet comes again, within half a minute."
 ENDED_WELL = (PipelineState.DONE, PipelineState.CANCELLED, PipelineState.DRAINED)
 
 
@@ -71,7 +73,15 @@ def _run(flags: Sequence[str]) -> int:
     if config.input_subscription and "Dataflow" not in runner:
         _on_signals(_drain_then_interrupt)
     _say("Running; Ctrl-C ends it.")
-    result = pipeline.run()  # over files this is the whole run
+    try:
+        return _finish(pipeline.run())  # over files the first is the whole run
+    except grpc.RpcError as error:
+        _say(f"The engine is gone: {_words(error)}\n{AFTER_ENGINE}")
+        return 1
+
+
+def _finish(result: PipelineResult) -> int:
+    """Wait for the job's end, or end it as a signal asks."""
     try:
         state = result.wait_until_finish()
     except KeyboardInterrupt:
@@ -81,6 +91,10 @@ def _run(flags: Sequence[str]) -> int:
         _say("Stopping at once.")
         state = result.cancel() or PipelineState.CANCELLED
     return 0 if state in ENDED_WELL else 1
+
+
+def _words(error: grpc.RpcError) -> str:
+    return error.details() if isinstance(error, grpc.Call) else str(error)
 
 
 def _on_signals(handler: Callable[[int, FrameType | None], None]) -> None:

@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -79,7 +79,7 @@ class LocalStack:
             warn_of_open_addresses(self.servers, self._report)
             ports = {each.server.name: each.ports[0] for each in self.servers}
             self.environment = client_environment(ports, _write_credentials(self.home))
-            self._write_state()
+            self._write_state(self.environment)
             self._exits = exits.pop_all()
         return self
 
@@ -91,6 +91,10 @@ class LocalStack:
     ) -> None:
         self._exits.close()
 
+    def redirect(self, environment: Mapping[str, str]) -> None:
+        """Lead commands that look for this stack elsewhere, for instance through a proxy."""
+        self._write_state({**self.environment, **environment})
+
     def _stop(self) -> None:
         for each in self.servers:
             each.let_go()
@@ -98,7 +102,7 @@ class LocalStack:
             each.stop()
         self.servers.clear()
 
-    def _write_state(self) -> None:
+    def _write_state(self, environment: Mapping[str, str]) -> None:
         servers = [
             {
                 "name": each.server.name,
@@ -112,7 +116,7 @@ class LocalStack:
             "pid": os.getpid(),
             "project": self.project,
             "tools": str(self._tools),
-            "environment": self.environment,
+            "environment": dict(environment),
             "servers": servers,
         }
         partial = state_file(self.home).with_suffix(".partial")

@@ -1,0 +1,156 @@
+"""A pipeline that is killed, and starts again whenever it has ended."""
+
+import enum
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from loadtest.measure import MODELS
+
+RUN = (sys.executable, "-m", "beam_pipeline.cli", "run")
+IS_RUNNING = b"Running;"  # what `testudo run` says when its job is built
+LOOK_EVERY_S = 0.5
+STOP_ALLOWED_S = 90.0
+KILL_ALLOWED_S = 60.0  # for a victim to be there
+ENGINE = "prism"
+
+
+class Victim(enum.StrEnum):
+    """What is killed, each by SIGKILL."""
+
+    WORKER = "worker"  # the process of `testudo run`
+    ENGINE = "engine"
+    MODELS = "models"  # one of the models' processes
+    EVERYTHING = "everything"
+
+
+class Job:
+    """`testudo run` as a context: started at the beginning, and again each time that it ends.
+
+    `on_change` is told True when the job runs, and False when it has ended. The
+    largest memory of its processes together, Prism apart, is looked for twice a second.
+    """
+
+    def __init__(
+        self, flags: Sequence[str], log: Path, on_change: Callable[[bool], None], *, seed: int
+    ) -> None:
+        self.kills: Counter[Victim] = Counter()
+        self.starts = 0
+        self.peak_bytes = self.peak_engine_bytes = 0
+        self._command = [*RUN, *flags]
+        self._log = log
+        self._on_change = on_change
+        self._chance = random.Random(seed)  # noqa: S311 - chance that can be repeated
+        self._stopping = threading.Event()
+        self._process = self._start()
+        self._watcher = threading.Thread(target=self._watch, name="watch-job", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._watcher.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not self._stopping.is_set():
+            self.stop()
+
+    def kill(self, victim: Victim) -> None:
+        """Kill it; waits until there is one to kill."""
+        deadline_s = time.monotonic() + KILL_ALLOWED_S
+        while time.monotonic() < deadline_s:
+            if victims := self._find(victim):
+                for one in victims:
+                    _send(one, signal.SIGKILL)
+                self.kills[victim] += 1
+                return
+            time.sleep(LOOK_EVERY_S)
+
+    def stop(self) -> int:
+        """End it as SIGTERM does; returns its exit code."""
+        self._stopping.set()
+        self._watcher.join()
+        self._process.terminate()
+        try:
+            return self._process.wait(STOP_ALLOWED_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        self.starts += 1
+        self._runs = False
+        with self._log.open("ab") as log:
+            self._begin = log.tell()
+            return subprocess.Popen(self._command, stdout=log, stderr=log)
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(LOOK_EVERY_S):
+            if self._process.poll() is not None:
+                if self._runs:
+                    self._on_change(False)
+                self._process = self._start()
+            elif not self._runs and self._says_that_it_runs():
+                self._runs = True
+                self._on_change(True)
+            self._look_at_memory()
+
+    def _says_that_it_runs(self) -> bool:
+        with self._log.open("rb") as log:
+            log.seek(self._begin)
+            return IS_RUNNING in log.read()
+
+    def _look_at_memory(self) -> None:
+        used = engine = 0
+        for one in _family(self._process.pid):
+            try:
+                if one.name() == ENGINE:
+                    engine += one.memory_info().rss
+                else:
+                    used += one.memory_info().rss
+            except psutil.Error:
+                continue
+        self.peak_bytes = max(self.peak_bytes, used)
+        self.peak_engine_bytes = max(self.peak_engine_bytes, engine)
+
+    def _find(self, victim: Victim) -> list[psutil.Process]:
+        family = _family(self._process.pid)
+        try:
+            if victim is Victim.ENGINE:
+                return [one for one in family if one.name() == ENGINE]
+            if victim is Victim.MODELS:
+                models = [one for one in family if MODELS in one.cmdline()]
+                return [self._chance.choice(models)] if models else []
+        except psutil.Error:
+            return []  # one has just ended: look again
+        return family[:1] if victim is Victim.WORKER else family
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    """A process and everything below it, itself first."""
+    try:
+        head = psutil.Process(pid)
+        return [head, *head.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def _send(process: psutil.Process, number: signal.Signals) -> None:
+    try:
+        os.kill(process.pid, number)
+    except ProcessLookupError:
+        pass  # it went with another one
