@@ -1,0 +1,234 @@
+"""The pipeline behind BigQuery and Cloud Storage that fail, and before what is not there."""
+
+import gc
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from google.cloud import bigquery, storage
+from streaming import REPOSITORY, STOP_ALLOWED_S, WINDOW_S, eventually
+
+from beam_pipeline.commands.engines import BigQueryEngine
+from beam_pipeline.commands.place import Place, local_flags
+from beam_pipeline.commands.publish import Outgoing, publish, upload
+from beam_pipeline.local.resources import (
+    Table,
+    create_buckets,
+    create_tables,
+    create_topic_and_subscription,
+)
+from beam_pipeline.local.stack import LocalStack
+from beam_pipeline.tables import TABLES, fill, statements, table_schema
+from loadtest.faults import OF_INSERTS, VARIABLES, Fault, FaultPlan, faulty_environment
+from loadtest.messages import sample_messages
+from models.release import Pointer, copy_releases, write_pointer
+from transforms.objects import OBJECTS
+from transforms.records import Reason
+
+# Google's clients leave connections of answers that they stream to the collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+NAME = "faulty"  # of the dataset, bucket, topic and subscription of this module's own
+IMAGES = "faulty-images"
+SAMPLES = 300
+COMMAND = [sys.executable, "-m", "beam_pipeline.cli", "run"]
+SHARES = {
+    Fault.ANSWER_429: 0.04,
+    Fault.ANSWER_500: 0.04,
+    Fault.ANSWER_503: 0.04,
+    Fault.CLOSE_BEFORE: 0.04,
+    Fault.CLOSE_AFTER: 0.04,
+    Fault.DELAY: 0.04,
+    Fault.NO_ANSWER: 0.01,
+    Fault.REJECT_ONE: 0.04,
+    Fault.REJECT_ALL: 0.02,
+    Fault.ANSWER_400: 0.04,
+    Fault.ANSWER_413: 0.04,
+}
+
+
+class Run(NamedTuple):
+    """A pipeline behind the proxy, and what it works on."""
+
+    process: subprocess.Popen[bytes]
+    plan: FaultPlan
+    place: Place
+    engine: BigQueryEngine
+    storage: storage.Client
+    log: Path
+
+    def publish(self, count: int, seed: int, broken_share: float) -> list[str]:
+        """Publish samples; returns their item ids."""
+        samples = list(sample_messages(count, seed=seed, bucket=IMAGES, broken_share=broken_share))
+        upload(self.place, samples)
+        outgoing = [Outgoing(one.data, dict(one.attributes)) for one in samples]
+        publish(self.place.topic, outgoing, rate=30)
+        return [one.item_id for one in samples]
+
+    def wait_for(self, ids: list[str]) -> None:
+        """Until each item has an outcome; fails at once when the pipeline has ended."""
+
+        def missing() -> set[str]:
+            assert self.process.poll() is None, self.log.read_text()[-2_000:]
+            return set(ids) - set(self.outcomes())
+
+        eventually(missing, lambda found: not found)
+
+    def rejected(self) -> list[dict[str, str]]:
+        """The rows that ended on Cloud Storage."""
+        blobs = self.storage.list_blobs(NAME, prefix="dead-letters/rejected-rows/")
+        return [
+            json.loads(line) for blob in blobs for line in blob.download_as_bytes().splitlines()
+        ]
+
+    def outcomes(self) -> Counter[str]:
+        """How often each item has an outcome."""
+        sql = """SELECT item_id FROM `{dataset}.latest_predictions`
+        UNION ALL SELECT item_id FROM `{dataset}.dead_letters`"""
+        rejected = [row["item_id"] for row in self.rejected()]
+        return Counter([*(row[0] for row in self.engine.ask(sql).rows), *rejected])
+
+
+def flags(project: str, endpoint: str) -> list[str]:
+    """The local stack's, with this module's places; a flag given twice has its last value."""
+    return [
+        *local_flags(project, endpoint),
+        f"--input_subscription=projects/{project}/subscriptions/{NAME}",
+        f"--predictions_table={project}:{NAME}.predictions",
+        f"--dead_letters_table={project}:{NAME}.dead_letters",
+        f"--output=gs://{NAME}",
+        f"--releases=gs://{NAME}/releases",
+        f"--image_buckets={IMAGES}",
+        f"--window_s={WINDOW_S}",
+    ]
+
+
+def prepare(project: str, trained: Path, scratch: Path) -> Place:
+    topic, _ = create_topic_and_subscription(project, NAME, NAME)
+    tables = {
+        name: Table(table_schema(name), time_field, ["tenant_id", "item_id"])
+        for name, time_field in TABLES.items()
+    }
+    views = {name: fill(sql, NAME) for name, sql in statements("views").items()}
+    create_tables(project, NAME, tables, views)
+    create_buckets(project, (NAME, IMAGES))
+    releases = scratch / "releases"
+    shutil.copytree(trained, releases)
+    first = next(one.name for one in releases.iterdir() if one.name.startswith("first-"))
+    write_pointer(str(releases), Pointer(default=first))
+    copy_releases(str(releases), f"gs://{NAME}/releases")
+    OBJECTS.close()
+    return Place(project, topic, NAME, IMAGES)
+
+
+@pytest.fixture(scope="module")
+def run(
+    stack: LocalStack, engine_endpoint: str, trained: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Run]:
+    scratch = tmp_path_factory.mktemp("faulty")
+    place = prepare(stack.project, trained, scratch)
+    plan = FaultPlan(SHARES, seed=5, delay_s=1, silence_s=5)
+    log = stack.home / "logs" / "faulty.log"
+    command = [*COMMAND, *flags(stack.project, engine_endpoint)]
+    with (
+        faulty_environment(stack.environment, plan) as environment,
+        log.open("ab") as out,
+        storage.Client(project=stack.project) as client,
+        bigquery.Client(project=stack.project) as queries,
+    ):
+        engine = BigQueryEngine(queries, NAME)
+        process = subprocess.Popen(
+            command, stdout=out, stderr=out, cwd=REPOSITORY, env={**os.environ, **environment}
+        )
+        yield Run(process, plan, place, engine, client, log)
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    gc.collect()  # here, where the warning is expected
+
+
+def test_every_item_has_one_outcome_whatever_fails(run: Run) -> None:
+    """Under all faults each item is one prediction, one dead letter or one rejected row."""
+    for service in VARIABLES:
+        for fault in Fault:
+            if service == "bigquery" or fault not in OF_INSERTS:
+                run.plan.once(service, fault)
+    ids = run.publish(SAMPLES, seed=21, broken_share=0.1)
+    run.wait_for(ids)
+    assert run.outcomes() == dict.fromkeys(ids, 1)
+    met = {
+        service: {fault for of, fault in run.plan.counts if of == service} for service in VARIABLES
+    }
+    assert met == {"bigquery": set(Fault), "storage": set(Fault) - OF_INSERTS}
+    assert {row["reason"] for row in run.rejected()} == {Reason.ROW_REJECTED}
+
+
+def test_a_rejected_row_is_kept_and_its_neighbours_are_taken(run: Run) -> None:
+    """Exactly the item whose row the table refuses is a rejected row, with the row in it."""
+    run.plan.change({})
+    before = {row["item_id"] for row in run.rejected()}
+    run.plan.once("bigquery", Fault.REJECT_ONE)
+    ids = run.publish(30, seed=22, broken_share=0)
+    run.wait_for(ids)
+    kept = {row["item_id"]: row["row"] for row in run.rejected() if row["item_id"] not in before}
+    refused = run.plan.rejected[-1]
+    assert kept == {refused["item_id"]: refused}
+
+
+def test_a_run_with_flags_of_its_own_drains(run: Run) -> None:
+    """Ctrl-C finishes what is in flight, as it does without flags."""
+    run.process.send_signal(signal.SIGINT)
+    assert run.process.wait(timeout=STOP_ALLOWED_S) == 0
+    assert "Finishing what is in flight" in run.log.read_text()
+
+
+def test_a_start_without_what_it_needs_is_refused(stack: LocalStack, engine_endpoint: str) -> None:
+    """Everything that is missing or wrong at once, each by its flag, before the job starts."""
+    project = stack.project
+    create_buckets(project, ("empty",))
+    client = bigquery.Client(project=project)
+    client.create_dataset("narrow", exists_ok=True)
+    columns = [
+        bigquery.SchemaField("item_id", "INTEGER"),
+        *(one for one in table_schema("predictions") if one.name not in ("item_id", "scores")),
+    ]
+    client.create_table(bigquery.Table(f"{project}.narrow.predictions", columns), exists_ok=True)
+    client.close()
+    missing = [
+        f"--input_subscription=projects/{project}/subscriptions/no-such",
+        f"--predictions_table={project}:narrow.predictions",
+        f"--dead_letters_table={project}:no_such.dead_letters",
+        "--output=gs://no-such-bucket/testudo",
+        "--releases=gs://empty/releases",
+        "--image_buckets=empty,no-images",
+    ]
+    done = subprocess.run(
+        [*COMMAND, *local_flags(project, engine_endpoint), *missing],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+    )
+    told = done.stderr.partition("testudo run: ")[2].splitlines()
+    for line, start in zip(
+        told,
+        [
+            f"--input_subscription: there is no subscription {missing[0].partition('=')[2]}; ",
+            "--output: there is no bucket no-such-bucket; create it with `gcloud ",
+            "--releases: cannot read gs://empty/releases/current.json: ",
+            f"--predictions_table: {project}:narrow.predictions has column item_id as INTEGER",
+            f"--predictions_table: {project}:narrow.predictions has no column scores",
+            f"--dead_letters_table: there is no table {project}:no_such.dead_letters; ",
+            "--image_buckets: there is no bucket no-images; ",
+        ],
+        strict=True,
+    ):
+        assert line.startswith(start)
+    assert done.returncode == 2
