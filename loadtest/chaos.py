@@ -29,12 +29,13 @@ from beam_pipeline.commands.place import add_home_argument, local_place
 from beam_pipeline.local.missing import ToolsMissing
 from beam_pipeline.local.processes import StackError
 from beam_pipeline.local.stack import LocalStack
-from loadtest.chaos_report import by_kind, compare, names, outcomes_of, tell
+from loadtest.chaos_report import by_kind, compare, outcomes_of, tell
 from loadtest.faults import Fault, FaultPlan, faulty_environment
 from loadtest.job import Job, Victim
 from loadtest.streaming import own_stack
 from loadtest.traffic import TRAPPED_TENANT, Planned, traffic
 from loadtest.traps import save_with_traps
+from models.loaded import left_behind
 from models.manifest import ReleaseError
 from models.release import Pointer, copy_releases, read_pointer, write_pointer
 
@@ -93,12 +94,12 @@ def main(arguments: argparse.Namespace) -> int:
         with tempfile.TemporaryDirectory(prefix="testudo-chaos-") as scratch:
             releases = releases_with_traps(console, arguments.releases, Path(scratch))
             with own_stack(arguments.home, lambda line: console.print(f"  {line}")) as stack:
-                good = Chaos(console, arguments, stack, releases).run()
-                home = str(stack.home)
-        left = processes_of(home)
+                chaos = Chaos(console, arguments, stack, releases)
+                good = chaos.run()
+            left = [*chaos.left(), *processes_of(str(stack.home)), *left_folders()]
     except (ReleaseError, ToolsMissing, StackError) as error:
         raise CommandError(str(error)) from error
-    console.print(f"processes left: {names(left)}")
+    console.print(f"left behind: {', '.join(left) or 'nothing'}", highlight=False)
     return 0 if good and not left else 1
 
 
@@ -122,6 +123,11 @@ def processes_of(home: str) -> list[str]:
     ]
 
 
+def left_folders() -> list[str]:
+    """Copies of releases whose worker is gone."""
+    return [str(one) for one in left_behind()]
+
+
 class Chaos:
     """One run on a stack of its own."""
 
@@ -138,6 +144,13 @@ class Chaos:
         self._plan = FaultPlan(seed=arguments.seed, delay_s=DELAY_S, silence_s=SILENCE_S)
         self._published: dict[str, Planned] = {}
         self._ended = threading.Event()
+        self._job: Job | None = None
+
+    def left(self) -> list[str]:
+        """The pipeline's processes that are still there."""
+        if self._job is None:
+            return []
+        return [f"{' '.join(one.cmdline())} ({one.pid})" for one in self._job.left()]
 
     def run(self) -> bool:
         """Returns whether nothing was lost, and the end was clean."""
@@ -149,6 +162,7 @@ class Chaos:
             )
             self._stack.redirect(environment)
             job = exits.enter_context(Job(flags, log, self._faults, seed=self._wanted.seed))
+            self._job = job
             exits.callback(self._ended.set)
             started_s = time.monotonic()
             killer = threading.Thread(target=self._kill, args=(job,), name="kill", daemon=True)

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from google.cloud import storage
@@ -118,7 +118,3 @@ def by_kind(counts: Mapping[Any, int]) -> str:
 
 def _name(key: Any) -> str:
     return " ".join(key) if isinstance(key, tuple) else str(key)
-
-
-def names(values: Iterable[str]) -> str:
-    return ", ".join(values) or "none"

@@ -53,6 +53,7 @@ class Job:
         self._on_change = on_change
         self._chance = random.Random(seed)  # noqa: S311 - chance that can be repeated
         self._stopping = threading.Event()
+        self._seen: set[psutil.Process] = set()
         self._process = self._start()
         self._watcher = threading.Thread(target=self._watch, name="watch-job", daemon=True)
 
@@ -79,6 +80,14 @@ class Job:
                 self.kills[victim] += 1
                 return
             time.sleep(LOOK_EVERY_S)
+
+    def family(self) -> list[psutil.Process]:
+        """The running worker and all processes below it, itself first."""
+        return _family(self._process.pid)
+
+    def left(self) -> list[psutil.Process]:
+        """Processes of any of its starts that are still there."""
+        return [one for one in self._seen if one.is_running()]
 
     def stop(self) -> int:
         """End it as SIGTERM does; returns its exit code."""
@@ -116,7 +125,8 @@ class Job:
 
     def _look_at_memory(self) -> None:
         used = engine = 0
-        for one in _family(self._process.pid):
+        for one in self.family():
+            self._seen.add(one)
             try:
                 if one.name() == ENGINE:
                     engine += one.memory_info().rss
@@ -128,7 +138,7 @@ class Job:
         self.peak_engine_bytes = max(self.peak_engine_bytes, engine)
 
     def _find(self, victim: Victim) -> list[psutil.Process]:
-        family = _family(self._process.pid)
+        family = self.family()
         try:
             if victim is Victim.ENGINE:
                 return [one for one in family if one.name() == ENGINE]

@@ -30,18 +30,21 @@ _fetching = threading.Lock()
 @functools.cache
 def _release_cache() -> Path:
     """This process's own folder of verified releases, gone when the process ends."""
-    _remove_left_behind()
-    folder = Path(tempfile.mkdtemp(prefix=f"{CACHE}{os.getpid()}-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    for folder in left_behind():
+        shutil.rmtree(folder, ignore_errors=True)
+    own = Path(tempfile.mkdtemp(prefix=f"{CACHE}{os.getpid()}-"))
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    return own
 
 
-def _remove_left_behind() -> None:
-    """Remove the folders of processes that were killed."""
+def left_behind() -> list[Path]:
+    """The folders of workers that were killed, which the next worker removes."""
+    found = []
     for folder in Path(tempfile.gettempdir()).glob(f"{CACHE}*"):
         owner = OWNER.match(folder.name)
         if owner and not _is_running(int(owner[1])):
-            shutil.rmtree(folder, ignore_errors=True)
+            found.append(folder)
+    return found
 
 
 def _is_running(pid: int) -> bool:

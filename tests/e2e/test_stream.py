@@ -2,9 +2,12 @@
 
 import io
 import json
+import socket
+import tempfile
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 import skimage.data
@@ -24,11 +27,13 @@ from beam_pipeline.commands.place import BUCKET, Place
 from beam_pipeline.commands.publish import Outgoing, from_images, publish, upload
 from beam_pipeline.tables import OUTCOMES, TABLES, statements
 from loadtest.messages import BREAKAGES, SampleMessage, sample_messages
+from models.loaded import CACHE
 from transforms.outcomes import ARCHIVE_SCHEMA
 from transforms.payloads import read_payload
 from transforms.records import Reason
 
 SAMPLES = 100
+LISTEN = psutil.CONN_LISTEN
 EXPECTED_REASONS = {
     "cut_json": Reason.NOT_JSON,
     "no_tenant": Reason.SCHEMA_VIOLATION,
@@ -159,16 +164,31 @@ def test_photographs_are_scored(
     assert {tuple(row) for row in rows} == expected
 
 
+def listens(address: tuple[str, int]) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(address) == 0
+
+
 @pytest.mark.usefixtures("streamed")
 def test_a_stopped_pipeline_finishes_or_gives_back_what_it_has(
     pipeline: Pipeline, place: Place, engine: BigQueryEngine
 ) -> None:
-    """Items in flight when Ctrl-C comes, and items published while nothing runs, are not lost."""
+    """Items in flight when Ctrl-C comes, and items published while nothing runs, are not lost.
+
+    No process, port or file of it is left, and it starts again at once.
+    """
     wait_for_tables(engine)
     samples = list(sample_messages(60, seed=12, broken_share=0))
     outgoing = [Outgoing(one.data, dict(one.attributes)) for one in samples]
     publish(place.topic, outgoing[:40])
+    worker = psutil.Process(pipeline.process.pid)
+    family = [worker, *worker.children(recursive=True)]
+    ports = [one.laddr for each in family for one in each.net_connections() if one.status == LISTEN]
+    assert ports
     assert pipeline.stop() == 0
+    assert [one for one in family if one.is_running()] == []
+    assert [port for port in ports if listens(port)] == []
+    assert list(Path(tempfile.gettempdir()).glob(f"{CACHE}{worker.pid}-*")) == []
     publish(place.topic, outgoing[40:])
     pipeline.start()
     eventually(lambda: len(outcomes(engine, "listing-12-")), lambda found: found >= len(samples))

@@ -114,17 +114,16 @@ def test_what_cannot_be_used_is_not_asked_for_again_at_once(
     assert reasons(models.answers(missing, GOOD)) == [""] * 3
 
 
-def test_folders_of_killed_workers_are_removed(
+def test_folders_of_killed_workers_are_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker's start removes what killed ones left; what a living one uses stays."""
+    """What a killed worker left is found, to be removed; what a living one uses is not."""
     monkeypatch.setattr(loaded.tempfile, "tempdir", str(tmp_path))
     child = psutil.Popen(["true"])
     child.wait()
     (tmp_path / f"{loaded.CACHE}{child.pid}-abc").mkdir()
     (tmp_path / f"{loaded.CACHE}{os.getppid()}-def").mkdir()
-    loaded._remove_left_behind()
-    assert [one.name for one in tmp_path.iterdir()] == [f"{loaded.CACHE}{os.getppid()}-def"]
+    assert [one.name for one in loaded.left_behind()] == [f"{loaded.CACHE}{child.pid}-abc"]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

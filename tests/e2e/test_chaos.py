@@ -1,0 +1,136 @@
+"""Kills, faults, copies and hostile items at once, for a short while; and slowness for itself."""
+
+import contextlib
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import Releases
+from google.cloud import bigquery
+from streaming import eventually
+
+from beam_pipeline.cli import main
+from beam_pipeline.commands.engines import BigQueryEngine
+from beam_pipeline.commands.place import local_place
+from beam_pipeline.commands.publish import Outgoing, publish
+from beam_pipeline.local.stack import LocalStack
+from beam_pipeline.local.tools import DEFAULT_FOLDER
+from loadtest.faults import Fault, FaultPlan, faulty_environment
+from loadtest.job import Job
+from loadtest.measure import MODELS
+from loadtest.messages import sample_messages
+from loadtest.streaming import own_stack
+
+TOOLS = Path(__file__).parents[2] / DEFAULT_FOLDER
+ITEMS = 1_500  # more than a worker holds, so that the rest must wait in Pub/Sub
+SLOW_ITEMS = 150  # are waited for before it is as fast as ever
+# docs/recovery.md allows more; these pictures are small.
+MOST_MEMORY_BYTES = 1_800_000_000
+
+# Google's clients leave connections of answers that they stream to the collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+
+@pytest.fixture
+def home(tmp_path: Path, stack: LocalStack) -> Path:
+    """A home with the tools that the stack of the session has installed."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    (folder / "tools").symlink_to(TOOLS)
+    return folder
+
+
+def test_chaos_loses_nothing(releases: Releases, home: Path, tmp_path: Path) -> None:
+    """The command itself, for less than a minute: it exits with 0 only if nothing is lost."""
+    saved = tmp_path / "report.json"
+    flags = {
+        "minutes": 0.8,
+        "rate": 8,
+        "seed": 3,
+        "kill_every_s": 14,
+        "releases": releases.root,
+        "home": home,
+        "output": saved,
+    }
+    assert main(["chaos", *(f"--{name}={value}" for name, value in flags.items())]) == 0
+    report = json.loads(saved.read_text())
+    assert report["lost"] == []
+    assert report["published"] == sum(report["outcomes"].values()) == round(0.8 * 60 * 8)
+    assert report["latest"] == report["predicted_items"]
+    assert not report["kills survived"].startswith("0")
+    assert report["unexpected"] == {}
+
+
+@contextlib.contextmanager
+def slow_sink(plan: FaultPlan) -> Iterator[None]:
+    """Let BigQuery and Cloud Storage take half a second more for each request."""
+    plan.change({Fault.DELAY: 1.0})
+    yield
+    plan.change({})
+
+
+@contextlib.contextmanager
+def slow_models(job: Job) -> Iterator[None]:
+    """Let each model's process work a tenth of the time only."""
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.is_set():
+            for number, pause_s in ((signal.SIGSTOP, 0.9), (signal.SIGCONT, 0.1)):
+                for one in models_of(job):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(one.pid, number)
+                ended.wait(pause_s)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        for one in models_of(job):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one.pid, signal.SIGCONT)
+
+
+def models_of(job: Job) -> list[psutil.Process]:
+    try:
+        return [one for one in job.family() if MODELS in one.cmdline()]
+    except psutil.Error:
+        return []
+
+
+@pytest.mark.parametrize("slow", ["sink", "models"])
+def test_a_slow_part_slows_the_reading_and_loses_nothing(
+    slow: str, releases: Releases, home: Path
+) -> None:
+    """Ten times slower than it is, it holds up Pub/Sub and fills no memory."""
+    with own_stack(home, print) as stack, contextlib.ExitStack() as exits:
+        place = local_place(stack.project)
+        engine = BigQueryEngine(bigquery.Client(project=stack.project), place.dataset)
+        plan = FaultPlan(delay_s=0.5)
+        stack.redirect(exits.enter_context(faulty_environment(stack.environment, plan)))
+        flags = [f"--home={stack.home}", f"--local_releases={releases.root}"]
+        log = stack.home / "logs" / "pipeline.log"
+        job = exits.enter_context(Job(flags, log, lambda runs: None, seed=0))
+        samples = list(sample_messages(ITEMS, seed=21, broken_share=0))
+        outgoing = [Outgoing(one.data, dict(one.attributes)) for one in samples]
+        publish(place.topic, outgoing[:1])
+        eventually(lambda: predicted(engine), lambda items: items == 1)
+        with slow_sink(plan) if slow == "sink" else slow_models(job):
+            publish(place.topic, outgoing[1:])
+            eventually(lambda: predicted(engine), lambda items: items > SLOW_ITEMS)
+        eventually(lambda: predicted(engine), lambda items: items == ITEMS)
+        assert job.starts == 1
+        assert job.peak_bytes < MOST_MEMORY_BYTES
+        assert job.stop() == 0
+
+
+def predicted(engine: BigQueryEngine) -> int:
+    return int(engine.ask("SELECT COUNT(*) FROM `{dataset}.latest_predictions`").rows[0][0])
