@@ -46,6 +46,10 @@ bench: $(READY)  ## Items a CPU-second: plain loop, files mode, streaming mode
 chaos: $(READY)  ## Ten minutes of kills, faults and hostile items; counts what is lost
 	@$(BIN)/testudo chaos
 
+.PHONY: fuzz
+fuzz: $(READY)  ## Changed messages and images at parser and decoder, for a minute
+	@$(BIN)/testudo fuzz
+
 .PHONY: check
 check: lint types fast  ## Lint, types and the fast tests
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "local": ("beam_pipeline.local.commands", "start, end and look at the local stack"),
     "demo": ("beam_pipeline.commands.demo", "the whole system on this machine, in one go"),
     "chaos": ("loadtest.chaos", "break everything for some minutes, and count what is lost"),
+    "fuzz": ("loadtest.fuzz", "look for inputs that the parser or the decoder cannot take"),
     "bench": ("loadtest.bench", "measure the graph against a plain loop"),
 }
 PASSES_FLAGS_ON = "run"

@@ -380,6 +380,10 @@ _BROKEN_IMAGES = (
         _image(partial(files.png_that_claims, 0, 0)),
     ),
     HostileKind(
+        "png_paletteless", "a PNG with palette colours and no palette", Reason.IMAGE_UNREADABLE,
+        _image(files.png_without_palette),
+    ),
+    HostileKind(
         "gif_pictureless", "a GIF without a picture", Reason.IMAGE_UNREADABLE,
         _image(files.gif_without_picture),
     ),

@@ -82,6 +82,11 @@ def png_with_garbage_for_pixels() -> bytes:
     return PNG_START + png_header(8, 8) + body
 
 
+def png_without_palette() -> bytes:
+    pixels = chunk(b"IDAT", zlib.compress(bytes(9) * 8)) + chunk(b"IEND", b"")
+    return PNG_START + png_header(8, 8, colours=3) + pixels
+
+
 @functools.cache
 def png_unpacking(kind: bytes, start: bytes) -> bytes:
     """With a chunk of 50 KB that unpacks to 50 MB."""

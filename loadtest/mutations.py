@@ -3,6 +3,7 @@
 import base64
 import binascii
 import functools
+import json
 import random
 import re
 import struct
@@ -16,11 +17,43 @@ from loadtest.hostile import HOSTILE
 from loadtest.messages import sample_messages
 
 MAX_SEED_BYTES = 70_000
-MAX_CHANGES = 8
+CHANGES = (1, 1, 2, 3, 8)  # how many, by chance
 MAX_RUN_BYTES = 400
 WHOLE_SHARE = 0.02  # of the inputs are seeds as they are
 MENDED_SHARE = 0.5  # of the changed PNGs get right checksums again, or nothing else is reached
+RECOGNISED_SHARE = 0.9  # of the images start as a file of some format does
+MAGIC_BYTES = 4
+WHOLE_IMAGES = 20  # of the seeds: the first, which are nothing but pictures
+BYTES_SHARE = 0.5
 BUCKET = "pictures"
+FIELDS = ("item_id", "tenant_id", "text", "image", "image_uri", "event_time", "more")
+VALUES = (
+    "a-1",
+    "",
+    " ",
+    "eA==",
+    "gs://pictures/a.jpg",
+    "2026-11-24T08:00:00Z",
+    "2026-11-24T08:00:00.123456789+05:30",
+    "2016-12-31T23:59:60Z",
+    "0001-01-01T00:00:00Z",
+    "9999-12-31T23:59:59.9-12:00",
+    "2024-02-29 23:59:59z",
+)
+# ASCII and its controls; marks, joiners, white space, surrogates; and beyond 16 bits.
+_CHARACTERS = (
+    *range(0x100),
+    *range(0x300, 0x370),
+    *range(0x2000, 0x2070),
+    0xD800,
+    0xDFFF,
+    0xFDFA,
+    0xFEFF,
+    0xFF9E,
+    0xFFFF,
+    0x1F600,
+    0x10FFFF,
+)
 NUMBERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 TOKENS = tuple(
     token.encode()
@@ -79,17 +112,46 @@ def image_seeds() -> tuple[bytes, ...]:
 
 
 def changed_message(chance: random.Random) -> bytes:
-    return _changed(chance, message_seeds(), TOKENS)
+    """Half of them changed as bytes, half as fields, which stay JSON."""
+    if chance.random() < BYTES_SHARE:
+        return _changed(chance, message_seeds(), TOKENS)
+    fields: dict[str, Any] = {"item_id": "a-1", "tenant_id": "acme", "text": "a red mug"}
+    for _ in range(chance.randint(1, 3)):
+        fields[chance.choice(FIELDS)] = _value(chance)
+    return json.dumps(fields, ensure_ascii=chance.random() < BYTES_SHARE).encode(
+        errors="surrogatepass"
+    )
+
+
+def _value(chance: random.Random) -> Any:
+    """A field's value: mostly a text, and then mostly nearly a right one."""
+    kind = chance.randrange(6)
+    if kind == 0:
+        return chance.choice((None, True, -1, 2**70, 1e308, [], {}, [[""]], {"a": {}}))
+    if kind == 1:
+        return base64.b64encode(chance.randbytes(chance.randint(0, 60))).decode()
+    if kind == 2:  # noqa: PLR2004 - one of six
+        return "".join(chr(chance.choice(_CHARACTERS)) for _ in range(chance.randint(0, 200)))
+    text = list(chance.choice(VALUES))
+    for _ in range(chance.randint(0, 3)):
+        place = chance.randint(0, len(text))
+        text[place : place + chance.randint(0, 2)] = chr(chance.choice(_CHARACTERS))
+    return "".join(text)
 
 
 def changed_image(chance: random.Random) -> bytes:
     data = _changed(chance, image_seeds(), MARKERS)
+    if chance.random() < RECOGNISED_SHARE:
+        start = chance.choice(image_seeds()[:WHOLE_IMAGES])[:MAGIC_BYTES]
+        data = start + data[len(start) :] if not _known(data) else data
     return with_checksums(data) if chance.random() < MENDED_SHARE else data
 
 
-def _changed(
-    chance: random.Random, seeds: tuple[bytes, ...], words: tuple[bytes, ...]
-) -> bytes:
+def _known(data: bytes) -> bool:
+    return any(data.startswith(seed[:MAGIC_BYTES]) for seed in image_seeds()[:WHOLE_IMAGES])
+
+
+def _changed(chance: random.Random, seeds: tuple[bytes, ...], words: tuple[bytes, ...]) -> bytes:
     data = bytearray(chance.choice(seeds))
     if chance.random() < WHOLE_SHARE:
         return bytes(data)
@@ -97,7 +159,7 @@ def _changed(
         *_CHANGES, partial(_insert_word, words), partial(_overwrite_word, words),
         partial(_splice, seeds),
     ]  # fmt: skip
-    for _ in range(chance.randint(1, MAX_CHANGES)):
+    for _ in range(chance.choice(CHANGES)):
         chance.choice(changes)(data, chance)
     return bytes(data)
 

@@ -20,6 +20,7 @@ from models.image_files import bare_image, exif_orientation
 from transforms.records import ImageFacts, Reason, Rejected
 
 MAX_SIDE_PX = 65_535  # the longest that JPEG and GIF have
+OUT_OF_MEMORY = "needs more memory than a call may take"
 MAX_MARKS = 30  # on one letter; Unicode's stream-safe format allows as many
 # A JPEG is decoded at the smallest scale that still leaves this many times the
 # target size: nearly the pixels of a full decode at half its time.
@@ -44,6 +45,7 @@ DECODER_ERRORS = (
     AttributeError,
     OverflowError,
     NotImplementedError,
+    AssertionError,
     struct.error,
     zlib.error,
     Image.DecompressionBombError,
@@ -108,7 +110,7 @@ def decode_image(
             square = square.transpose(turn)
         return np.asarray(square), facts
     except MemoryError as error:
-        raise Rejected(Reason.IMAGE_TOO_LARGE, "needs more memory than a call may take") from error
+        raise Rejected(Reason.IMAGE_TOO_LARGE, OUT_OF_MEMORY) from error
     except UnidentifiedImageError as error:
         raise Rejected(Reason.IMAGE_UNREADABLE, "its header is broken") from error
     except DECODER_ERRORS as error:
