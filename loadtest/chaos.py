@@ -10,6 +10,8 @@ depends on the machine.
 import argparse
 import json
 import random
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -34,7 +36,6 @@ from loadtest.faults import Fault, FaultPlan, faulty_environment
 from loadtest.job import Job, Victim
 from loadtest.streaming import own_stack
 from loadtest.traffic import TRAPPED_TENANT, Planned, traffic
-from loadtest.traps import save_with_traps
 from models.loaded import left_behind
 from models.manifest import ReleaseError
 from models.release import Pointer, copy_releases, read_pointer, write_pointer
@@ -109,7 +110,15 @@ def releases_with_traps(console: Console, source: Path, scratch: Path) -> Path:
     copy_releases(str(source), str(root))
     pointer = read_pointer(str(root))
     with console.status("making a release whose model hangs and crashes on some words"):
-        traps = save_with_traps(str(root), pointer.default)
+        # In a process of its own: TensorFlow stays out of this one, and its notes off the terminal.
+        done = subprocess.run(
+            [sys.executable, "-m", "loadtest.traps", str(root), pointer.default],
+            capture_output=True,
+            text=True,
+        )
+    if done.returncode:
+        raise CommandError(f"the release with traps could not be made:\n{done.stderr}")
+    traps = done.stdout.split()[-1]
     write_pointer(str(root), Pointer(pointer.default, tenants={TRAPPED_TENANT: traps}))
     return root
 

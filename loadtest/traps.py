@@ -2,9 +2,14 @@
 
 For whoever wants to see what a bad model can do: real model files, that a worker
 loads like any other. Everything else in the release is its original's.
+
+    python -m loadtest.traps RELEASES RELEASE
+
+prints the new release's id.
 """
 
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -69,3 +74,7 @@ def _trap(source: Path, target: Path, features: tuple[FeatureSpec, ...]) -> None
         tf.TensorSpec((None,), tf.string, name=TEXT_INPUT)
     )
     tf.saved_model.save(module, str(target), signatures={SIGNATURE: signature})
+
+
+if __name__ == "__main__":
+    print(save_with_traps(*sys.argv[1:]))
