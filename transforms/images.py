@@ -27,6 +27,7 @@ from models.kernels import CallLimits
 from transforms import coders  # noqa: F401 - registers the records'
 from transforms.bugs import counted
 from transforms.failures import attempt
+from transforms.objects import split_uri
 from transforms.records import (
     Envelope,
     Failure,
@@ -49,50 +50,6 @@ class ImageAccess:
 
     buckets: frozenset[str] = frozenset()
     timeout_s: float = 20.0
-
-
-def split_uri(uri: str) -> tuple[str, str]:
-    """Bucket and object name of a gs:// URI."""
-    bucket, _, name = uri.removeprefix("gs://").partition("/")
-    return bucket, name
-
-
-def may_name_object(name: str) -> bool:
-    """Whether Cloud Storage takes such a name; `..` in a request would name something else."""
-    return (
-        name not in {".", ".."}
-        and not {"\r", "\n"} & set(name)
-        and len(name.encode()) <= MAX_NAME_BYTES
-    )
-
-
-class _Enough(Exception):
-    """A download is as long as it needs to be."""
-
-
-class _Download:
-    """A file that takes a download until it is too long or too late, whatever is sent.
-
-    An object that is stored compressed arrives unpacked, and then Cloud Storage
-    does not keep to the range that it was asked for.
-    """
-
-    def __init__(self, max_bytes: int, timeout_s: float) -> None:
-        self.data = bytearray()
-        self._max_bytes = max_bytes
-        self._end_s = time.monotonic() + timeout_s
-
-    def write(self, data: bytes) -> int:
-        self.data += data
-        if len(self.data) > self._max_bytes:
-            raise _Enough
-        if time.monotonic() > self._end_s:
-            raise Rejected(Reason.IMAGE_FETCH_FAILED, "it came too slowly")
-        return len(data)
-
-    def seek(self, place: int) -> None:
-        """The client begins again."""
-        del self.data[place:]
 
 
 class ImageStore:

@@ -17,7 +17,7 @@ from models.features import ImageLimits, decode_image, pack_features
 from models.litert import LiteRTModel
 from models.manifest import ENCODER
 from models.release import Pointer
-from transforms.images import EncodeImages, ImageAccess, ImageStore, split_uri
+from transforms.images import EncodeImages, ImageAccess, ImageStore
 from transforms.records import Half, Item, Reason, Stage
 
 BUCKET = "pictures-for-tests"
@@ -140,11 +140,6 @@ def test_a_damaged_release_is_reported_item_by_item(releases: Releases, damaged:
     assert reason(halves["item-1"]) == Reason.RELEASE_UNAVAILABLE
     assert halves["item-2"].features
     assert "bugs" not in ran.counters
-
-
-def test_a_uri_is_split_at_its_bucket() -> None:
-    """Object names may hold anything, slashes and hashes too."""
-    assert split_uri("gs://bucket/a/b c#1.jpg") == ("bucket", "a/b c#1.jpg")
 
 
 @pytest.fixture
