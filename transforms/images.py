@@ -52,6 +52,44 @@ class ImageAccess:
     timeout_s: float = 20.0
 
 
+def may_name_object(name: str) -> bool:
+    """Whether Cloud Storage takes such a name; `..` in a request would name something else."""
+    return (
+        name not in {".", ".."}
+        and not {"\r", "\n"} & set(name)
+        and len(name.encode()) <= MAX_NAME_BYTES
+    )
+
+
+class _Enough(Exception):
+    """A download is as long as it needs to be."""
+
+
+class _Download:
+    """A file that takes a download until it is too long or too late, whatever is sent.
+
+    An object that is stored compressed arrives unpacked, and then Cloud Storage
+    does not keep to the range that it was asked for.
+    """
+
+    def __init__(self, max_bytes: int, timeout_s: float) -> None:
+        self.data = bytearray()
+        self._max_bytes = max_bytes
+        self._end_s = time.monotonic() + timeout_s
+
+    def write(self, data: bytes) -> int:
+        self.data += data
+        if len(self.data) > self._max_bytes:
+            raise _Enough
+        if time.monotonic() > self._end_s:
+            raise Rejected(Reason.IMAGE_FETCH_FAILED, "it came too slowly")
+        return len(data)
+
+    def seek(self, place: int) -> None:
+        """The client begins again."""
+        del self.data[place:]
+
+
 class ImageStore:
     """Reads images from the allowed buckets; connects when the first one is asked for."""
 
