@@ -16,7 +16,9 @@ from loadtest.traps import ABORT_WORD, HANG_WORD
 from transforms.records import Reason
 
 TRAPPED_TENANT = "trapped"  # which has the release with traps
-HOSTILE_SHARE, TRAP_SHARE, COPIED_SHARE = 0.10, 0.004, 0.25
+HOSTILE_SHARE, COPIED_SHARE = 0.10, 0.25
+# Few, since each costs three starts of TensorFlow, and nothing else of its stage meanwhile.
+FIRST_TRAP, TRAP_EVERY = 150, 1200
 MAX_COPIES = 4
 COPIES_WITHIN = 200  # messages after the first
 TRAPS = {ABORT_WORD: Reason.CRASHED, HANG_WORD: Reason.TIMED_OUT}
@@ -38,13 +40,14 @@ def traffic(count: int, *, seed: int, bucket: str) -> Iterator[Planned]:
     copies: list[tuple[float, int, Planned]] = []  # when it is due, a heap
     samples = sample_messages(count, seed=seed, bucket=bucket, broken_share=0)
     for number in range(count):
+        if number % TRAP_EVERY == FIRST_TRAP:
+            word = sorted(TRAPS)[number // TRAP_EVERY % len(TRAPS)]
+            yield _trapped(number, word)
+            continue
         if copies and copies[0][0] <= number:
             yield heapq.heappop(copies)[2]
             continue
-        point = chance.random()
-        if point < TRAP_SHARE:
-            planned = _trapped(number, chance.choice(sorted(TRAPS)))
-        elif point < TRAP_SHARE + HOSTILE_SHARE:
+        if chance.random() < HOSTILE_SHARE:
             kind = chance.choice(kinds)
             item_id = f"{kind.name}-{number}".replace("_", "-")
             message = kind.message(item_id=item_id, bucket=bucket)
