@@ -9,6 +9,8 @@ PYTHON ?= $(shell for python in python3.13 $(HOME)/.pyenv/versions/3.13*/bin/pyt
 	python3.12 python3.11 python3; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	2>/dev/null && echo "$$python" && break; done)
+# Where it is set, TensorFlow and Beam are compiled anew in each process: ten seconds more a start.
+unexport PYTHONDONTWRITEBYTECODE
 EXTRAS := cli,local,loadtest,dev
 READY := $(VENV)/ready
 
