@@ -107,7 +107,7 @@ def local_flags(project: str, job_endpoint: str) -> list[str]:
         f"--releases=gs://{BUCKET}/{RELEASES}",
         f"--image_buckets={IMAGE_BUCKET}",
         f"--project={project}",
-        "--runner=PortableRunner",
+        "--runner=beam_pipeline.local.workers.LocalRunner",
         f"--job_endpoint={job_endpoint}",
         "--environment_type=LOOPBACK",
         # Beam ends its own wait for the job, and with it the job, after this time: a year.

@@ -170,6 +170,17 @@ def listens(address: tuple[str, int]) -> bool:
 
 
 @pytest.mark.usefixtures("streamed")
+def test_the_job_listens_on_this_machine_only(pipeline: Pipeline) -> None:
+    """Engine, workers and models' processes: who gets at them could give them code to run."""
+    worker = psutil.Process(pipeline.process.pid)
+    family = [worker, *worker.children(recursive=True)]
+    found = {
+        one.laddr.ip for each in family for one in each.net_connections() if one.status == LISTEN
+    }
+    assert {one.removeprefix("::ffff:") for one in found} == {"127.0.0.1"}
+
+
+@pytest.mark.usefixtures("streamed")
 def test_a_stopped_pipeline_finishes_or_gives_back_what_it_has(
     pipeline: Pipeline, place: Place, engine: BigQueryEngine
 ) -> None:

@@ -1,0 +1,44 @@
+"""The workers of the laptop's engine can be reached from this machine alone."""
+
+import psutil
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.portability import common_urns, python_urns
+from apache_beam.portability.api import beam_runner_api_pb2
+
+from beam_pipeline.local.workers import LocalRunner
+
+
+def listening() -> set[tuple[str, int]]:
+    return {
+        (one.laddr.ip, one.laddr.port)
+        for one in psutil.Process().net_connections("tcp")
+        if one.status == psutil.CONN_LISTEN
+    }
+
+
+def pipeline(urn: str) -> beam_runner_api_pb2.Pipeline:
+    made = beam_runner_api_pb2.Pipeline()
+    made.components.environments["one"].urn = urn
+    return made
+
+
+def test_workers_are_asked_for_at_the_loopback_address() -> None:
+    """The engine is told where; nothing else is opened, and the end closes it."""
+    before, made = listening(), pipeline(python_urns.EMBEDDED_PYTHON_LOOPBACK)
+    (close,) = LocalRunner.start_and_replace_loopback_environments(made, PipelineOptions([]))
+    ((address, port),) = listening() - before
+    environment = made.components.environments["one"]
+    assert address.removeprefix("::ffff:") == "127.0.0.1"
+    assert environment.urn == common_urns.environments.EXTERNAL.urn
+    payload = beam_runner_api_pb2.ExternalPayload.FromString(environment.payload)
+    assert payload.endpoint.url == f"127.0.0.1:{port}"
+    close().wait()
+    assert listening() == before
+
+
+def test_a_pipeline_with_other_workers_is_left_as_it_is() -> None:
+    """A container, say: then no door is opened at all."""
+    before, made = listening(), pipeline(common_urns.environments.DOCKER.urn)
+    assert LocalRunner.start_and_replace_loopback_environments(made, PipelineOptions([])) == []
+    assert made == pipeline(common_urns.environments.DOCKER.urn)
+    assert listening() == before
