@@ -3,10 +3,12 @@
 This is the only place that catches `Exception`: an expected failure is raised
 as `Rejected` and keeps its reason; anything else becomes the reason that the
 stage gives for it (`bug` where it gives none), and is logged without the item's
-content. Nothing here is of Beam: transforms.bugs counts.
+content. Details have no words of an error that may repeat the item, and are
+escaped. Nothing here is of Beam: transforms.bugs counts.
 """
 
 import logging
+import os
 import traceback
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
@@ -15,6 +17,8 @@ from transforms.records import Failure, Reason, Rejected, Stage
 
 LOG = logging.getLogger(__name__)
 MAX_DETAIL_CHARS = 500
+# What this reason stands for is done before any item is looked at.
+WITHOUT_ITEM = Reason.RELEASE_UNAVAILABLE
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,9 +36,22 @@ def attempt(
     try:
         return call(*args, **kwargs)
     except Rejected as rejected:
-        return Failure(stage, rejected.reason, rejected.detail[:MAX_DETAIL_CHARS])
+        return Failure(stage, rejected.reason, plain(rejected.detail))
     except Exception as error:  # noqa: BLE001 - the one place, see the module's docstring
         if unexpected is Reason.BUG:
             frames = "".join(traceback.format_tb(error.__traceback__))
             LOG.error("%s in stage %s:\n%s", type(error).__name__, stage, frames)  # noqa: TRY400 - exception() would print what the item holds
-        return Failure(stage, unexpected, f"{type(error).__name__}: {error}"[:MAX_DETAIL_CHARS])
+        words = f": {error}" if unexpected is WITHOUT_ITEM else f" in {_place_of(error)}"
+        return Failure(stage, unexpected, plain(f"{type(error).__name__}{words}"))
+
+
+def plain(detail: str) -> str:
+    """One line of ASCII, whatever an error's text holds, and not longer than is kept."""
+    return detail.encode("unicode_escape").decode("ascii")[:MAX_DETAIL_CHARS]
+
+
+def _place_of(error: Exception) -> str:
+    """The line of code that raised: it says what the error's own words would not be kept for."""
+    *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+    code = frame.f_code
+    return f"{code.co_name}, {os.path.basename(code.co_filename)} line {line}"

@@ -30,10 +30,25 @@ def test_an_expected_failure_keeps_its_reason() -> None:
 
 
 def test_an_unexpected_failure_gets_the_stages_reason() -> None:
-    """With the exception's name; `bug` only where the stage gives none of its own."""
-    answer = attempt(Stage.TEXT, Reason.MODEL_FAILED, broken, "x")
-    assert answer == Failure(Stage.TEXT, Reason.MODEL_FAILED, "KeyError: 'x'")
-    assert attempt(Stage.TEXT, Reason.BUG, broken, "x")[1] == Reason.BUG
+    """With the exception's name and place; `bug` only where the stage gives none of its own."""
+    line = broken.__code__.co_firstlineno + 1
+    where = f"KeyError in broken, test_failures.py line {line}"
+    answer = attempt(Stage.TEXT, Reason.MODEL_FAILED, broken, SECRET)
+    assert answer == Failure(Stage.TEXT, Reason.MODEL_FAILED, where)
+    assert attempt(Stage.TEXT, Reason.BUG, broken, SECRET) == (Stage.TEXT, Reason.BUG, where)
+
+
+def test_an_error_where_no_item_is_involved_is_told_in_its_own_words() -> None:
+    """What is wrong with a release is no sender's text, and whoever mends it needs it."""
+    answer = attempt(Stage.TEXT, Reason.RELEASE_UNAVAILABLE, broken, "scores")
+    assert answer == Failure(Stage.TEXT, Reason.RELEASE_UNAVAILABLE, "KeyError: 'scores'")
+
+
+def test_details_are_one_line_of_ascii() -> None:
+    """A library's text that repeats what it read cannot forge a line of a log or move a cursor."""
+    answer = attempt(Stage.IMAGE, Reason.BUG, rejecting, "chunk \x1b[2J\n\u202e\u00e4\0")
+    assert isinstance(answer, Failure)
+    assert answer.detail == r"chunk \x1b[2J\n\u202e\xe4\x00"
 
 
 def test_a_bug_is_logged_with_its_place_and_without_the_item(
@@ -51,9 +66,10 @@ def test_a_bug_is_logged_with_its_place_and_without_the_item(
 
 def test_details_are_bounded() -> None:
     """A detail crosses the join, so its length is cut."""
-    for call in (broken, rejecting):
-        answer = attempt(Stage.IMAGE, Reason.BUG, call, "x" * 10_000)
-        assert len(answer[2]) == MAX_DETAIL_CHARS
+    for call, unexpected in ((broken, Reason.RELEASE_UNAVAILABLE), (rejecting, Reason.BUG)):
+        answer = attempt(Stage.IMAGE, unexpected, call, "x\n" * 10_000)
+        assert isinstance(answer, Failure)
+        assert len(answer.detail) == MAX_DETAIL_CHARS
 
 
 def test_an_interruption_is_no_failure_of_an_item() -> None:
