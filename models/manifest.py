@@ -8,7 +8,9 @@ scorers/<name>.tflite any of the release's features, `has_image` and
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from models.features import FeatureSpec
@@ -18,11 +20,26 @@ MANIFEST = "manifest.json"
 ENCODER = "encoder.tflite"
 TEXT_TRANSFORM = "text_transform"
 SCORERS = "scorers"
+RELEASE = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # the name of a folder, and no path
 PRESENCE = (FeatureSpec("has_image", "float32", (1,)), FeatureSpec("has_text", "float32", (1,)))
 
 
 class ReleaseError(Exception):
     """A release that is missing, damaged, or not one that this code can read."""
+
+
+def check_release(release: str) -> None:
+    """Raises ReleaseError for what does not name a folder right below the releases' root."""
+    if not RELEASE.fullmatch(release):
+        raise ReleaseError(f"{release!r} is not the name of a release")
+
+
+def check_inside(name: str) -> None:
+    """Raises ReleaseError for a file name that may lead out of the release's folder."""
+    path = PurePosixPath(name)
+    plain = str(path) == name and path.name and "\0" not in name
+    if not plain or path.is_absolute() or ".." in path.parts:
+        raise ReleaseError(f"file name {name!r} leaves the release")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +89,9 @@ class Manifest:
                 ScorerSpec(one["name"], tuple(one["labels"]), tuple(one["inputs"]))
                 for one in fields["scorers"]
             )
-            return cls(**fields)
+            manifest = cls(**fields)
+            for name in (*dict(manifest.files), *(one.path for one in manifest.scorers)):
+                check_inside(name)
+            return manifest
         except (ValueError, KeyError, TypeError) as error:
             raise ReleaseError(f"not a manifest: {type(error).__name__}: {error}") from error

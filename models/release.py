@@ -19,7 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from models.features import FeatureSpec
-from models.manifest import MANIFEST, Manifest, ReleaseError, ScorerSpec
+from models.manifest import (
+    MANIFEST,
+    RELEASE,
+    Manifest,
+    ReleaseError,
+    ScorerSpec,
+    check_release,
+)
 from transforms.objects import OBJECTS, RETRY_FOR_S, join
 
 POINTER = "current.json"
@@ -49,6 +56,8 @@ class Pointer:
             raise ValueError("a tenant has no release")
         if not isinstance(self.canary_share, int | float) or not 0 <= self.canary_share <= 1:
             raise ValueError("canary_share is not a number from 0 to 1")
+        if wrong := sorted(one for one in self.releases if not RELEASE.fullmatch(one)):
+            raise ValueError(f"{wrong[0]!r} is not the name of a release")
 
     @property
     def releases(self) -> frozenset[str]:
@@ -96,6 +105,7 @@ def save_release(
         sort_keys=True,
     )
     release = f"{task}-{hashlib.sha256(described.encode()).hexdigest()[:12]}"
+    check_release(release)
     with contextlib.suppress(ReleaseError):
         return read_manifest(root, release)
     manifest = Manifest(
@@ -116,7 +126,8 @@ def save_release(
 
 
 def read_manifest(root: str, release: str, *, retry_for_s: float = RETRY_FOR_S) -> Manifest:
-    """Raises ReleaseError when `root` has no such release."""
+    """Raises ReleaseError when `root` has no such release, or a name leads out of it."""
+    check_release(release)
     return Manifest.from_json(_read(join(root, release, MANIFEST), retry_for_s))
 
 
@@ -135,9 +146,6 @@ def fetch_release(root: str, release: str, cache: Path) -> tuple[Manifest, Path]
     try:
         for name, digest in manifest.files.items():
             local = partial / name
-            if not local.resolve().is_relative_to(partial.resolve()):
-                raise ReleaseError(f"{release}: file name {name!r} leaves the release")
-            local.parent.mkdir(parents=True, exist_ok=True)
             try:
                 OBJECTS.copy(join(root, release, name), str(local))
             except OSError as error:

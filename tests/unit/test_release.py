@@ -111,7 +111,9 @@ def test_a_missing_file_is_refused(root: Path, tmp_path: Path) -> None:
         fetch_release(str(root), release, tmp_path / "cache")
 
 
-@pytest.mark.parametrize("name", ["../outside", "a/../../outside", "/outside"])
+@pytest.mark.parametrize(
+    "name", ["../outside", "a/../../outside", "/outside", "..", "", ".", "a//outside", "outside\0"]
+)
 def test_a_file_name_that_leaves_the_release_is_refused(
     root: Path, tmp_path: Path, name: str
 ) -> None:
@@ -124,6 +126,93 @@ def test_a_file_name_that_leaves_the_release_is_refused(
     with pytest.raises(ReleaseError, match="leaves the release"):
         fetch_release(str(root), release, tmp_path / "cache")
     assert not list(tmp_path.glob("**/outside"))
+
+
+def test_a_scorer_is_one_of_the_releases_own_files(root: Path, tmp_path: Path) -> None:
+    """Its name becomes a path too, to a file that no digest covers when it leads elsewhere."""
+    release = saved(root).release
+    path = root / release / MANIFEST
+    described = json.loads(path.read_text())
+    described["scorers"][0]["name"] = "../../outside"
+    path.write_text(json.dumps(described))
+    with pytest.raises(ReleaseError, match="leaves the release"):
+        fetch_release(str(root), release, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("files", [["a"], "a", None, {"a": {"b": "c"}}, {"encoder.tflite": 7}])
+def test_a_list_of_files_that_is_none_is_refused(root: Path, tmp_path: Path, files: object) -> None:
+    """Whatever its type: an error of the release, not of the worker."""
+    release = saved(root).release
+    path = root / release / MANIFEST
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"files": files}))
+    with pytest.raises(ReleaseError):
+        fetch_release(str(root), release, tmp_path / "cache")
+
+
+def test_a_link_to_another_file_is_that_files_content(root: Path, tmp_path: Path) -> None:
+    """A link is followed as any file is read; what is behind it must be what was released."""
+    release = saved(root).release
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"of somebody else")
+    encoder = root / release / "encoder.tflite"
+    encoder.unlink()
+    encoder.symlink_to(secret)
+    with pytest.raises(ReleaseError, match="is not the file"):
+        fetch_release(str(root), release, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+OUTSIDE = [
+    "../other",
+    "a/../../other",
+    "/other",
+    "..",
+    ".",
+    "a/b",
+    "a\\b",
+    "",
+    "a\0",
+    "a\n",
+    "\u00e4",
+]
+
+
+@pytest.mark.parametrize("release", OUTSIDE)
+def test_a_release_lies_right_below_its_root(root: Path, tmp_path: Path, release: str) -> None:
+    """A name that is a path is refused before anything is read, though a release be there."""
+    saved(tmp_path / "other").release  # noqa: B018 - a whole release, beside the root
+    whole = next((tmp_path / "other").iterdir())
+    for path in whole.iterdir():
+        path.rename(whole.parent / path.name)
+    root.mkdir()
+    with pytest.raises(ReleaseError, match="not the name of a release"):
+        fetch_release(str(root), release, tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("field", ["default", "canary", "tenants"])
+def test_a_pointer_does_not_lead_out_of_the_releases(root: Path, field: str) -> None:
+    """Neither for all, nor for a share, nor for one tenant."""
+    root.mkdir()
+    pointer: dict[str, object] = {"default": "a"}
+    pointer[field] = {"acme": "../other"} if field == "tenants" else "../other"
+    (root / POINTER).write_text(json.dumps(pointer))
+    with pytest.raises(ReleaseError, match=r"'\.\./other' is not the name of a release"):
+        read_pointer(str(root))
+
+
+def test_copying_writes_below_its_target_alone(root: Path, tmp_path: Path) -> None:
+    """A manifest's file names are checked before they become paths to write to."""
+    release = saved(root).release
+    write_pointer(str(root), Pointer(release))
+    path = root / release / MANIFEST
+    described = json.loads(path.read_text())
+    (root / "outside").write_bytes(b"copied")
+    described["files"]["../outside"] = "0" * 64
+    path.write_text(json.dumps(described))
+    with pytest.raises(ReleaseError, match="leaves the release"):
+        copy_releases(str(root), str(tmp_path / "target"))
+    assert not list(tmp_path.glob("target/**/outside"))
 
 
 def test_a_release_that_is_not_there_is_told_by_name(root: Path, tmp_path: Path) -> None:
