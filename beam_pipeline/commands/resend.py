@@ -1,6 +1,7 @@
 """Publishing dead letters anew: the message as it was, one attempt on, and a record of it."""
 
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,9 @@ RESERVED = "goog"  # attributes that Pub/Sub sets itself, and refuses from a sen
 AT_ONCE = 16  # reads and publishes
 MAX_BATCH = 32  # replays between two records of them
 PUBLISH_TIMEOUT_S = 60.0
+# As transforms.payloads names them: a row must not make the replay publish any other object,
+# or a file of this machine.
+PAYLOAD_URI = re.compile(r"gs://[^#]+/payloads/dt=\d{4}-\d\d-\d\d/[0-9a-f]{32}\.bin#\d+-\d+")
 
 
 class Sent(NamedTuple):
@@ -42,6 +46,13 @@ def original_attributes(letter: Letter) -> dict[str, str]:
         ids = {"item_id": letter.item_id, "tenant_id": letter.tenant_id}
         return {name: text for name, text in ids.items() if text}
     return {name: text for name, text in attributes.items() if not name.startswith(RESERVED)}
+
+
+def payload_of(letter: Letter) -> bytes:
+    """The message as it was kept. Raises ValueError when the row names nothing of that kind."""
+    if not PAYLOAD_URI.fullmatch(letter.payload_uri):
+        raise ValueError("its payload_uri is none that the pipeline makes")
+    return read_payload(letter.payload_uri)
 
 
 def replay_message(letter: Letter, data: bytes) -> Outgoing:
@@ -91,7 +102,7 @@ class Resender:
     def send(self, letter: Letter) -> Sent:
         """Read the payload, publish it, and wait until Pub/Sub has it."""
         try:
-            message = replay_message(letter, read_payload(letter.payload_uri))
+            message = replay_message(letter, payload_of(letter))
             # The generated method: the other takes attributes as keywords, and one may be
             # named like its own.
             answer = pubsub_v1.PublisherClient.publish(

@@ -13,7 +13,7 @@ from beam_pipeline.commands.failure import CommandError
 from beam_pipeline.commands.rejected_rows import letter_from_rejected
 from beam_pipeline.commands.replay import summary
 from beam_pipeline.commands.replay_flags import RATE, Plan, add_arguments, read_plan
-from beam_pipeline.commands.resend import Sent, original_attributes, replay_message
+from beam_pipeline.commands.resend import Sent, original_attributes, payload_of, replay_message
 from beam_pipeline.sinks import rejected_row
 from transforms.events import make_envelope
 from transforms.outcomes import dead_letter_row, json_line, prediction_row
@@ -279,3 +279,20 @@ def test_what_pubsub_reserves_is_not_sent_back_to_it() -> None:
     """It sets such attributes on delivery, and refuses a message that brings them."""
     attributes = stored(googclient_schemaencoding="JSON", source="app")
     assert original_attributes(letter(attributes=attributes)) == {"source": "app"}
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "",
+        "/etc/passwd#0-100",
+        "gs://bucket/other/object#0-100",
+        f"gs://bucket/payloads/dt=2026-11-24/../{'0' * 32}.bin#0-100",
+        f"payloads/dt=2026-11-24/{'0' * 32}.bin#0-100",
+        f"gs://bucket/payloads/dt=2026-11-24/{'0' * 32}.bin",
+    ],
+)
+def test_a_row_cannot_make_the_replay_publish_something_else(uri: str) -> None:
+    """Only what the pipeline itself kept: no file of the operator's machine, no other object."""
+    with pytest.raises(ValueError, match="payload_uri"):
+        payload_of(letter(payload_uri=uri))
