@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog=f"testudo {name}", description=what[0].upper() + what[1:] + ".", allow_abbrev=False
     )
     module.add_arguments(command)
-    from beam_pipeline.commands.failure import CommandError
+    from beam_pipeline.commands.failure import CommandError, shown
 
     try:
         if name == PASSES_FLAGS_ON:
@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             code = module.main(command.parse_args(argv[1:]))
     except CommandError as error:
-        print(f"testudo {name}: {error}", file=sys.stderr)
+        lines = "\n".join(map(shown, str(error).split("\n")))  # it may quote rows or objects
+        print(f"testudo {name}: {lines}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"testudo {name}: interrupted", file=sys.stderr)

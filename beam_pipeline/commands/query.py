@@ -7,11 +7,11 @@ import duckdb
 from google.api_core.exceptions import GoogleAPICallError
 from google.cloud.bigquery import Client
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from beam_pipeline.commands.engines import Answer, BigQueryEngine, Engine, FilesEngine
-from beam_pipeline.commands.failure import CommandError
+from beam_pipeline.commands.failure import CommandError, shown
 from beam_pipeline.commands.place import add_place_arguments, place_from
 from beam_pipeline.tables import question_of, statements
 
@@ -20,11 +20,13 @@ def as_table(answer: Answer) -> Table:
     table = Table()
     for index, column in enumerate(answer.columns):
         numeric = any(isinstance(row[index], int | float) for row in answer.rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(
+            Text(shown(column)), justify="right" if numeric else "left", overflow="fold"
+        )
     for row in answer.rows:
-        # Escaped: what a sender wrote must not become markup of this terminal.
-        cells = (f"{one:,.3f}" if isinstance(one, float) else escape(str(one)) for one in row)
-        table.add_row(*cells)
+        cells = (f"{one:,.3f}" if isinstance(one, float) else shown(str(one)) for one in row)
+        # Texts, not strings: what a sender wrote must not become markup of this terminal.
+        table.add_row(*map(Text, cells))
     return table
 
 

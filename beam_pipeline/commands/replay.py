@@ -18,7 +18,7 @@ from beam_pipeline.commands.dead_letters import (
     find_in_table,
 )
 from beam_pipeline.commands.engines import Answer
-from beam_pipeline.commands.failure import CommandError
+from beam_pipeline.commands.failure import CommandError, shown
 from beam_pipeline.commands.place import BUCKET, Place, place_from
 from beam_pipeline.commands.query import as_table
 from beam_pipeline.commands.rejected_rows import find_rejected_rows
@@ -80,7 +80,8 @@ def _print_errors(console: Console, sent: Sequence[Sent]) -> int:
     failed = [one for one in sent if one.error]
     for one in failed[:ERRORS_SHOWN]:
         name = one.letter.item_id or one.letter.dead_letter_id
-        console.print(f"{name} was not replayed: {one.error}", style="red", markup=False)
+        line = shown(f"{name} was not replayed: {one.error}")
+        console.print(line, style="red", markup=False, emoji=False)
     return len(failed)
 
 
