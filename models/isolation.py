@@ -9,6 +9,8 @@ import atexit
 import contextlib
 import functools
 import logging
+import os
+import re
 import signal
 import socket
 import subprocess
@@ -30,6 +32,11 @@ LOG = logging.getLogger(__name__)
 # item is to blame when it was alone twice. A call that is cut was its own doing.
 TRIES_ALONE = 2
 END_ALLOWED_S = 5.0
+# What leads to a service or opens it. The process reads senders' bytes, and asks nobody.
+ACCESS = re.compile(
+    "GOOGLE|GCLOUD|CLOUDSDK|EMULATOR|PROXY|AUTH|CREDENTIAL|SECRET|TOKEN|PASSW|API_?KEY",
+    re.IGNORECASE,
+)
 
 
 class ProcessEnded(Exception):
@@ -161,6 +168,7 @@ class ModelProcess:
                     ],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
+                    env={k: v for k, v in os.environ.items() if not ACCESS.search(k)},
                     process_group=0,  # Ctrl-C is the worker's to handle
                 )
             self._connection = Connection(ours.detach())

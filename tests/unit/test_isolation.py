@@ -100,6 +100,33 @@ def test_the_process_ends_with_its_worker(process: ModelProcess, folder: Path) -
     assert not child.is_running()
 
 
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="as Linux tells it")
+def test_the_process_has_no_way_to_a_service(
+    process: ModelProcess, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads what senders wrote: neither credentials nor addresses are in its environment."""
+    access = {
+        "GOOGLE_APPLICATION_CREDENTIALS": "/nowhere/key.json",
+        "GOOGLE_CLOUD_PROJECT": "testudo-tests",
+        "CLOUDSDK_AUTH_ACCESS_TOKEN": "hush-7731",
+        "STORAGE_EMULATOR_HOST": "http://127.0.0.1:1",
+        "PUBSUB_EMULATOR_HOST": "127.0.0.1:1",
+        "BIGQUERY_EMULATOR_HOST": "http://127.0.0.1:1",
+        "HTTPS_PROXY": "http://user:hush-7731@127.0.0.1:1",
+        "DATABASE_PASSWORD": "hush-7731",
+    }
+    for name, value in access.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    process.answers(folder, GOOD[:1])
+    lines = Path(f"/proc/{process.pid}/environ").read_text().split("\0")
+    found = dict(line.split("=", 1) for line in lines if line)
+    assert found.keys().isdisjoint(access)
+    assert not any("hush-7731" in value for value in found.values())
+    assert found["OMP_NUM_THREADS"] == "1"  # the rest is passed on
+    assert found["PATH"] == os.environ["PATH"]
+
+
 def test_what_cannot_be_used_is_not_asked_for_again_at_once(
     releases: Releases, process: ModelProcess
 ) -> None:
