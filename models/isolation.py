@@ -2,7 +2,8 @@
 
 A call that crashes, hangs or takes too much memory ends the model's process. It
 is started again, and the batch's items are sent one by one: only an item that
-ends the process when it is alone gets a failure, the others their results.
+ends the process again when it is alone gets a failure, the others their results.
+Once may be chance, such as the system's want of memory; twice is the item's doing.
 """
 
 import atexit
@@ -28,9 +29,7 @@ from models.model_process import LOAD_ALLOWED_S, Setup, unpack_answers
 from transforms.records import Failure, Reason
 
 LOG = logging.getLogger(__name__)
-# An end by crash may have come from outside, such as the system's want of memory: an
-# item is to blame when it was alone twice. A call that is cut was its own doing.
-TRIES_ALONE = 2
+LOAD_TRIES = 2
 END_ALLOWED_S = 5.0
 # What leads to a service or opens it. The process reads senders' bytes, and asks nobody.
 ACCESS = re.compile(
@@ -96,15 +95,12 @@ class ModelProcess:
         self._loaded.clear()
 
     def _alone(self, folder: str, item: Any) -> Answer:
-        for left in reversed(range(TRIES_ALONE)):
-            try:
-                return self._ask(folder, [item])[0]
-            except ProcessEnded as ended:
-                if ended.cut:
-                    return self._failed(Reason.TIMED_OUT, self._allowed())
-                if not left:
-                    return self._failed(Reason.CRASHED, f"it ended the model's process: {ended}")
-        raise AssertionError("TRIES_ALONE is at least 1")
+        try:
+            return self._ask(folder, [item])[0]
+        except ProcessEnded as ended:
+            if ended.cut:
+                return self._failed(Reason.TIMED_OUT, self._allowed())
+            return self._failed(Reason.CRASHED, f"it ended the model's process: {ended}")
 
     def _allowed(self) -> str:
         calls = self._setup.calls
@@ -126,15 +122,18 @@ class ModelProcess:
     def _load(self, folder: str) -> Failure | None:
         if folder in self._loaded:
             return None
-        try:
-            answers = self._exchange(folder, [], 2 * LOAD_ALLOWED_S)
-        except ProcessEnded as ended:
-            detail = f"loading it ended the model's process: {ended}"
-            return Failure(self._setup.stage, Reason.RELEASE_UNAVAILABLE, detail)
-        if answers:
-            return answers[0].result
-        self._loaded.add(folder)
-        return None
+        for _ in range(LOAD_TRIES):
+            try:
+                answers = self._exchange(folder, [], 2 * LOAD_ALLOWED_S)
+            except ProcessEnded as error:
+                ended = error
+                continue
+            if answers:
+                return answers[0].result
+            self._loaded.add(folder)
+            return None
+        detail = f"loading it ended the model's process: {ended}"
+        return Failure(self._setup.stage, Reason.RELEASE_UNAVAILABLE, detail)
 
     def _exchange(self, folder: str, items: Sequence[Any], allowed_s: float) -> list[Answer]:
         """Raises ProcessEnded."""
