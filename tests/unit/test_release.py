@@ -180,11 +180,7 @@ OUTSIDE = [
 @pytest.mark.parametrize("release", OUTSIDE)
 def test_a_release_lies_right_below_its_root(root: Path, tmp_path: Path, release: str) -> None:
     """A name that is a path is refused before anything is read, though a release be there."""
-    saved(tmp_path / "other").release  # noqa: B018 - a whole release, beside the root
-    whole = next((tmp_path / "other").iterdir())
-    for path in whole.iterdir():
-        path.rename(whole.parent / path.name)
-    root.mkdir()
+    (root / saved(root).release).rename(tmp_path / "other")
     with pytest.raises(ReleaseError, match="not the name of a release"):
         fetch_release(str(root), release, tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
