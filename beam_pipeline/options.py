@@ -139,7 +139,7 @@ class TestudoOptions(PipelineOptions):
         limits.add_argument(
             "--call_memory_mb",
             type=whole_number,
-            default=1024,
+            default=1000,
             help="Most memory that decoding, or a call of a model, may take beyond what the "
             "loaded models take.",
         )

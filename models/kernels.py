@@ -40,7 +40,7 @@ class CallLimits:
 
     decode_s: float = 10.0
     call_s: float = 30.0
-    memory_bytes: int = 1 << 30  # beyond what the loaded models take
+    memory_bytes: int = 1_000_000_000  # beyond what the loaded models take
 
 
 class Answer(NamedTuple):

@@ -5,6 +5,7 @@ import pytest
 from beam_pipeline.config import Config, ConfigError, config_from
 from beam_pipeline.options import flags_help
 from models.features import ImageLimits
+from models.kernels import CallLimits
 from transforms.images import ImageAccess
 
 FILES = ("--input_file=in.jsonl", "--output=out/", "--releases=releases/")
@@ -57,6 +58,9 @@ def test_every_flag_reaches_the_configuration() -> None:
             "--max_message_bytes=6",
             "--max_image_bytes=7",
             "--max_image_pixels=8",
+            "--decode_timeout_s=12",
+            "--call_timeout_s=13",
+            "--call_memory_mb=140",
             "--window_s=9",
             "--allowed_lateness_s=10",
             "--archive_shards=11",
@@ -73,6 +77,7 @@ def test_every_flag_reaches_the_configuration() -> None:
         image_access=ImageAccess(frozenset({"one-bucket", "two.bucket"}), 5.5),
         image_limits=ImageLimits(7, 8),
         max_message_bytes=6,
+        calls=CallLimits(12.0, 13.0, 140_000_000),
         window_s=9,
         allowed_lateness_s=10,
         archive_shards=11,
@@ -125,6 +130,9 @@ def test_all_problems_are_told_at_once() -> None:
         "--release_refresh_s=nan",
         "--fetch_timeout_s=0",
         "--max_image_pixels=-1",
+        "--decode_timeout_s=0",
+        "--call_timeout_s=nan",
+        "--call_memory_mb=63",
         "--allowed_lateness_s=-1",
         "--archive_shards=0",
     ],

@@ -22,7 +22,7 @@ from loadtest.faults import Fault, FaultPlan, FaultyProxy, faulty_environment
 from models import release
 from models.manifest import ReleaseError
 from models.release import Pointer, read_pointer, write_pointer
-from transforms.objects import ObjectError, Objects
+from transforms.objects import ObjectError, Objects, split_uri
 
 # Google's clients leave the connection of an answer that they try again for to the collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
@@ -206,6 +206,11 @@ def test_objects_outlast_what_passes(fault: Fault, objects: Objects, plan: Fault
     plan.once("storage", fault, times=2)
     assert objects.read_span(path, 250, 260) == data[250:260]
     assert set(plan.counts) == {("storage", fault)}
+
+
+def test_a_uri_is_split_at_its_bucket() -> None:
+    """Object names may hold anything, slashes and hashes too."""
+    assert split_uri("gs://bucket/a/b c#1.jpg") == ("bucket", "a/b c#1.jpg")
 
 
 def test_an_object_is_one_request(objects: Objects, plan: FaultPlan) -> None:

@@ -30,9 +30,9 @@ def test_poison_costs_only_the_culprits(poison: set[int], size: int) -> None:
     answers = isolate(Stage.TEXT, Doubler(poison), range(size))
     for number, answer in enumerate(answers):
         if number in poison:
-            assert answer == Failure(
-                Stage.TEXT, Reason.MODEL_FAILED, "ArithmeticError: out of range"
-            )
+            assert isinstance(answer, Failure)
+            assert (answer.stage, answer.reason) == (Stage.TEXT, Reason.MODEL_FAILED)
+            assert "ArithmeticError" in answer.detail
         else:
             assert answer == 2 * number
     assert len(answers) == size
