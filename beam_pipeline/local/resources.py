@@ -8,7 +8,7 @@ cloud, where `testudo provision` is the tool.
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from google.api_core.exceptions import AlreadyExists, Conflict
+from google.api_core.exceptions import AlreadyExists, Conflict, NotFound
 from google.cloud import bigquery, pubsub_v1, storage
 from google.protobuf import duration_pb2
 
@@ -79,8 +79,18 @@ def create_tables(
         table.clustering_fields = layout.clustering_fields
         client.create_table(table, exists_ok=True)
     for name, sql in views.items():
-        view = bigquery.Table(f"{project}.{dataset}.{name}")
-        view.view_query = sql
-        client.delete_table(view.reference, not_found_ok=True)
-        client.create_table(view)
+        _create_view(client, f"{project}.{dataset}.{name}", sql)
     client.close()
+
+
+def _create_view(client: bigquery.Client, name: str, sql: str) -> None:
+    """A view that says what it should stays: others may be reading it now."""
+    try:
+        if client.get_table(name).view_query == sql:
+            return
+        client.delete_table(name)
+    except NotFound:
+        pass
+    view = bigquery.Table(name)
+    view.view_query = sql
+    client.create_table(view, exists_ok=True)

@@ -3,10 +3,12 @@
 import contextlib
 import json
 import os
+import random
 import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 import pytest
@@ -21,7 +23,7 @@ from beam_pipeline.commands.publish import Outgoing, publish
 from beam_pipeline.local.stack import LocalStack
 from beam_pipeline.local.tools import DEFAULT_FOLDER
 from loadtest.faults import Fault, FaultPlan, faulty_environment
-from loadtest.job import Job
+from loadtest.job import Job, Victim
 from loadtest.measure import MODELS
 from loadtest.messages import sample_messages
 from loadtest.streaming import own_stack
@@ -106,11 +108,30 @@ def models_of(job: Job) -> list[psutil.Process]:
         return []
 
 
-@pytest.mark.parametrize("slow", ["sink", "models"])
-def test_a_slow_part_slows_the_reading_and_loses_nothing(
-    slow: str, releases: Releases, home: Path
-) -> None:
-    """Ten times slower than it is, it holds up Pub/Sub and fills no memory."""
+class Running(NamedTuple):
+    """A pipeline of the test's own, behind a proxy that does nothing yet."""
+
+    job: Job
+    plan: FaultPlan
+    topic: str
+    engine: BigQueryEngine
+
+    def predicted(self) -> list[tuple[str, str]]:
+        """Tenant and item of each row of latest_predictions."""
+        sql = "SELECT tenant_id, item_id FROM `{dataset}.latest_predictions`"
+        return [tuple(row) for row in self.engine.ask(sql).rows]
+
+    def messages(self) -> int:
+        """How many messages have a prediction."""
+        sql = "SELECT COUNT(DISTINCT message_id) FROM `{dataset}.predictions`"
+        return int(self.engine.ask(sql).rows[0][0])
+
+    def wait_for(self, items: int) -> list[tuple[str, str]]:
+        return eventually(self.predicted, lambda found: len(found) >= items)
+
+
+@pytest.fixture
+def running(releases: Releases, home: Path) -> Iterator[Running]:
     with own_stack(home, print) as stack, contextlib.ExitStack() as exits:
         place = local_place(stack.project)
         engine = BigQueryEngine(bigquery.Client(project=stack.project), place.dataset)
@@ -119,18 +140,45 @@ def test_a_slow_part_slows_the_reading_and_loses_nothing(
         flags = [f"--home={stack.home}", f"--local_releases={releases.root}"]
         log = stack.home / "logs" / "pipeline.log"
         job = exits.enter_context(Job(flags, log, lambda runs: None, seed=0))
-        samples = list(sample_messages(ITEMS, seed=21, broken_share=0))
-        outgoing = [Outgoing(one.data, dict(one.attributes)) for one in samples]
-        publish(place.topic, outgoing[:1])
-        eventually(lambda: predicted(engine), lambda items: items == 1)
-        with slow_sink(plan) if slow == "sink" else slow_models(job):
-            publish(place.topic, outgoing[1:])
-            eventually(lambda: predicted(engine), lambda items: items > SLOW_ITEMS)
-        eventually(lambda: predicted(engine), lambda items: items == ITEMS)
-        assert job.starts == 1
-        assert job.peak_bytes < MOST_MEMORY_BYTES
-        assert job.stop() == 0
+        yield Running(job, plan, place.topic, engine)
 
 
-def predicted(engine: BigQueryEngine) -> int:
-    return int(engine.ask("SELECT COUNT(*) FROM `{dataset}.latest_predictions`").rows[0][0])
+@pytest.mark.parametrize("slow", ["sink", "models"])
+def test_a_slow_part_slows_the_reading_and_loses_nothing(slow: str, running: Running) -> None:
+    """Ten times slower than it is, it holds up Pub/Sub and fills no memory."""
+    samples = list(sample_messages(ITEMS, seed=21, broken_share=0))
+    outgoing = [Outgoing(one.data, dict(one.attributes)) for one in samples]
+    publish(running.topic, outgoing[:1])
+    running.wait_for(1)
+    with slow_sink(running.plan) if slow == "sink" else slow_models(running.job):
+        publish(running.topic, outgoing[1:])
+        running.wait_for(SLOW_ITEMS)
+    running.wait_for(ITEMS)
+    print(f"peak with slow {slow}: {running.job.peak_bytes / 1e6:.0f} MB")
+    assert running.job.starts == 1
+    assert running.job.peak_bytes < MOST_MEMORY_BYTES
+    assert running.job.stop() == 0
+
+
+def test_every_item_has_one_row_however_often_it_comes(running: Running) -> None:
+    """Each of 90 items is published 1 to 5 times, in random order, across two kills."""
+    chance = random.Random(22)
+    samples = list(sample_messages(90, seed=22, broken_share=0))
+    copies = [
+        Outgoing(one.data, dict(one.attributes))
+        for one in samples
+        for _ in range(chance.randint(1, 5))
+    ]
+    chance.shuffle(copies)
+    third = len(copies) // 3
+    publish(running.topic, copies[:third])
+    running.wait_for(10)
+    running.job.kill(Victim.WORKER)
+    publish(running.topic, copies[third : 2 * third])
+    running.wait_for(40)
+    running.job.kill(Victim.EVERYTHING)
+    publish(running.topic, copies[2 * third :])
+    rows = running.wait_for(len(samples))
+    assert sorted(rows) == sorted((one.tenant_id, one.item_id) for one in samples)
+    eventually(running.messages, lambda found: found == len(copies))
+    assert sorted(running.predicted()) == sorted(rows)
