@@ -30,7 +30,7 @@ from models.release import Pointer, copy_releases, read_pointer, write_pointer
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=10.0, help="of chaos (%(default)s)")
-    parser.add_argument("--rate", type=float, default=15.0, help="messages a second (%(default)s)")
+    parser.add_argument("--rate", type=float, default=20.0, help="messages a second (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of all chance (%(default)s)")
     parser.add_argument(
         "--kill_every_s", type=float, default=42.0, help="mean time between kills (%(default)s)"

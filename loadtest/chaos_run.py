@@ -28,19 +28,19 @@ from loadtest.traffic import Planned, traffic
 
 # Of the requests to BigQuery and Cloud Storage: four in ten do not go as they should.
 SHARES = {
-    Fault.ANSWER_429: 0.07,
-    Fault.ANSWER_500: 0.06,
-    Fault.ANSWER_503: 0.07,
-    Fault.CLOSE_BEFORE: 0.05,
-    Fault.CLOSE_AFTER: 0.05,
-    Fault.DELAY: 0.05,
+    Fault.ANSWER_429: 0.05,
+    Fault.ANSWER_500: 0.04,
+    Fault.ANSWER_503: 0.05,
+    Fault.CLOSE_BEFORE: 0.04,
+    Fault.CLOSE_AFTER: 0.04,
+    Fault.DELAY: 0.16,
     Fault.NO_ANSWER: 0.003,
     Fault.REJECT_ONE: 0.01,
     Fault.REJECT_ALL: 0.002,
     Fault.ANSWER_400: 0.01,
     Fault.ANSWER_413: 0.01,
 }
-DELAY_S, SILENCE_S = 1.0, 8.0
+DELAY_S, SILENCE_S = 0.3, 8.0
 CALL_TIMEOUT_S = 4.0  # so that a model that hangs is cut soon
 WINDOW_S = 10
 LOOK_EVERY_S = 2.0
