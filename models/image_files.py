@@ -25,7 +25,7 @@ _INTEGERS = {1: "B", 3: "H", 4: "L"}  # EXIF's types of whole numbers
 _ENTRY_BYTES = 12
 
 # In a JPEG, FF before anything but 00 (an escaped FF) and RST0-7 starts a segment.
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
+_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)
 _SOI, _EOI, _SOS, _APP0, _APP1, _APP14 = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xEE
 _TABLES = frozenset({0xC4, 0xCC, 0xDB, 0xDC, 0xDD})  # DHT, DAC, DQT, DNL, DRI
 _FRAMES = frozenset(range(0xC0, 0xD0)) - _TABLES - {0xC8}  # SOF0-15
