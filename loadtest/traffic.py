@@ -17,7 +17,7 @@ from transforms.records import Reason
 
 TRAPPED_TENANT = "trapped"  # which has the release with traps
 HOSTILE_SHARE, COPIED_SHARE = 0.10, 0.25
-# Few, since each costs three starts of TensorFlow, and nothing else of its stage meanwhile.
+# Few, since each costs two starts of TensorFlow, and its stage waits meanwhile.
 FIRST_TRAP, TRAP_EVERY = 150, 1200
 MAX_COPIES = 4
 COPIES_WITHIN = 200  # messages after the first
