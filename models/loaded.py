@@ -15,8 +15,8 @@ from typing import Any
 
 from models.isolation import ModelProcess
 from models.kernels import Answer
-from models.manifest import ReleaseError
 from models.release import fetch_release
+from transforms.failures import attempt
 from transforms.records import Failure, Reason, Stage
 
 CACHE = "testudo-releases-"
@@ -70,15 +70,19 @@ class LoadedReleases:
     def prepare(self, release: str) -> Path | Failure:
         """Fetch, verify and load a release; RELEASE_UNAVAILABLE for one that cannot be."""
         with self._lock:
+            if release in self._folders:
+                return self._folders[release]
             failure, until_s = self._unusable.get(release, (None, 0.0))
             if failure is not None and time.monotonic() < until_s:
                 return failure
-            prepared = self._fetched(release)
-            if not isinstance(prepared, Failure):
-                prepared = self.process.load(prepared) or prepared
-            if isinstance(prepared, Failure):
-                self._unusable[release] = prepared, time.monotonic() + UNUSABLE_FOR_S
-            return prepared
+            folder = attempt(self._stage, Reason.RELEASE_UNAVAILABLE, self._fetch, release)
+            if not isinstance(folder, Failure):
+                folder = self.process.load(folder) or folder
+            if isinstance(folder, Failure):
+                self._unusable[release] = folder, time.monotonic() + UNUSABLE_FOR_S
+            else:
+                self._folders[release] = folder
+            return folder
 
     def answers(self, release: str, items: Sequence[Any]) -> list[Answer]:
         """An answer an item, in order."""
@@ -87,11 +91,6 @@ class LoadedReleases:
             return [Answer(folder, 0)] * len(items)
         return self.process.answers(folder, items)
 
-    def _fetched(self, release: str) -> Path | Failure:
-        if release not in self._folders:
-            try:
-                with _fetching:
-                    _, self._folders[release] = fetch_release(self._root, release, _release_cache())
-            except ReleaseError as error:
-                return Failure(self._stage, Reason.RELEASE_UNAVAILABLE, str(error)[:500])
-        return self._folders[release]
+    def _fetch(self, release: str) -> Path:
+        with _fetching:
+            return fetch_release(self._root, release, _release_cache())[1]

@@ -80,16 +80,21 @@ def local_place(project: str) -> Place:
 def prepare_local_project(project: str) -> None:
     """Create topic, subscription, tables, views and buckets, where they do not exist."""
     create_topic_and_subscription(project, TOPIC, SUBSCRIPTION)
+    create_dataset(project, DATASET)
+    create_buckets(project, (BUCKET, IMAGE_BUCKET))
+
+
+def create_dataset(project: str, dataset: str) -> None:
+    """Create a dataset with all tables and views, where they do not exist."""
     create_tables(
         project,
-        DATASET,
+        dataset,
         {
             name: Table(table_schema(name), time_field, ["tenant_id", "item_id"])
             for name, time_field in TABLES.items()
         },
-        {name: fill(sql, DATASET) for name, sql in statements("views").items()},
+        {name: fill(sql, dataset) for name, sql in statements("views").items()},
     )
-    create_buckets(project, (BUCKET, IMAGE_BUCKET))
 
 
 def bring_releases(releases: Path) -> None:

@@ -17,16 +17,14 @@ from google.cloud import bigquery, storage
 from streaming import REPOSITORY, STOP_ALLOWED_S, WINDOW_S, eventually
 
 from beam_pipeline.commands.engines import BigQueryEngine
-from beam_pipeline.commands.place import Place, local_flags
+from beam_pipeline.commands.place import Place, create_dataset, local_flags
 from beam_pipeline.commands.publish import Outgoing, publish, upload
 from beam_pipeline.local.resources import (
-    Table,
     create_buckets,
-    create_tables,
     create_topic_and_subscription,
 )
 from beam_pipeline.local.stack import LocalStack
-from beam_pipeline.tables import TABLES, fill, statements, table_schema
+from beam_pipeline.tables import table_schema
 from loadtest.faults import OF_INSERTS, VARIABLES, Fault, FaultPlan, faulty_environment
 from loadtest.messages import sample_messages
 from models.release import Pointer, copy_releases, write_pointer
@@ -113,12 +111,7 @@ def flags(project: str, endpoint: str) -> list[str]:
 
 def prepare(project: str, trained: Path, scratch: Path) -> Place:
     topic, _ = create_topic_and_subscription(project, NAME, NAME)
-    tables = {
-        name: Table(table_schema(name), time_field, ["tenant_id", "item_id"])
-        for name, time_field in TABLES.items()
-    }
-    views = {name: fill(sql, NAME) for name, sql in statements("views").items()}
-    create_tables(project, NAME, tables, views)
+    create_dataset(project, NAME)
     create_buckets(project, (NAME, IMAGES))
     releases = scratch / "releases"
     shutil.copytree(trained, releases)
