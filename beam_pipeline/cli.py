@@ -5,22 +5,42 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
-COMMANDS = {
+Commands = Mapping[str, tuple[str, str]]  # name -> module, and what it does
+COMMANDS: Commands = {
     "run": ("beam_pipeline.commands.run", "run the pipeline: on the local stack, files, Dataflow"),
     "train": ("models.train", "train the models and save them as a release"),
     "publish": ("beam_pipeline.commands.publish", "publish messages to Pub/Sub"),
     "query": ("beam_pipeline.commands.query", "ask BigQuery the common questions"),
+    "costs": ("beam_pipeline.commands.costs", "price what the jobs of an environment used"),
+    "access": ("beam_pipeline.commands.access", "say who sees which tenant's rows in BigQuery"),
     "replay": ("beam_pipeline.commands.replay", "publish dead letters again, from their payloads"),
+    "provision": (
+        "beam_pipeline.commands.provision",
+        "make topics, tables, buckets, roles and alerts of an environment, after a plan",
+    ),
+    "release": ("beam_pipeline.commands.release", "bring a release to an environment"),
+    "launch": ("beam_pipeline.commands.launch", "launch a job on Dataflow from a template"),
+    "status": ("beam_pipeline.commands.status", "show an environment's jobs and deployments"),
+    "update": ("beam_pipeline.commands.update", "bring the running job to another version"),
+    "rollback": ("beam_pipeline.commands.rollback", "go back to the version that ran before"),
+    "deploy": ("beam_pipeline.commands.deploy", "launch or update, try it, go back if it fails"),
+    "drain": ("beam_pipeline.commands.drain", "end a job when it has finished what it has read"),
+    "cancel": ("beam_pipeline.commands.cancel", "end a job at once"),
+    "logs": ("beam_pipeline.commands.logs", "show what a job and its workers say"),
+    "template": ("beam_pipeline.commands.template", "the Flex Template: bases, metadata, spec"),
     "local": ("beam_pipeline.local.commands", "start, end and look at the local stack"),
+    "smoke": ("loadtest.smoke", "send some items through an environment, and judge what came out"),
     "demo": ("beam_pipeline.commands.demo", "the whole system on this machine, in one go"),
+    "loadtest": ("loadtest.actions", "artificial load, what it measures, and limits from it"),
+    "plan": ("loadtest.plan", "say which limits to set for a number of customers"),
     "chaos": ("loadtest.chaos", "break everything for some minutes, and count what is lost"),
     "fuzz": ("loadtest.fuzz", "look for inputs that the parser or the decoder cannot take"),
     "bench": ("loadtest.bench", "measure the graph against a plain loop"),
 }
-PASSES_FLAGS_ON = "run"
+PASSES_FLAGS_ON = "beam_pipeline.commands.run"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,40 +50,49 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="testudo", description="Scores items of image and text on a stream."
     )
     parser.add_argument("--version", action="version", version=f"testudo {version('testudo')}")
+    return _run(parser, COMMANDS, argv)
+
+
+def _run(parser: argparse.ArgumentParser, commands: Commands, argv: Sequence[str]) -> int:
+    """Run the subcommand that `argv` begins with; a module with COMMANDS has some of its own."""
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, (_, what) in COMMANDS.items():
+    for name, (_, what) in commands.items():
         subparsers.add_parser(name, help=what, description=what, add_help=False)
     name = parser.parse_args(argv[:1]).command
 
-    module_name, what = COMMANDS[name]
-    _quieten(name)
+    module_name, what = commands[name]
+    _quieten(module_name)
     module = importlib.import_module(module_name)
     command = argparse.ArgumentParser(
-        prog=f"testudo {name}", description=what[0].upper() + what[1:] + ".", allow_abbrev=False
+        prog=f"{parser.prog} {name}",
+        description=what[0].upper() + what[1:] + ".",
+        allow_abbrev=False,
     )
+    if hasattr(module, "COMMANDS"):
+        return _run(command, module.COMMANDS, argv[1:])
     module.add_arguments(command)
     from beam_pipeline.commands.failure import CommandError, shown
 
     try:
-        if name == PASSES_FLAGS_ON:
+        if module_name == PASSES_FLAGS_ON:
             code: int = module.main(*command.parse_known_args(argv[1:]))
         else:
             code = module.main(command.parse_args(argv[1:]))
     except CommandError as error:
         lines = "\n".join(map(shown, str(error).split("\n")))  # it may quote rows or objects
-        print(f"testudo {name}: {lines}", file=sys.stderr)
+        print(f"{command.prog}: {lines}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"testudo {name}: interrupted", file=sys.stderr)
+        print(f"{command.prog}: interrupted", file=sys.stderr)
         return 130
     return code
 
 
-def _quieten(name: str) -> None:
+def _quieten(module_name: str) -> None:
     """Warnings and worse only, but for the job itself; TensorFlow's start-up notes never."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(
-        level=logging.INFO if name == "run" else logging.WARNING,
+        level=logging.INFO if module_name == PASSES_FLAGS_ON else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
 

@@ -11,8 +11,10 @@ from beam_pipeline.options import TestudoOptions, Unreadable, unknown_flags
 from models.features import ImageLimits
 from models.kernels import CallLimits
 from transforms.images import ImageAccess
+from transforms.quotas import Quota
 
 SUBSCRIPTION = re.compile(r"projects/[a-z][a-z0-9-]{4,28}[a-z0-9]/subscriptions/[\w.~+%-]{3,255}")
+TOPIC = re.compile(r"projects/[a-z][a-z0-9-]{4,28}[a-z0-9]/topics/[\w.~+%-]{3,255}")
 TABLE = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9][:.]\w{1,1024}\.\w{1,1024}")
 BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 GS_PREFIX = re.compile(rf"gs://{BUCKET.pattern}(/.*)?")
@@ -28,10 +30,13 @@ LEAST = {
     "decode_timeout_s": 0.1,
     "call_timeout_s": 0.1,
     "call_memory_mb": 64,
+    "tenant_share": 0.01,
+    "overflow_after_s": 0.1,
     "window_s": 1,
     "allowed_lateness_s": 0,
     "archive_shards": 1,
 }
+MOST = {"tenant_share": 1.0}
 
 
 class ConfigError(Exception):
@@ -60,6 +65,8 @@ class Config:
     image_limits: ImageLimits = ImageLimits()
     calls: CallLimits = CallLimits()
     max_message_bytes: int = 10_000_000
+    overflow_topic: str = ""
+    quota: Quota = Quota()
     window_s: int = 60
     allowed_lateness_s: int = 3600
     archive_shards: int = 1
@@ -150,6 +157,8 @@ def _frozen(flags: TestudoOptions) -> Config:
             flags.decode_timeout_s, flags.call_timeout_s, flags.call_memory_mb * 1_000_000
         ),
         max_message_bytes=flags.max_message_bytes,
+        overflow_topic=flags.overflow_topic,
+        quota=Quota(share=flags.tenant_share, after_s=flags.overflow_after_s),
         window_s=flags.window_s,
         allowed_lateness_s=flags.allowed_lateness_s,
         archive_shards=flags.archive_shards,
@@ -181,6 +190,10 @@ def _problems(flags: TestudoOptions, streaming: bool) -> list[str]:
         value = getattr(flags, name)
         if not isinstance(value, Unreadable) and not value >= least:  # nan is refused too
             problems.append(f"--{name}: is {value}, must be {least} or more")
+    for name, most in MOST.items():
+        value = getattr(flags, name)
+        if not isinstance(value, Unreadable) and value > most:
+            problems.append(f"--{name}: is {value}, must be {most:g} or less")
     return problems
 
 
@@ -193,6 +206,8 @@ def _stream_problems(flags: TestudoOptions) -> list[str]:
             problems.append(f"--{name}: is needed with --input_subscription")
     if flags.output:
         problems += _matches("output", flags.output, GS_PREFIX)
+    if flags.overflow_topic:
+        problems += _matches("overflow_topic", flags.overflow_topic, TOPIC)
     return problems
 
 
@@ -202,6 +217,8 @@ def _file_problems(flags: TestudoOptions, streaming: bool) -> list[str]:
         for name in ("predictions_table", "dead_letters_table")
         if getattr(flags, name)
     ]
+    if flags.overflow_topic:
+        problems.append("--overflow_topic: goes with --input_subscription only")
     if streaming:
         problems.append("--streaming: goes with --input_subscription only")
     return problems
@@ -215,6 +232,7 @@ def _matches(flag: str, value: str, pattern: re.Pattern[str]) -> list[str]:
 
 EXAMPLES = {
     "input_subscription": "projects/my-project/subscriptions/items",
+    "overflow_topic": "projects/my-project/topics/items-overflow",
     "predictions_table": "my-project:testudo.predictions",
     "dead_letters_table": "my-project:testudo.dead_letters",
     "output": "gs://my-bucket/testudo",

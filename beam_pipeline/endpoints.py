@@ -3,23 +3,26 @@
 import base64
 import contextlib
 import dataclasses
-import time
 from collections import defaultdict
 from typing import Any, ClassVar
 
 import apache_beam as beam
 import orjson
 from apache_beam.coders import BytesCoder
-from apache_beam.io.gcp.pubsub import PubsubMessage
 
 from beam_pipeline.config import Config
+from beam_pipeline.pubsub import (
+    ReadFromPubSub,
+    ReadWithinQuotas,
+    WriteToTopic,
+    now_us,
+    on_arrival,
+)
 from beam_pipeline.sinks import WriteArchive, WriteLines, WriteTable
 from transforms import coders  # noqa: F401 - registers the records'
 from transforms.outcomes import dead_letter_row, prediction_row
+from transforms.quotas import AdmitTenants
 from transforms.records import Message
-
-# The attribute that Dataflow de-duplicates by, for the ten minutes that it remembers.
-ID_LABEL = "idempotency_key"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,7 +37,9 @@ class Endpoints:
 
 def cloud_ends(config: Config) -> Endpoints:
     """Pub/Sub as Dataflow reads it itself; BigQuery and GCS."""
-    return _tables(config, ReadFromPubSub(subscription=config.input_subscription))
+    read = ReadFromPubSub(subscription=config.input_subscription)
+    overflow = WriteToTopic(topic=config.overflow_topic)
+    return _tables(config, _within_quotas(config, read, overflow))
 
 
 def emulator_ends(config: Config) -> Endpoints:
@@ -43,10 +48,13 @@ def emulator_ends(config: Config) -> Endpoints:
     It keeps all in memory, so a message is acked only when its outcome is stored.
     """
     # Imported here: the worker image of the cloud has no local stack.
+    from beam_pipeline.local.pubsub_sink import PublishMessages
     from beam_pipeline.local.pubsub_source import AckMessages, ReadFromSubscription
 
-    ends = _tables(config, ReadFromSubscription(subscription=config.input_subscription))
+    read = ReadFromSubscription(subscription=config.input_subscription)
     ack = AckMessages(subscription=config.input_subscription)
+    overflow = Then(first=PublishMessages(topic=config.overflow_topic), then=ack)
+    ends = _tables(config, _within_quotas(config, read, overflow))
     return dataclasses.replace(
         ends,
         predictions=Then(first=ends.predictions, then=ack),
@@ -74,6 +82,15 @@ def memory_ends(messages: list[Message]) -> Endpoints:
     )
 
 
+def _within_quotas(
+    config: Config, read: beam.PTransform, overflow: beam.PTransform
+) -> beam.PTransform:
+    """The reading end, with quotas where the configuration has a topic for what they turn away."""
+    if not config.overflow_topic:
+        return read
+    return ReadWithinQuotas(read=read, admit=AdmitTenants(quota=config.quota), overflow=overflow)
+
+
 def _tables(config: Config, read: beam.PTransform) -> Endpoints:
     rejects = f"{config.dead_letters}/rejected-rows"
     return Endpoints(
@@ -85,16 +102,6 @@ def _tables(config: Config, read: beam.PTransform) -> Endpoints:
         dead_letters=WriteTable(
             to_row=dead_letter_row, table=config.dead_letters_table, rejects=rejects
         ),
-    )
-
-
-def message_from_pubsub(message: PubsubMessage) -> Message:
-    published = message.publish_time
-    return Message(
-        data=message.data,
-        attributes=dict(message.attributes or {}),
-        message_id=message.message_id or "",
-        publish_time_us=round(published.timestamp() * 1e6) if published else _now_us(),
     )
 
 
@@ -110,34 +117,8 @@ def message_from_line(line: bytes) -> Message:
             data = base64.b64decode(whole["data"], validate=True)
             pairs = dict(whole["attributes"]).items()
             attributes = {str(name): str(text) for name, text in pairs}
-            return Message(data, attributes, str(whole.get("messageId", "")), _now_us())
-    return Message(line, {}, "", _now_us())
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1000
-
-
-def _on_arrival(message: Message) -> beam.window.TimestampedValue:
-    return beam.window.TimestampedValue(message, time.time())
-
-
-@dataclasses.dataclass(eq=False, kw_only=True)
-class ReadFromPubSub(beam.PTransform):
-    """Messages of a subscription, each with its time of arrival as timestamp."""
-
-    subscription: str
-
-    def expand(self, pipeline: beam.Pipeline) -> beam.PCollection[Message]:
-        return (
-            pipeline
-            | "Pull"
-            >> beam.io.ReadFromPubSub(
-                subscription=self.subscription, id_label=ID_LABEL, with_attributes=True
-            )
-            | "ToMessage" >> beam.Map(message_from_pubsub).with_output_types(Message)
-            | "Stamp" >> beam.Map(_on_arrival).with_output_types(Message)
-        )
+            return Message(data, attributes, str(whole.get("messageId", "")), now_us())
+    return Message(line, {}, "", now_us())
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -151,7 +132,7 @@ class ReadFromLines(beam.PTransform):
             pipeline
             | "Lines" >> beam.io.ReadFromText(self.pattern, coder=BytesCoder())
             | "ToMessage" >> beam.Map(message_from_line).with_output_types(Message)
-            | "Stamp" >> beam.Map(_on_arrival).with_output_types(Message)
+            | "Stamp" >> beam.Map(on_arrival).with_output_types(Message)
         )
 
 

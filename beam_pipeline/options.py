@@ -143,6 +143,27 @@ class TestudoOptions(PipelineOptions):
             help="Most memory that decoding, or a call of a model, may take beyond what the "
             "loaded models take.",
         )
+        quotas = parser.add_argument_group("quotas of tenants")
+        quotas.add_argument(
+            "--overflow_topic",
+            default="",
+            metavar="projects/P/topics/T",
+            help="Pub/Sub topic for the messages of tenants that take more than their share "
+            "while messages wait; another job scores them. Without it there are no quotas.",
+        )
+        quotas.add_argument(
+            "--tenant_share",
+            type=number,
+            default=0.25,
+            help="One tenant's largest share of the messages taken in the last ten seconds, while "
+            "messages wait; 0.01 to 1.",
+        )
+        quotas.add_argument(
+            "--overflow_after_s",
+            type=number,
+            default=5.0,
+            help="How long messages may wait before quotas hold, in seconds.",
+        )
         windows = parser.add_argument_group("windows and archive")
         windows.add_argument(
             "--window_s",
@@ -164,11 +185,21 @@ class TestudoOptions(PipelineOptions):
         )
 
 
-def flags_help() -> str:
-    """The help of the pipeline's own flags."""
+def own_parser() -> argparse.ArgumentParser:
+    """A parser of the pipeline's own flags and no others."""
     parser = argparse.ArgumentParser(prog="testudo run", usage=argparse.SUPPRESS, add_help=False)
     TestudoOptions._add_argparse_args(parser)
-    return parser.format_help().strip()
+    return parser
+
+
+def flags_help() -> str:
+    """The help of the pipeline's own flags."""
+    return own_parser().format_help().strip()
+
+
+def own_flags() -> dict[str, argparse.Action]:
+    """The pipeline's own flags by name, without dashes, in the order of their help."""
+    return {action.dest: action for action in own_parser()._actions}
 
 
 def unknown_flags(argv: Sequence[str]) -> list[str]:

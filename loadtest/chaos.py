@@ -21,8 +21,8 @@ from beam_pipeline.commands.place import add_home_argument
 from beam_pipeline.local.missing import ToolsMissing
 from beam_pipeline.local.processes import StackError
 from loadtest.chaos_run import Chaos
+from loadtest.chaos_traffic import TRAPPED_TENANT
 from loadtest.streaming import own_stack
-from loadtest.traffic import TRAPPED_TENANT
 from models.loaded import left_behind
 from models.manifest import ReleaseError
 from models.release import Pointer, copy_releases, read_pointer, write_pointer

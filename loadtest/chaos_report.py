@@ -11,8 +11,8 @@ from rich.table import Table
 
 from beam_pipeline.commands.engines import BigQueryEngine
 from beam_pipeline.commands.place import BUCKET
+from loadtest.chaos_traffic import Planned
 from loadtest.hostile import SCORED
-from loadtest.traffic import Planned
 from transforms.records import Reason
 
 REJECTED_ROWS = "dead-letters/rejected-rows/"

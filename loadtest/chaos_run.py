@@ -22,9 +22,9 @@ from beam_pipeline.commands.failure import CommandError
 from beam_pipeline.commands.place import local_place
 from beam_pipeline.local.stack import LocalStack
 from loadtest.chaos_report import OF_FAULTS, by_kind, compare, outcomes_of, tell
+from loadtest.chaos_traffic import Planned, traffic
 from loadtest.faults import Fault, FaultPlan, faulty_environment
 from loadtest.job import Job, Victim
-from loadtest.traffic import Planned, traffic
 
 # Of the requests to BigQuery and Cloud Storage: four in ten do not go as they should.
 SHARES = {

@@ -86,8 +86,8 @@ class Job:
         return _family(self._process.pid)
 
     def left(self) -> list[psutil.Process]:
-        """Processes of any of its starts that are still there."""
-        return [one for one in self._seen if one.is_running()]
+        """Processes of any of its starts that are still there; a zombie holds nothing any more."""
+        return [one for one in self._seen if _lives(one)]
 
     def stop(self) -> int:
         """End it as SIGTERM does; returns its exit code."""
@@ -148,6 +148,13 @@ class Job:
         except psutil.Error:
             return []  # one has just ended: look again
         return family[:1] if victim is Victim.WORKER else family
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _family(pid: int) -> list[psutil.Process]:

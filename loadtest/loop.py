@@ -26,7 +26,7 @@ from models.kernels import ImageKernel, ScoreKernel, Sides, TextKernel
 from models.release import fetch_release, read_pointer
 from transforms.events import Arrival, parse_item
 from transforms.images import inline_image
-from transforms.joins import delivery_of
+from transforms.joins import by_delivery
 from transforms.outcomes import json_line, prediction_row
 from transforms.records import Half, Item, Joined, Scored, Stage, TextFacts
 
@@ -66,7 +66,7 @@ class Loop:
         coder = TupleCoder([StrUtf8Coder(), registry.get_coder(Half)])
         items = self._joined([self._item(line) for line in lines])
         halves = [half for one in items for half in _halves(one)]
-        return sum(len(coder.encode((delivery_of(half), half))) for half in halves) / len(items)
+        return sum(len(coder.encode(by_delivery(half))) for half in halves) / len(items)
 
     def _item(self, line: bytes) -> Item:
         arrival = Arrival(uuid.uuid4().hex, time.time_ns() // 1000)

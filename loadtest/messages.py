@@ -8,10 +8,11 @@ message of each kind in BREAKAGES in turn.
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from models.samples import Listing, draw_listings
+from transforms.records import Reason
 
 # Customers by their share of the items: few large ones, some small ones.
 TENANTS = ("acme",) * 8 + ("bolt",) * 5 + ("cedar",) * 3 + ("delta",) * 2 + ("ember", "fjord")
@@ -47,14 +48,24 @@ def message_attributes(tenant_id: str, item_id: str, data: bytes) -> dict[str, s
 
 
 def sample_messages(
-    count: int, *, seed: int, bucket: str = "", broken_share: float = 0.04
+    count: int,
+    *,
+    seed: int,
+    bucket: str = "",
+    broken_share: float = 0.04,
+    prefix: str = "",
+    tenants: Sequence[str] = TENANTS,
 ) -> Iterator[SampleMessage]:
-    """Draw `count` messages; without a `bucket` no image is given by URI."""
+    """Draw `count` messages; without a `bucket` no image is given by URI.
+
+    Item ids begin with `prefix`; `tenants` take turns.
+    """
     broken_every = round(1 / broken_share) if broken_share else 0
     kinds = list(BREAKAGES)
     for index, listing in enumerate(draw_listings(count, seed=seed)):
-        tenant_id = TENANTS[index % len(TENANTS)]
-        fields, truth, uploads = _whole(listing, tenant_id), dict(listing.labels), {}
+        tenant_id = tenants[index % len(tenants)]
+        item_id = f"{prefix}{listing.item_id}"
+        fields, truth, uploads = _whole(listing, item_id, tenant_id), dict(listing.labels), {}
         breakage = ""
         if broken_every and index % broken_every == broken_every - 1:
             breakage = kinds[index // broken_every % len(kinds)]
@@ -74,19 +85,19 @@ def sample_messages(
                 uploads = {name: listing.image_jpeg}
             data = json.dumps(fields).encode()
         yield SampleMessage(
-            item_id=listing.item_id,
+            item_id=item_id,
             tenant_id=tenant_id,
             data=data,
-            attributes=message_attributes(tenant_id, listing.item_id, data),
+            attributes=message_attributes(tenant_id, item_id, data),
             truth=truth,
             breakage=breakage,
             uploads=uploads,
         )
 
 
-def _whole(listing: Listing, tenant_id: str) -> Fields:
+def _whole(listing: Listing, item_id: str, tenant_id: str) -> Fields:
     return {
-        "item_id": listing.item_id,
+        "item_id": item_id,
         "tenant_id": tenant_id,
         "text": listing.text,
         "image": base64.b64encode(listing.image_jpeg).decode(),
@@ -134,4 +145,14 @@ BREAKAGES: Mapping[str, Callable[[Fields], bytes]] = {
     "cut_image": _cut_image,
     "svg_image": _svg_image,
     "foreign_bucket": _foreign_bucket,
+}
+# What becomes of each.
+REASONS: Mapping[str, Reason] = {
+    "cut_json": Reason.NOT_JSON,
+    "no_tenant": Reason.SCHEMA_VIOLATION,
+    "neither_side": Reason.SCHEMA_VIOLATION,
+    "not_base64": Reason.IMAGE_NOT_BASE64,
+    "cut_image": Reason.IMAGE_UNREADABLE,
+    "svg_image": Reason.IMAGE_FORMAT_REFUSED,
+    "foreign_bucket": Reason.IMAGE_URI_REFUSED,
 }

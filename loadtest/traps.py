@@ -16,7 +16,8 @@ from pathlib import Path
 from models.features import FeatureSpec
 from models.manifest import TEXT_TRANSFORM
 from models.release import fetch_release, save_release
-from models.text_transform import SIGNATURE, TEXT_INPUT
+from models.saved_model import SIGNATURE
+from models.text_transform import TEXT_INPUT
 
 ABORT_WORD = "zzabort"
 HANG_WORD = "zzhang"

@@ -13,11 +13,11 @@ import logging
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -158,7 +158,9 @@ class ModelProcess:
 
     def _connected(self) -> Connection:
         if self._connection is None:
-            ours, theirs = socket.socketpair()
+            # Not socket.socketpair: its ends keep the default timeout that Beam sets for
+            # its HTTP clients, and the process's first read would fail at once.
+            ours, theirs = Pipe()
             with theirs:
                 self._process = subprocess.Popen(
                     [
@@ -170,7 +172,7 @@ class ModelProcess:
                     env={k: v for k, v in os.environ.items() if not ACCESS.search(k)},
                     process_group=0,  # Ctrl-C is the worker's to handle
                 )
-            self._connection = Connection(ours.detach())
+            self._connection = ours
         return self._connection
 
 

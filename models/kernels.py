@@ -26,7 +26,8 @@ from models.features import (
     unpack_features,
 )
 from models.litert import LiteRTModel
-from models.manifest import ENCODER, PRESENCE, TEXT_TRANSFORM, Manifest
+from models.manifest import ENCODER, PRESENCE, SAVED_ENCODER, TEXT_TRANSFORM, Manifest
+from models.saved_model import SavedEncoder
 from models.text_transform import TextTransform
 from transforms.failures import attempt
 from transforms.records import Failure, ImageFacts, Reason, Score, Stage
@@ -139,7 +140,7 @@ class ImageKernel(_Kernel):
         self, manifest: Manifest, folder: Path, calls: CallLimits, limits: ImageLimits
     ) -> None:
         super().__init__(calls)
-        self._model = LiteRTModel(folder / ENCODER)
+        self._model = _encoder(manifest, folder)
         self._manifest = manifest
         self._limits = limits
 
@@ -166,6 +167,14 @@ class ImageKernel(_Kernel):
     def _encode(self, pixels: Sequence[np.ndarray]) -> list[bytes]:
         arrays = self._model({"image": np.stack(pixels)})
         return pack_features(self._manifest.image_features, arrays)
+
+
+def _encoder(manifest: Manifest, folder: Path) -> LiteRTModel | SavedEncoder:
+    """The release's encoder, of either kind."""
+    saved = folder / SAVED_ENCODER
+    if not saved.is_dir():
+        return LiteRTModel(folder / ENCODER)
+    return SavedEncoder(saved, manifest.image_features, size_px=manifest.image_size_px)
 
 
 def _seen(answer: Answer, image: ImageFacts, decode_us: int) -> Answer:

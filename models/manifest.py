@@ -1,6 +1,7 @@
 """What a release is made of: its files, its manifest, and nothing that reads or writes them.
 
 encoder.tflite        uint8 `image` (n, size_px, size_px, 3) -> `embedding`
+encoder/              or a SavedModel of the same, which TensorFlow runs
 text_transform/       TFT SavedModel: string `text` (n,) -> text features
 scorers/<name>.tflite any of the release's features, `has_image` and
                       `has_text` (float32 (n, 1)) -> `scores` (n, labels)
@@ -18,6 +19,7 @@ from models.features import FeatureSpec
 FORMAT = 1
 MANIFEST = "manifest.json"
 ENCODER = "encoder.tflite"
+SAVED_ENCODER = "encoder"
 TEXT_TRANSFORM = "text_transform"
 SCORERS = "scorers"
 RELEASE = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # the name of a folder, and no path

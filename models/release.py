@@ -179,10 +179,19 @@ def copy_releases(source: str, target: str) -> None:
     """Copy every release that `source` points at, then the pointer itself."""
     pointer = read_pointer(source)
     for release in pointer.releases:
-        manifest = read_manifest(source, release)
-        for name in (*manifest.files, MANIFEST):
-            OBJECTS.copy(join(source, release, name), join(target, release, name))
+        copy_release(source, target, release)
     write_pointer(target, pointer)
+
+
+def copy_release(source: str, target: str, release: str) -> None:
+    """Copy one release, its manifest last. Raises ReleaseError for a file that is not its own."""
+    manifest = read_manifest(source, release)
+    for name, digest in manifest.files.items():
+        data = OBJECTS.read(join(source, release, name))
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise ReleaseError(f"{release}: {name} is not the file that was released")
+        OBJECTS.write(join(target, release, name), data)
+    OBJECTS.copy(join(source, release, MANIFEST), join(target, release, MANIFEST))
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -16,7 +16,8 @@ from tensorflow_transform import beam as tft_beam
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
 from models.features import FeatureSpec
-from models.text_transform import SIGNATURE, TEXT_INPUT
+from models.saved_model import SIGNATURE
+from models.text_transform import TEXT_INPUT
 
 MAX_TOKENS = 32
 MAX_WORDS = 5_000

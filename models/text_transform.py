@@ -4,14 +4,12 @@ The transform is the tensorflow-transform graph that training analysed, loaded
 as a plain SavedModel: serving needs tensorflow, not tensorflow-transform.
 """
 
-import contextlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from models.features import FeatureSpec, normalise_text, pack_features
+from models.saved_model import load_signature
 
-SIGNATURE = "serving_default"
 TEXT_INPUT = "text"
 
 
@@ -21,21 +19,11 @@ class TextTransform:
     def __init__(self, folder: Path, features: tuple[FeatureSpec, ...]) -> None:
         """Load the SavedModel in `folder`, whose outputs must hold `features`.
 
-        Imports tensorflow, which takes several seconds the first time, and lets
-        it use one thread an operation, unless it is already running. Raises
-        ValueError when `folder` is not a text transform with those features.
+        Raises ValueError when `folder` is not a text transform with those features.
         """
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        import tensorflow as tf
+        self._loaded, self._signature = load_signature(folder)
+        import tensorflow as tf  # imported by then; it costs seconds, and not everybody needs it
 
-        with contextlib.suppress(RuntimeError):  # already running: its threads are set
-            tf.config.threading.set_intra_op_parallelism_threads(1)
-            tf.config.threading.set_inter_op_parallelism_threads(1)
-        try:
-            self._loaded = tf.saved_model.load(str(folder))  # owns the signature's resources
-            self._signature = self._loaded.signatures[SIGNATURE]
-        except (OSError, KeyError) as error:
-            raise ValueError(f"{folder.name} is not a text transform: {error}") from error
         outputs = self._signature.structured_outputs
         for spec in features:
             found = outputs.get(spec.name)

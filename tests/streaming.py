@@ -12,6 +12,7 @@ from typing import TypeVar
 from google.api_core.exceptions import GoogleAPICallError
 
 from beam_pipeline.commands.engines import BigQueryEngine
+from beam_pipeline.tables import statements
 
 REPOSITORY = Path(__file__).parents[1]
 WINDOW_S = 5
@@ -37,8 +38,10 @@ def wait_for_tables(engine: BigQueryEngine) -> None:
 
 
 def _tables_exist(engine: BigQueryEngine) -> bool:
+    """Whether the view is there that is made last."""
+    last = list(statements("views"))[-1]
     try:
-        engine.ask("SELECT COUNT(*) FROM `{dataset}.latest_predictions`")
+        engine.ask(f"SELECT COUNT(*) FROM `{{dataset}}.{last}`")
     except GoogleAPICallError:
         return False
     return True

@@ -26,6 +26,7 @@ from models.release import Pointer, read_pointer
 from transforms import coders  # noqa: F401 - registers the records'
 from transforms.bugs import counted
 from transforms.failures import attempt
+from transforms.letters import noted
 from transforms.records import (
     DeadLetter,
     Envelope,
@@ -147,6 +148,7 @@ def parse_item(message: Message, arrival: Arrival, pointer: Pointer, *, max_byte
         tenant_id=fields["tenant_id"],
         release=pointer.choose(fields["tenant_id"], fields["item_id"]),
     )
+    envelope = envelope._replace(canary=envelope.release == pointer.canary)
     if "event_time" in fields:
         envelope = envelope._replace(event_time_us=time_us(fields["event_time"]))
     return Item(
@@ -179,6 +181,7 @@ def _id_in(attributes: Mapping[str, str], name: str) -> str:
 
 class _ParseDoFn(beam.DoFn):
     messages = Metrics.counter("testudo", "messages")
+    canary_items = Metrics.counter("testudo", "canary_items")
     pointer_failures = Metrics.counter("testudo", "release_pointer_failures")
 
     def __init__(self, releases: str, refresh_s: float, max_bytes: int) -> None:
@@ -216,9 +219,11 @@ class _ParseDoFn(beam.DoFn):
             )
         )
         if isinstance(item, Failure):
-            yield beam.pvalue.TaggedOutput(REJECTED, reject(message, arrival, item))
-        else:
-            yield item
+            yield beam.pvalue.TaggedOutput(REJECTED, noted(reject(message, arrival, item)))
+            return
+        if item.envelope.canary:
+            self.canary_items.inc()
+        yield item
 
 
 class ParsedItems(NamedTuple):

@@ -21,6 +21,7 @@ from apache_beam.typehints.decorators import no_annotations
 from apache_beam.utils.timestamp import Duration
 
 from transforms import coders  # noqa: F401 - registers the records'
+from transforms.letters import noted
 from transforms.records import DeadLetter, Failure, Half, Joined, Reason, Stage
 
 HALVES = 2
@@ -50,8 +51,8 @@ def join_halves(halves: Iterable[Half]) -> Joined | DeadLetter:
     )
 
 
-def delivery_of(half: Half) -> str:
-    return half.envelope.delivery
+def by_delivery(half: Half) -> tuple[str, Half]:
+    return half.envelope.delivery, half
 
 
 class _JoinDoFn(beam.DoFn):
@@ -74,6 +75,7 @@ class _JoinDoFn(beam.DoFn):
             return
         if any(failure.reason == Reason.HALF_MISSING for failure in outcome.failures):
             self.incomplete.inc()
+        noted(outcome)
         yield beam.pvalue.TaggedOutput(UNJOINED, placed)
 
 
@@ -115,7 +117,9 @@ class JoinHalves(beam.PTransform):
         outcomes = (
             halves
             | "FireOnTwo" >> self._windows(bounded=halves.is_bounded)
-            | "ByDelivery" >> beam.WithKeys(delivery_of).with_output_types(tuple[str, Half])
+            # Not WithKeys: it names its step by a line of Beam's own code, and an update of a
+            # running job maps steps by name.
+            | "ByDelivery" >> beam.Map(by_delivery).with_output_types(tuple[str, Half])
             | "Group" >> beam.GroupByKey()
             | "Pair"
             >> beam.ParDo(_JoinDoFn(stamp=halves.is_bounded)).with_outputs(UNJOINED, main="joined")

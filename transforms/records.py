@@ -91,6 +91,7 @@ class Envelope(NamedTuple):
     attempt: int
     payload_uri: str
     attributes_json: str
+    canary: bool = False  # whether its release was the canary when it was parsed
 
 
 class Item(NamedTuple):

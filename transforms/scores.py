@@ -11,6 +11,7 @@ from apache_beam.typehints.decorators import no_annotations
 from models.handlers import ScorerHandler
 from models.kernels import CallLimits
 from transforms import coders  # noqa: F401 - registers the records'
+from transforms.letters import noted
 from transforms.records import DeadLetter, Joined, Scored
 
 UNSCORED = "unscored"
@@ -22,7 +23,7 @@ def split_outcome(
     if isinstance(outcome, Scored):
         yield outcome
     else:
-        yield beam.pvalue.TaggedOutput(UNSCORED, outcome)
+        yield beam.pvalue.TaggedOutput(UNSCORED, noted(outcome))
 
 
 class ScoredItems(NamedTuple):

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple, Protocol
 
 import duckdb
 import sqlglot
-from google.cloud.bigquery import Client, SchemaField
+from google.cloud.bigquery import Client, QueryJobConfig, ScalarQueryParameter, SchemaField
 
+from beam_pipeline.commands.parameters import PARAMETERS, values_for
 from beam_pipeline.tables import TABLES, fill, statements, table_schema
 
 DUCK_TYPES = {
@@ -15,7 +16,9 @@ DUCK_TYPES = {
     "INTEGER": "BIGINT",
     "FLOAT": "DOUBLE",
     "TIMESTAMP": "TIMESTAMPTZ",
+    "DATE": "DATE",
 }
+NOTHING_GIVEN: Mapping[str, Any] = {}
 
 
 class Answer(NamedTuple):
@@ -24,9 +27,12 @@ class Answer(NamedTuple):
 
 
 class Engine(Protocol):
-    """Runs a BigQuery statement in which {dataset} stands for the dataset."""
+    """Runs a BigQuery statement in which {dataset} stands for the dataset.
 
-    def ask(self, sql: str) -> Answer: ...
+    `given` holds values of its parameters, as @since; the others have their default.
+    """
+
+    def ask(self, sql: str, given: Mapping[str, Any] = NOTHING_GIVEN) -> Answer: ...
 
 
 class BigQueryEngine:
@@ -34,8 +40,13 @@ class BigQueryEngine:
         self.client = client
         self._dataset = dataset
 
-    def ask(self, sql: str) -> Answer:
-        result = self.client.query_and_wait(fill(sql, self._dataset))
+    def ask(self, sql: str, given: Mapping[str, Any] = NOTHING_GIVEN) -> Answer:
+        parameters = [
+            ScalarQueryParameter(name, PARAMETERS[name].kind, value)
+            for name, value in values_for(sql, given).items()
+        ]
+        settings = QueryJobConfig(query_parameters=parameters)
+        result = self.client.query_and_wait(fill(sql, self._dataset), job_config=settings)
         return Answer(
             [field.name for field in result.schema], [tuple(row.values()) for row in result]
         )
@@ -66,9 +77,9 @@ class FilesEngine:
         for name, sql in statements("views").items():
             self.ask(f"CREATE VIEW `{{dataset}}.{name}` AS {sql}")
 
-    def ask(self, sql: str) -> Answer:
+    def ask(self, sql: str, given: Mapping[str, Any] = NOTHING_GIVEN) -> Answer:
         (statement,) = sqlglot.transpile(fill(sql, "files"), read="bigquery", write="duckdb")
-        cursor = self._connection.execute(statement)
+        cursor = self._connection.execute(statement, values_for(sql, given))
         return Answer([column[0] for column in cursor.description or ()], cursor.fetchall())
 
 

@@ -15,11 +15,13 @@ from beam_pipeline.local.resources import (
 )
 from beam_pipeline.local.servers import PROJECT
 from beam_pipeline.local.stack import DEFAULT_HOME
-from beam_pipeline.tables import TABLES, fill, statements, table_schema
+from beam_pipeline.tables import TABLES, clustering_of, fill, statements, table_schema
 from models.release import copy_releases
 
 TOPIC = "items"
 SUBSCRIPTION = "items-testudo"
+OVERFLOW_TOPIC = "items-overflow"
+OVERFLOW_SUBSCRIPTION = "items-overflow-testudo"
 DATASET = "testudo"
 BUCKET = "testudo"
 IMAGE_BUCKET = "testudo-images"
@@ -78,10 +80,11 @@ def local_place(project: str) -> Place:
 
 
 def prepare_local_project(project: str) -> None:
-    """Create topic, subscription, tables, views and buckets, where they do not exist."""
+    """Create topics, subscriptions, tables, views and buckets, where they do not exist."""
     create_topic_and_subscription(project, TOPIC, SUBSCRIPTION)
-    create_dataset(project, DATASET)
+    create_topic_and_subscription(project, OVERFLOW_TOPIC, OVERFLOW_SUBSCRIPTION)
     create_buckets(project, (BUCKET, IMAGE_BUCKET))
+    create_dataset(project, DATASET)
 
 
 def create_dataset(project: str, dataset: str) -> None:
@@ -90,8 +93,8 @@ def create_dataset(project: str, dataset: str) -> None:
         project,
         dataset,
         {
-            name: Table(table_schema(name), time_field, ["tenant_id", "item_id"])
-            for name, time_field in TABLES.items()
+            name: Table(table_schema(name), partition, clustering_of(name))
+            for name, partition in TABLES.items()
         },
         {name: fill(sql, dataset) for name, sql in statements("views").items()},
     )
@@ -102,10 +105,10 @@ def bring_releases(releases: Path) -> None:
     copy_releases(str(releases), f"gs://{BUCKET}/{RELEASES}")
 
 
-def local_flags(project: str, job_endpoint: str) -> list[str]:
+def local_flags(project: str, job_endpoint: str, *, subscription: str = SUBSCRIPTION) -> list[str]:
     """The flags of `testudo run` that use the local stack from end to end."""
     return [
-        f"--input_subscription=projects/{project}/subscriptions/{SUBSCRIPTION}",
+        f"--input_subscription=projects/{project}/subscriptions/{subscription}",
         f"--predictions_table={project}:{DATASET}.predictions",
         f"--dead_letters_table={project}:{DATASET}.dead_letters",
         f"--output=gs://{BUCKET}",

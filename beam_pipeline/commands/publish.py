@@ -62,9 +62,10 @@ def from_images(paths: Iterable[Path], *, tenant_id: str, text: str) -> Iterator
 
 
 def from_samples(count: int, *, seed: int, place: Place) -> Iterator[Outgoing]:
-    """Drawn listings; images given by URI are uploaded first."""
+    """Drawn listings; where there is an image bucket, some images go there and are named."""
     samples = list(sample_messages(count, seed=seed, bucket=place.image_bucket))
-    upload(place, samples)
+    if place.image_bucket:
+        upload(place, samples)
     return (Outgoing(one.data, dict(one.attributes)) for one in samples)
 
 
@@ -120,10 +121,8 @@ def main(arguments: argparse.Namespace) -> int:
         messages = from_file(arguments.file)
     elif arguments.images:
         messages = from_images(arguments.images, tenant_id=arguments.tenant_id, text=arguments.text)
-    elif place.image_bucket:
-        messages = from_samples(arguments.samples, seed=arguments.seed, place=place)
     else:
-        raise CommandError("--samples: goes with the local stack only")
+        messages = from_samples(arguments.samples, seed=arguments.seed, place=place)
     count = publish(place.topic, track(messages, "Publishing"), rate=arguments.rate)
     print(f"{count} messages published to {place.topic}")
     return 0

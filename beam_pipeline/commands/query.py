@@ -1,7 +1,12 @@
 """`testudo query`: the common questions by name, in BigQuery or over a folder of files."""
 
 import argparse
+import csv
+import json
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 from google.api_core.exceptions import GoogleAPICallError
@@ -12,6 +17,7 @@ from rich.text import Text
 
 from beam_pipeline.commands.engines import Answer, BigQueryEngine, Engine, FilesEngine
 from beam_pipeline.commands.failure import CommandError, shown
+from beam_pipeline.commands.parameters import add_parameter_arguments, given_for
 from beam_pipeline.commands.place import add_place_arguments, place_from
 from beam_pipeline.tables import question_of, statements
 
@@ -24,18 +30,54 @@ def as_table(answer: Answer) -> Table:
             Text(shown(column)), justify="right" if numeric else "left", overflow="fold"
         )
     for row in answer.rows:
-        cells = (f"{one:,.3f}" if isinstance(one, float) else shown(str(one)) for one in row)
         # Texts, not strings: what a sender wrote must not become markup of this terminal.
-        table.add_row(*map(Text, cells))
+        table.add_row(*(Text(cell(*one)) for one in zip(answer.columns, row, strict=True)))
     return table
 
 
+def cell(column: str, value: Any) -> str:
+    """As people read it: seconds of UTC, three digits, four of a dollar, nothing for nothing."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, float):
+        return f"{value:,.4f}" if column.endswith("_usd") else f"{value:,.3f}"
+    return shown(str(value))
+
+
+def write_csv(answer: Answer) -> None:
+    """A heading and a line a row, with what a sender wrote escaped as in a table."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(answer.columns)
+    writer.writerows([shown("" if one is None else str(one)) for one in row] for row in answer.rows)
+
+
+def write_json(answer: Answer) -> None:
+    """A list with an object a row, in ASCII; times and days as text."""
+    rows = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+    print(json.dumps(rows, indent=1, default=str))
+
+
+def write_table(answer: Answer) -> None:
+    Console().print(as_table(answer))
+
+
+FORMATS = {"table": write_table, "json": write_json, "csv": write_csv}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = "questions:\n" + "\n".join(
+        f"  {name:15} {question_of(sql)}" for name, sql in statements("queries").items()
+    )
     parser.add_argument("name", nargs="?", help="a question by name; without it they are listed")
     parser.add_argument("--sql", help="a BigQuery statement of your own, {dataset} in it")
     parser.add_argument(
         "--output", type=Path, metavar="FOLDER", help="ask a files-mode run instead"
     )
+    parser.add_argument("--format", choices=FORMATS, default="table", help="(%(default)s)")
+    add_parameter_arguments(parser)
     add_place_arguments(parser)
 
 
@@ -44,10 +86,12 @@ def main(arguments: argparse.Namespace) -> int:
     console = Console()
     if not (arguments.name or arguments.sql):
         for name, sql in questions.items():
-            console.print(f"[bold]{name:12}[/bold] {question_of(sql)}")
+            console.print(f"[bold]{name:15}[/bold] {question_of(sql)}", soft_wrap=True)
         return 0
     if arguments.name and arguments.name not in questions:
         raise CommandError(f"there is no question {arguments.name!r}, but {', '.join(questions)}")
+    sql = arguments.sql or questions[arguments.name]
+    given = given_for(arguments.name or "this statement", sql, arguments)
     engine: Engine
     if arguments.output:
         engine = FilesEngine(arguments.output)
@@ -55,10 +99,10 @@ def main(arguments: argparse.Namespace) -> int:
         place = place_from(arguments)
         engine = BigQueryEngine(Client(project=place.project), place.dataset)
     try:
-        answer = engine.ask(arguments.sql or questions[arguments.name])
+        answer = engine.ask(arguments.sql or questions[arguments.name], given)
     except (GoogleAPICallError, duckdb.Error) as error:
         raise CommandError(f"the query was refused: {error}") from error
-    if arguments.name:
-        console.print(f"[bold]{question_of(questions[arguments.name])}[/bold]")
-    console.print(as_table(answer))
+    if arguments.name and arguments.format == "table":
+        console.print(f"[bold]{question_of(sql)}[/bold]")
+    FORMATS[arguments.format](answer)
     return 0

@@ -1,35 +1,30 @@
-"""`testudo run`: check the flags, start the job, and end it cleanly when asked to."""
+"""`testudo run`: check the flags, start the job or jobs, and end them cleanly when asked to."""
 
 import argparse
-import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
-import grpc
-from apache_beam.options.pipeline_options import StandardOptions
-from apache_beam.runners.dataflow.dataflow_runner import DataflowPipelineResult
-from apache_beam.runners.runner import PipelineResult, PipelineState
-
-from beam_pipeline.checks import check
 from beam_pipeline.commands.failure import CommandError
+from beam_pipeline.commands.job import checked, interrupt, on_signals, run_job, say
 from beam_pipeline.commands.place import (
+    OVERFLOW_SUBSCRIPTION,
+    SUBSCRIPTION,
     add_home_argument,
     bring_releases,
     enter_local_stack,
     local_flags,
 )
-from beam_pipeline.config import ConfigError, config_from
-from beam_pipeline.local.deliveries import begin_drain
+from beam_pipeline.commands.processes import end_with_supervisor, run_several
+from beam_pipeline.local.detached import read_state
 from beam_pipeline.local.engine import running_engine
 from beam_pipeline.local.servers import PROJECT
-from beam_pipeline.main import make_pipeline
 from beam_pipeline.options import flags_help
 from models.manifest import ReleaseError
 
-AFTER_ENGINE = "Start again: what has no outcome yet comes again, within half a minute."
-ENDED_WELL = (PipelineState.DONE, PipelineState.CANCELLED, PipelineState.DRAINED)
+LANES = {"main": SUBSCRIPTION, "overflow": OVERFLOW_SUBSCRIPTION}
+# What says where and on what a job runs; on the local stack it is known.
+ELSEWHERE = ("--input_subscription", "--input_file", "--runner", "--job_endpoint")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +34,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=Path(".testudo/releases"),
         help="releases to bring to the local stack (%(default)s)",
     )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        help="jobs that share the local stack's subscription, each with an engine of its own and "
+        "about 1 GB of memory: one uses about a core (%(default)s)",
+    )
+    parser.add_argument(
+        "--lane",
+        choices=LANES,
+        default="main",
+        help="the local stack's subscription to read: of topic items, or of items-overflow, to "
+        "which --overflow_topic=projects/testudo-local/topics/items-overflow leads (%(default)s)",
+    )
+    # Of a child that --processes starts.
+    parser.add_argument("--process_number", type=int, default=0, help=argparse.SUPPRESS)
     add_home_argument(parser)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = (
@@ -48,70 +59,63 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace, flags: Sequence[str]) -> int:
-    _on_signals(_interrupt)
+    on_signals(interrupt)
+    if arguments.process_number:
+        return _run_one_of_several(arguments, flags)
+    if problems := _problems(arguments, flags):
+        raise CommandError("\n".join(problems))
     if any(flag.startswith("--input_") for flag in flags):
-        return _run(flags)
+        return run_job(flags)
     stack = enter_local_stack(arguments.home)
     try:
         bring_releases(arguments.local_releases)
     except ReleaseError as error:
         raise CommandError(f"{error}\nTrain a release first: `testudo train`.") from error
-    with running_engine(arguments.home, _say, tools=stack.tools) as job_endpoint:
-        return _run([*local_flags(PROJECT, job_endpoint), *flags])
+    if arguments.processes > 1:
+        checked([*_local_flags(arguments, job_endpoint=""), *flags])  # told once, not by each
+        numbers = range(1, arguments.processes + 1)
+        return run_several([_command(arguments, number, flags) for number in numbers])
+    return _run_on_engine(arguments, stack.tools, flags)
 
 
-def _run(flags: Sequence[str]) -> int:
-    """Start the job and wait for its end: that of its input, or a signal's."""
-    try:
-        config, options = config_from(flags)
-        if config.input_subscription:
-            check(config)
-        pipeline = make_pipeline(flags)
-    except ConfigError as error:
-        raise CommandError(str(error)) from error
-    runner = options.view_as(StandardOptions).runner or ""
-    if config.input_subscription and "Dataflow" not in runner:
-        _on_signals(_drain_then_interrupt)
-    _say("Running; Ctrl-C ends it.")
-    try:
-        return _finish(pipeline.run())  # over files the first is the whole run
-    except grpc.RpcError as error:
-        _say(f"The engine is gone: {_words(error)}\n{AFTER_ENGINE}")
-        return 1
+def _problems(arguments: argparse.Namespace, flags: Sequence[str]) -> list[str]:
+    given = {flag.split("=", 1)[0] for flag in flags}
+    problems = []
+    if arguments.processes < 1:
+        problems.append(f"--processes: is {arguments.processes}, must be 1 or more")
+    for own, unset in (("processes", 1), ("lane", "main")):
+        if getattr(arguments, own) == unset:
+            continue
+        problems += [
+            f"--{own}: is of the local stack, and does not go with {one}"
+            for one in ELSEWHERE
+            if one in given
+        ]
+    return problems
 
 
-def _finish(result: PipelineResult) -> int:
-    """Wait for the job's end, or end it as a signal asks."""
-    try:
-        state = result.wait_until_finish()
-    except KeyboardInterrupt:
-        if isinstance(result, DataflowPipelineResult):
-            _say(f"The job goes on: {result.job_id()}")
-            return 0
-        _say("Stopping at once.")
-        state = result.cancel() or PipelineState.CANCELLED
-    return 0 if state in ENDED_WELL else 1
+def _command(arguments: argparse.Namespace, number: int, flags: Sequence[str]) -> list[str]:
+    own = {"home": arguments.home, "lane": arguments.lane, "process_number": number}
+    given = [f"--{name}={value}" for name, value in own.items()]
+    return [sys.executable, "-m", "beam_pipeline.cli", "run", *given, *flags]
 
 
-def _words(error: grpc.RpcError) -> str:
-    return error.details() if isinstance(error, grpc.Call) else str(error)
+def _run_one_of_several(arguments: argparse.Namespace, flags: Sequence[str]) -> int:
+    """The job of a child; its supervisor has prepared everything."""
+    end_with_supervisor()
+    stack = read_state(arguments.home)
+    if stack is None:
+        raise CommandError(f"the local stack in {arguments.home} has ended")
+    return _run_on_engine(arguments, stack.tools, flags)
 
 
-def _on_signals(handler: Callable[[int, FrameType | None], None]) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores the first
-        signal.signal(number, handler)
+def _run_on_engine(arguments: argparse.Namespace, tools: Path, flags: Sequence[str]) -> int:
+    lane = "" if arguments.lane == "main" else f"-{arguments.lane}"
+    number = f"-{arguments.process_number}" if arguments.process_number else ""
+    name = f"prism{lane}{number}"
+    with running_engine(arguments.home, say, tools=tools, name=name) as job_endpoint:
+        return run_job([*_local_flags(arguments, job_endpoint), *flags])
 
 
-def _drain_then_interrupt(_number: int, _frame: FrameType | None) -> None:
-    """Finish what is in flight at the first signal, stop at once at the second."""
-    _on_signals(_interrupt)
-    _say("Finishing what is in flight; Ctrl-C again stops at once.")
-    begin_drain()
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)
+def _local_flags(arguments: argparse.Namespace, job_endpoint: str) -> list[str]:
+    return local_flags(PROJECT, job_endpoint, subscription=LANES[arguments.lane])

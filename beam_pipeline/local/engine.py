@@ -18,16 +18,21 @@ _START_ALLOWED_S = 60.0
 
 @contextlib.contextmanager
 def running_engine(
-    home: Path, report: Callable[[str], None], *, tools: Path | None = None
+    home: Path,
+    report: Callable[[str], None],
+    *,
+    tools: Path | None = None,
+    name: str = "prism",
 ) -> Iterator[str]:
     """Run Prism within the block; gives host and port for Beam's --job_endpoint.
 
     It ends with the block, and with this process on whatever path, kill -9
-    included. Its log is home/logs/prism.log. Raises ToolsMissing or StackError.
+    included. Its log is home/logs/NAME.log; engines that run at the same time need
+    names of their own. Raises ToolsMissing or StackError.
     """
     found = install_tools(tools or home / "tools", report)
     prism = ServerProcess(
-        engine_server(found), home / "prism", home / "logs" / "prism.log", keep_data=False
+        engine_server(found), home / name, home / "logs" / f"{name}.log", keep_data=False
     )
     try:
         prism.start()

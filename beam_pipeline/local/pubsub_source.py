@@ -22,6 +22,7 @@ from google.pubsub_v1.types import ReceivedMessage
 
 from beam_pipeline.local.deliveries import close_pull, is_draining, open_pull, settle
 from transforms import coders  # noqa: F401 - registers the records'
+from transforms.quotas import as_first_published
 from transforms.records import Message
 
 
@@ -102,11 +103,13 @@ class _Reader(UnboundedReader):
         if self._current is None:
             raise LookupError("no message was read")
         message = self._current.message
-        return Message(
-            data=message.data,
-            attributes=dict(message.attributes),
-            message_id=message.message_id,
-            publish_time_us=Timestamp.from_utc_datetime(message.publish_time).micros,
+        return as_first_published(
+            Message(
+                data=message.data,
+                attributes=dict(message.attributes),
+                message_id=message.message_id,
+                publish_time_us=Timestamp.from_utc_datetime(message.publish_time).micros,
+            )
         )
 
     def get_current_timestamp(self) -> Timestamp:

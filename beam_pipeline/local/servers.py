@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from beam_pipeline.local.tools import Tools
 HOST = "127.0.0.1"
 PROJECT = "testudo-local"
 _ANSWER_TIMEOUT_S = 5.0
+_PROJECT_ROOT = Path(__file__).resolve().parents[2]
 _EMULATOR_HEAP_MB = 4096
 
 
@@ -57,6 +59,20 @@ def stack_servers(tools: Tools, data: Path) -> list[Server]:
             "storage", 1, lambda ports, folder: _storage(tools, ports[0], folder), ask_storage, {}
         ),
     ]
+
+
+def control_plane(environment: Mapping[str, str]) -> Server:
+    """What stands for Dataflow and the other control planes.
+
+    It launches templates, which use the rest of the stack: `environment` leads there.
+    """
+    return Server(
+        "control",
+        1,
+        lambda ports, _: [sys.executable, "-m", "beam_pipeline.local.control", str(ports[0])],
+        ask_control,
+        {**environment, "PYTHONPATH": str(_PROJECT_ROOT)},
+    )
 
 
 def _prism(tools: Tools, port: int) -> list[str]:
@@ -117,6 +133,11 @@ def ask_storage(port: int) -> None:
     _request(port, "GET", f"/storage/v1/b?project={PROJECT}")
 
 
+def ask_control(port: int) -> None:
+    """List the Dataflow jobs of the project."""
+    _request(port, "GET", f"/v1b3/projects/{PROJECT}/locations/-/jobs")
+
+
 def _request(port: int, method: str, path: str, body: object = None) -> dict[str, object]:
     """One JSON request, past any proxy of the environment."""
     connection = http.client.HTTPConnection(HOST, port, timeout=_ANSWER_TIMEOUT_S)
@@ -138,8 +159,8 @@ def _request(port: int, method: str, path: str, body: object = None) -> dict[str
 def client_environment(ports: Mapping[str, int], credentials: Path) -> dict[str, str]:
     """What a process needs in its environment so that Google's clients use the stack.
 
-    The keys of `ports` are the servers' names. Adds to NO_PROXY, never
-    replaces it.
+    The keys of `ports` are the servers' names; `control` may be missing. Adds
+    to NO_PROXY, never replaces it.
     """
     no_proxy = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
     past_proxies = ",".join(filter(None, [no_proxy, HOST, "localhost"]))

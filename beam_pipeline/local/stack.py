@@ -1,6 +1,6 @@
-"""The laptop stack: Pub/Sub, BigQuery and Cloud Storage on loopback ports.
+"""The laptop stack: Pub/Sub, BigQuery, Cloud Storage, control planes on loopback ports.
 
-As long as the `LocalStack` block runs, the three servers run. They end with it
+As long as the `LocalStack` block runs, the four servers run. They end with it
 on every path: return, exception, Ctrl-C, SIGTERM, and kill -9 of the process
 that holds it (each server has a guard, see guard.py).
 """
@@ -12,18 +12,25 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from beam_pipeline.cloud.clients import ENDPOINT
 from beam_pipeline.local.processes import (
     ServerProcess,
     StackError,
     wait_for_answers,
     warn_of_open_addresses,
 )
-from beam_pipeline.local.servers import PROJECT, client_environment, stack_servers
+from beam_pipeline.local.servers import (
+    PROJECT,
+    Server,
+    client_environment,
+    control_plane,
+    stack_servers,
+)
 from beam_pipeline.local.tools import install_tools
 
 DEFAULT_HOME = Path(".testudo")
@@ -31,7 +38,7 @@ START_ALLOWED_S = 90.0
 
 
 class LocalStack:
-    """A context manager over the three servers.
+    """A context manager over the four servers.
 
     `home` gets logs, data and stack.json; `tools` (default: home/tools) the
     programs, which several homes may share. `report` is told each step in a
@@ -69,16 +76,13 @@ class LocalStack:
             exits.callback(self._stop)
             began = time.monotonic()
             data = self.home / ("kept" if self._keep_data else "data")
-            for server in stack_servers(tools, data):
-                folder, log = data / server.name, self.home / "logs" / f"{server.name}.log"
-                process = ServerProcess(server, folder, log, keep_data=self._keep_data)
-                self.servers.append(process)
-                process.start()
-            wait_for_answers(self.servers, START_ALLOWED_S, time.monotonic, time.sleep)
+            ports = self._started(stack_servers(tools, data), data)
+            self.environment = client_environment(ports, _write_credentials(self.home))
+            control = self._started([control_plane(self.environment)], data)["control"]
+            # By this name and no other Beam speaks plain HTTP to a Dataflow of its own.
+            self.environment[ENDPOINT] = f"http://localhost:{control}"
             self._report(f"The stack answers after {time.monotonic() - began:.1f} s")
             warn_of_open_addresses(self.servers, self._report)
-            ports = {each.server.name: each.ports[0] for each in self.servers}
-            self.environment = client_environment(ports, _write_credentials(self.home))
             self._write_state(self.environment)
             self._exits = exits.pop_all()
         return self
@@ -94,6 +98,17 @@ class LocalStack:
     def redirect(self, environment: Mapping[str, str]) -> None:
         """Lead commands that look for this stack elsewhere, for instance through a proxy."""
         self._write_state({**self.environment, **environment})
+
+    def _started(self, servers: Iterable[Server], data: Path) -> dict[str, int]:
+        """Start servers and wait for their answers; returns each one's first port by name."""
+        started = []
+        for server in servers:
+            folder, log = data / server.name, self.home / "logs" / f"{server.name}.log"
+            started.append(ServerProcess(server, folder, log, keep_data=self._keep_data))
+            self.servers.append(started[-1])
+            started[-1].start()
+        wait_for_answers(started, START_ALLOWED_S, time.monotonic, time.sleep)
+        return {each.server.name: each.ports[0] for each in started}
 
     def _stop(self) -> None:
         for each in self.servers:

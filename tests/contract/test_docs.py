@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import functools
 import re
 import tomllib
 from collections.abc import Iterator
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from beam_pipeline.cli import COMMANDS
+from beam_pipeline.cloud.environment import environment_from
+from beam_pipeline.cloud.grants import grants
 from beam_pipeline.options import TestudoOptions
-from models.handlers import ImageHandler, ScorerHandler, TextHandler
 from transforms.records import Reason, Stage
 
 REPOSITORY = Path(__file__).parents[2]
@@ -22,10 +24,14 @@ DOCUMENTS = sorted(
 )
 
 
-def sources() -> Iterator[tuple[Path, ast.Module]]:
-    for package in PACKAGES:
-        for path in sorted((REPOSITORY / package).rglob("*.py")):
-            yield path, ast.parse(path.read_text(encoding="utf-8"))
+@functools.cache
+def sources() -> list[tuple[Path, ast.Module]]:
+    """Every module of ours, parsed."""
+    return [
+        (path, ast.parse(path.read_text(encoding="utf-8")))
+        for package in PACKAGES
+        for path in sorted((REPOSITORY / package).rglob("*.py"))
+    ]
 
 
 def table(document: str) -> list[list[str]]:
@@ -36,18 +42,6 @@ def table(document: str) -> list[list[str]]:
         if line.startswith("|")
     ]
     return [row for row in rows if row[0].startswith("`")]
-
-
-def counters() -> Iterator[tuple[str, str]]:
-    """Namespace and name of every metric that the code declares."""
-    for path, tree in sources():
-        for node in ast.walk(tree):
-            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
-                continue
-            if node.func.attr in {"counter", "distribution", "gauge", "histogram"}:
-                namespace, name = (ast.literal_eval(argument) for argument in node.args)
-                assert isinstance(namespace, str), f"{path}: a namespace that is no text"
-                yield namespace, name
 
 
 def commands(document: Path) -> Iterator[list[str]]:
@@ -71,6 +65,7 @@ def own_flags() -> dict[str, argparse.Action]:
     return {flag: action for action in parser._actions for flag in action.option_strings}
 
 
+@functools.cache
 def declared_flags() -> set[str]:
     """Every flag that any module of ours declares, by the text of its declaration."""
     return {
@@ -95,23 +90,6 @@ def test_every_reason_is_explained() -> None:
         assert set(row[1].split(", ")) <= {*Stage, "any"}
 
 
-def test_every_metric_is_explained() -> None:
-    """docs/metrics.md has one row a counter, with its unit; all share one namespace."""
-    rows = table("docs/metrics.md")
-    declared = list(counters())
-    assert {namespace for namespace, _ in declared} == {"testudo"}
-    assert sorted(row[0].strip("`") for row in rows) == sorted(name for _, name in declared)
-    assert all(len(row) == 3 and all(row) for row in rows)
-
-
-def test_the_namespaces_of_the_models_are_named() -> None:
-    """RunInference counts under a namespace a stage, which dashboards must know."""
-    text = (REPOSITORY / "docs/metrics.md").read_text(encoding="utf-8")
-    for handler in (ImageHandler, TextHandler, ScorerHandler):
-        namespace = handler(releases="unused", batch_size=1).get_metrics_namespace()
-        assert f"`{namespace}`" in text
-
-
 def test_every_flag_has_help_of_one_sentence() -> None:
     """`testudo run --help` explains each of them."""
     for flag, action in own_flags().items():
@@ -124,7 +102,7 @@ def test_every_flag_has_help_of_one_sentence() -> None:
 def test_flags_that_a_document_shows_exist(document: Path) -> None:
     """A flag of ours in backticks or in a command can be given to some command."""
     text = document.read_text(encoding="utf-8")
-    shown = set(re.findall(r"`(--[a-z_]+)", text))
+    shown = set(re.findall(r"`(--[a-z0-9_]+)", text))
     for words in commands(document):
         if words[0] == "testudo":
             shown |= {word.split("=")[0] for word in words[1:] if word.startswith("--")}
@@ -181,3 +159,24 @@ def test_every_ignored_warning_has_its_reason() -> None:
     assert filters[0] == "error"
     block = text.split("filterwarnings = [")[1].split("\n]")[0]
     assert block.split('"error",')[1].strip().startswith("#")
+
+
+def test_every_role_is_explained() -> None:
+    """docs/provision.md has one row for each role that an account gets on a kind of resource."""
+    values = {"project": "my-project", "delivery_attempts": 20, "image_buckets": ["others"]}
+    values["flags"] = {"overflow_topic": "projects/my-project/topics/items-overflow"}
+    environment = environment_from("production", values, "this test")
+    who = {environment.worker_email: "worker", environment.launcher_email: "launcher"}
+    given = {
+        (
+            who.get(one.fields["member"].removeprefix("serviceAccount:"), "Pub/Sub"),
+            f"`{one.fields['role']}`",
+            one.fields["kind"],
+        )
+        for one in grants(environment)
+    }
+    text = (REPOSITORY / "docs/provision.md").read_text(encoding="utf-8")
+    lines = text.split("## Roles")[1].split("\n## ")[0].splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "`" in line]
+    explained = [(row[0], row[1], row[2]) for row in rows if len(row) == 4 and row[3]]
+    assert sorted(explained) == sorted(given)

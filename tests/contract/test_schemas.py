@@ -1,13 +1,15 @@
 """BigQuery schemas against the rows that are written: names, nesting, types, nulls."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 from builders import dead_letter, failure, letter, scored
 from google.cloud.bigquery import SchemaField
 
+from beam_pipeline.cloud.costs import JobDay, Usage, cost_row
+from beam_pipeline.cloud.prices import read_prices
 from beam_pipeline.commands.resend import Sent, replay_row
 from beam_pipeline.sinks import rejected_row
 from beam_pipeline.tables import OUTCOMES, TABLES, table_schema
@@ -19,11 +21,16 @@ from builders import ARRIVAL, message  # isort: skip
 
 TYPES = {"STRING": str, "INTEGER": int, "FLOAT": (int, float)}
 
-REPLAYED = Sent(letter(), "message-2", datetime(2026, 11, 24, tzinfo=UTC))
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+REPLAYED = Sent(letter(), "message-2", NOW)
+COSTS = cost_row(
+    JobDay("job-1", "testudo", "us-central1", NOW.date()), NOW, Usage(), read_prices("us-central1")
+)
 FULL = {
     "predictions": prediction_row(scored()),
     "dead_letters": dead_letter_row(dead_letter(failure(Stage.IMAGE), failure(Stage.TEXT))),
     "replays": replay_row(REPLAYED),
+    "job_costs": COSTS,
 }
 BARE = {
     "predictions": prediction_row(
@@ -33,6 +40,7 @@ BARE = {
         reject(message(b"{"), ARRIVAL, Failure(Stage.PARSE, Reason.NOT_JSON, ""))
     ),
     "replays": replay_row(REPLAYED._replace(letter=letter(item_id="", tenant_id=""))),
+    "job_costs": COSTS,
 }
 
 
@@ -53,6 +61,8 @@ def assert_fits_once(value: Any, field: SchemaField, path: str) -> None:
         assert_row(value, field.fields, path)
     elif field.field_type == "TIMESTAMP":
         assert datetime.fromisoformat(value).tzinfo is not None, path
+    elif field.field_type == "DATE":
+        assert date.fromisoformat(value), path
     else:
         assert isinstance(value, TYPES[field.field_type]), path
         assert not isinstance(value, bool), path

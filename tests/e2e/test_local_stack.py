@@ -154,6 +154,7 @@ def test_every_server_listens_on_this_machine_only(stack: LocalStack) -> None:
         "pubsub": [],
         "bigquery": [],
         "storage": [],
+        "control": [],
     }
     assert all(listens(port) for each in stack.servers for port in each.ports)
 
@@ -386,7 +387,7 @@ def test_detached_stack_stays_until_it_is_taken_down(tmp_path: Path) -> None:
     """`up` leaves a running stack, a second one is refused, `down` leaves nothing."""
     started = start_detached(tmp_path, print, tools=TOOLS)
     state = json.loads(state_file(tmp_path).read_text())
-    assert [each.alive for each in started.servers] == [True] * 3
+    assert [each.alive for each in started.servers] == [True] * 4
     assert read_state(tmp_path) is not None
     with pytest.raises(StackError, match="already"), LocalStack(tmp_path, print, tools=TOOLS):
         pass
@@ -405,7 +406,7 @@ def test_dead_server_is_seen_and_the_rest_can_be_taken_down(tmp_path: Path) -> N
     eventually(lambda: not psutil.pid_exists(victim.pid), "the server is gone")
     seen = read_state(tmp_path)
     assert seen is not None
-    assert [each.alive for each in seen.servers] == [False, True, True]
+    assert [each.alive for each in seen.servers] == [False, True, True, True]
     assert stop_detached(tmp_path) is True
     assert_nothing_is_left(tmp_path, state)
 

@@ -176,7 +176,7 @@ def test_a_replay_that_is_ended_in_the_middle_can_be_run_again(
     stack: LocalStack, place: Place, engine: BigQueryEngine, replay: Replay, number: signal.Signals
 ) -> None:
     """Nothing is lost and no item doubled; after Ctrl-C nothing is published twice either."""
-    tenant_id, count = number.name.lower(), 12
+    tenant_id, count = number.name.lower(), 30  # 15 seconds of replay, ended early
     dead(engine, place, tenant_id, awaiting_images(place, tenant_id, count))
     upload_images(place, tenant_id, count)
     command = [sys.executable, "-m", "beam_pipeline.cli", "replay", f"--home={stack.home}"]

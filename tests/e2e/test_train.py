@@ -170,7 +170,7 @@ def test_a_folder_that_is_no_text_transform_is_refused(
     trained: Manifest, bundle: Path, tmp_path: Path
 ) -> None:
     """So is a transform that lacks a feature which the release promises."""
-    with pytest.raises(ValueError, match="not a text transform"):
+    with pytest.raises(ValueError, match="not a SavedModel"):
         TextTransform(tmp_path, trained.text_features)
     with pytest.raises(ValueError, match="embedding"):
         TextTransform(bundle / TEXT_TRANSFORM, trained.image_features)

@@ -343,6 +343,7 @@ def assert_tables_are_whole(outcome: Outcome) -> None:
         "predictions": [(len(outcome.rows("predictions")),)],
         "dead_letters": [(len(outcome.rows("dead_letters")),)],
         "replays": [(0,)],
+        "job_costs": [(0,)],
     }
 
 

@@ -47,7 +47,16 @@ def test_good_messages_are_items_and_broken_ones_dead_letters(tmp_path: Path) ->
     ]
     assert {one.failures[0].stage for one in dead} == {Stage.PARSE}
     assert ("c", "file#9-10") in {(one.envelope.item_id, one.envelope.payload_uri) for one in dead}
-    assert ran.counters == {"messages": 5}
+    assert ran.counters == {"messages": 5, "dead_letters": 3}
+
+
+def test_items_of_the_canary_are_counted(tmp_path: Path) -> None:
+    """Those whose release is the canary when they are parsed, by share or by tenant; no others."""
+    pointer = Pointer("stable", canary="next", canary_share=0.0, tenants={"bolt": "next"})
+    write_pointer(str(tmp_path), pointer)
+    ran = parse([message(fields(tenant_id=one)) for one in ("bolt", "acme", "bolt")], tmp_path)
+    assert [one.envelope.canary for one in ran.records["items"]] == [True, False, True]
+    assert ran.counters == {"messages": 3, "canary_items": 2}
 
 
 def test_two_deliveries_of_one_message_do_not_share_a_join_key(tmp_path: Path) -> None:

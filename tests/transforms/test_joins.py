@@ -65,3 +65,14 @@ def test_a_failed_half_leaves_as_one_dead_letter() -> None:
         one.envelope.item_id: [each.stage for each in one.failures] for one in ran.records["dead"]
     } == {"item-1": [Stage.IMAGE], "item-2": [Stage.IMAGE, Stage.TEXT]}
     assert "join_halves_missing" not in ran.counters
+
+
+def test_dead_letters_are_counted_and_the_canarys_apart() -> None:
+    """An item counts once, however many of its stages failed."""
+    tried = envelope(2, canary=True)
+    ran = join(
+        [image_half(1, failure=failure(Stage.IMAGE)),
+         image_half(2, envelope=tried, failure=failure(Stage.IMAGE))],
+        [text_half(1), text_half(2, envelope=tried, failure=failure(Stage.TEXT))],
+    )  # fmt: skip
+    assert ran.counters == {"dead_letters": 2, "canary_dead_letters": 1}

@@ -107,3 +107,11 @@ def test_poison_in_a_batch_costs_only_itself(releases: Releases) -> None:
     (dead,) = ran.records["dead"]
     assert dead.envelope.item_id == "item-5"
     assert [one[:2] for one in dead.failures] == [(Stage.SCORE, Reason.MODEL_FAILED)]
+
+
+def test_a_canarys_item_that_cannot_be_scored_is_counted(releases: Releases) -> None:
+    """Scoring is the third place where an item may become a dead letter."""
+    lost = joined(1, envelope=envelope(1, release="listings-none", canary=True))
+    ran = score([lost, ready(releases.first, 2)], releases)
+    assert [one.envelope.item_id for one in ran.records["dead"]] == ["item-1"]
+    assert ran.counters == {"dead_letters": 1, "canary_dead_letters": 1}

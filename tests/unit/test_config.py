@@ -7,6 +7,7 @@ from beam_pipeline.options import flags_help
 from models.features import ImageLimits
 from models.kernels import CallLimits
 from transforms.images import ImageAccess
+from transforms.quotas import Quota
 
 FILES = ("--input_file=in.jsonl", "--output=out/", "--releases=releases/")
 STREAM = (
@@ -64,6 +65,8 @@ def test_every_flag_reaches_the_configuration() -> None:
             "--window_s=9",
             "--allowed_lateness_s=10",
             "--archive_shards=11",
+            "--tenant_share=0.15",
+            "--overflow_after_s=16",
         ]
     )
     assert config == Config(
@@ -81,7 +84,17 @@ def test_every_flag_reaches_the_configuration() -> None:
         window_s=9,
         allowed_lateness_s=10,
         archive_shards=11,
+        quota=Quota(share=0.15, after_s=16.0),
     )
+
+
+def test_quotas_are_of_a_stream() -> None:
+    """A topic for their excess needs its whole path, and files have none."""
+    topic = "projects/my-project/topics/items-overflow"
+    config, _ = config_from([*STREAM, f"--overflow_topic={topic}"])
+    assert config.overflow_topic == topic
+    assert named(*STREAM, "--overflow_topic=items-overflow") == ["--overflow_topic"]
+    assert named(*FILES, f"--overflow_topic={topic}") == ["--overflow_topic"]
 
 
 def test_beams_own_flags_pass_through() -> None:
@@ -135,6 +148,10 @@ def test_all_problems_are_told_at_once() -> None:
         "--call_memory_mb=63",
         "--allowed_lateness_s=-1",
         "--archive_shards=0",
+        "--tenant_share=0",
+        "--tenant_share=1.01",
+        "--tenant_share=nan",
+        "--overflow_after_s=-5",
     ],
 )
 def test_a_number_that_cannot_be_used_is_told_by_its_flag(flag: str) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,6 +67,21 @@ def test_a_killed_process_costs_no_item(process: ModelProcess, folder: Path) -> 
     os.kill(process.pid, signal.SIGKILL)
     after = process.answers(folder, GOOD)
     assert [one.result.features for one in after] == [one.result.features for one in before]
+
+
+def test_a_default_timeout_of_sockets_is_not_the_models(
+    process: ModelProcess, folder: Path
+) -> None:
+    """Beam sets one as soon as it asks for credentials; the process still waits for work."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(60)
+    try:
+        assert process.load(folder) is None
+    finally:
+        socket.setdefaulttimeout(before)
+    with pytest.raises(psutil.TimeoutExpired):
+        psutil.Process(process.pid).wait(0.5)
+    assert reasons(process.answers(folder, GOOD)) == ["", "", ""]
 
 
 def test_a_call_that_takes_too_long_is_cut_alone(folder: Path, costly: bytes) -> None:

@@ -1,2 +1,4 @@
--- Machine time of each tenant, by day.
-SELECT * FROM `{dataset}.tenant_costs` ORDER BY day, busy_s DESC
+-- What each tenant took of the machines, and its share of the jobs' cost, by day.
+SELECT * FROM `{dataset}.tenant_costs`
+WHERE day >= DATE(@since) AND day < DATE(@until)
+ORDER BY day, busy_s DESC, tenant_id

@@ -5,5 +5,6 @@ SELECT
   APPROX_QUANTILES(TIMESTAMP_DIFF(processed_at, publish_time, MILLISECOND), 100)[OFFSET(50)] / 1000 AS p50_s,
   APPROX_QUANTILES(TIMESTAMP_DIFF(processed_at, publish_time, MILLISECOND), 100)[OFFSET(95)] / 1000 AS p95_s
 FROM `{dataset}.latest_predictions`
+WHERE processed_at >= @since AND processed_at < @until
 GROUP BY ROLLUP (tenant_id)
 ORDER BY tenant

@@ -1,4 +1,4 @@
--- Predictions and dead letters of each hour, tenant and reason.
+-- One row an hour, tenant and outcome: how many deliveries were predicted, or failed for a reason.
 SELECT TIMESTAMP_TRUNC(processed_at, HOUR) AS hour, tenant_id, 'predicted' AS outcome, COUNT(*) AS items
 FROM `{dataset}.predictions` GROUP BY 1, 2, 3
 UNION ALL

@@ -1,0 +1,71 @@
+"""What a fleet costs: workers by the time they are there, all else by the item."""
+
+from typing import NamedTuple
+
+from beam_pipeline.cloud.costs import HOUR_S
+from beam_pipeline.cloud.million import MILLION, ItemUse, Machine, million_cost
+from beam_pipeline.cloud.prices import Prices
+from loadtest.capacity.autoscaling import Floats
+from loadtest.capacity.machines import MachineType
+from loadtest.capacity.worker import Mix
+
+MONTH_S = 30 * 24 * HOUR_S
+# Measured: the table of docs/cost.md.
+JOIN_BYTES, ROW_BYTES, ARCHIVE_BYTES = 739, 1_121, 360
+MESSAGES_PER_OBJECT = 7.8
+KEPT_MONTHS = 1.0
+OF_WORKERS = ("vCPU", "memory", "disk")
+
+
+class Bill(NamedTuple):
+    """US dollars, a value a draw."""
+
+    workers: Floats
+    items: Floats
+
+    @property
+    def total(self) -> Floats:
+        return self.workers + self.items
+
+
+def worker_hour_usd(machine: MachineType, disk_gb: float, prices: Prices) -> float:
+    """A worker costs the same whether it is busy or not."""
+    usd = prices.usd
+    return (
+        machine.vcpus * usd["vcpu_hour"]
+        + machine.memory_gb * usd["memory_gb_hour"]
+        + disk_gb * usd["disk_gb_hour"]
+    )
+
+
+def million_items_usd(mix: Mix, prices: Prices) -> float:
+    """Of a million items, all that is no worker: services and storage for a month."""
+    item = ItemUse(
+        cpu_s=mix.item_s,
+        message_bytes=mix.message_bytes,
+        join_bytes=JOIN_BYTES,
+        row_bytes=ROW_BYTES,
+        archive_bytes=ARCHIVE_BYTES,
+        messages_per_object=MESSAGES_PER_OBJECT,
+        image_reads=mix.by_uri_share,
+    )
+    costs = million_cost(item, Machine(1, 1, 0, 1), prices, kept_months=KEPT_MONTHS)
+    return sum(usd for name, usd in costs.items() if name not in OF_WORKERS)
+
+
+def month_bill(
+    *,
+    worker_s: Floats,
+    items: Floats,
+    duration_s: float,
+    machine: MachineType,
+    disk_gb: float,
+    mix: Mix,
+    prices: Prices,
+) -> Bill:
+    """Thirty days at what `duration_s` took."""
+    months = MONTH_S / duration_s
+    return Bill(
+        workers=worker_s / HOUR_S * worker_hour_usd(machine, disk_gb, prices) * months,
+        items=items / MILLION * million_items_usd(mix, prices) * months,
+    )

@@ -1,0 +1,61 @@
+"""Least squares as the calibration needs it: nothing costs less than nothing, errors are relative.
+
+A run at ten times the rate has ten times the CPU seconds and about ten times
+the error in them, so every row is weighed by one over its value.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import optimize, stats  # type: ignore[import-untyped]  # has no types of its own
+
+CONFIDENCE = 0.95
+LEAST_SPREAD = (
+    0.03  # runs that agree better than this agree by chance: clocks and ticks are coarser
+)
+
+
+class Interval(NamedTuple):
+    """A value with the ends of its 95 % interval."""
+
+    low: float
+    mid: float
+    high: float
+
+    def scaled(self, factor: float) -> "Interval":
+        return Interval(*(one * factor for one in self))
+
+
+class Fit(NamedTuple):
+    """Coefficients that are 0 or more, and how far a further run may be off, as a share of it."""
+
+    coefficients: tuple[float, ...]
+    spread: float  # half the width of the 95 % interval
+
+
+def fit_shares(columns: Sequence[Sequence[float]], values: Sequence[float]) -> Fit:
+    """Fit values = sum of coefficient * column, the squares of *relative* errors being least.
+
+    Values must be above 0. Raises ValueError where there are no more rows than columns.
+    """
+    measured = np.asarray(values, dtype=float)
+    matrix = np.column_stack([np.asarray(one, dtype=float) for one in columns])
+    found, _ = optimize.nnls(matrix / measured[:, None], np.ones(len(measured)))
+    return Fit(tuple(map(float, found)), spread_of(matrix @ found, measured, matrix.shape[1]))
+
+
+def spread_of(
+    fitted: Sequence[float] | np.ndarray, measured: Sequence[float] | np.ndarray, used: int
+) -> float:
+    """The relative half width of the 95 % interval of a further run; `used` values were fitted.
+
+    Student's t, with the error of the fit itself as the square root of 1 + used / runs.
+    """
+    errors = np.asarray(fitted, dtype=float) / np.asarray(measured, dtype=float) - 1.0
+    free = len(errors) - used
+    if free < 1:
+        raise ValueError(f"{len(errors)} runs are too few to fit {used} values")
+    deviation = float(np.sqrt(np.sum(errors**2) / free))
+    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, free))
+    return max(quantile * deviation * float(np.sqrt(1 + used / len(errors))), LEAST_SPREAD)

@@ -1,0 +1,161 @@
+"""The section of a run: what it found, and whether that proves something."""
+
+from collections.abc import Iterator, Mapping
+
+from loadtest.report import latency_charts, usage_charts
+from loadtest.report.latency_charts import by_stage
+from loadtest.report.quantities import counted, rate, seconds, share, size
+from loadtest.report.section import Figure, Judged, Section, Table, Verdict
+from loadtest.results import Latency, Result
+
+PERCENTILES = ("p50", "p90", "p95", "p99", "p99.9", "max")
+FEW_TENANTS = 15  # of the slowest, in the table
+
+
+def run_section(result: Result, number_: int, goal_s: float | None) -> Section:
+    settings = result.settings
+    return Section(
+        anchor=f"run-{number_}",
+        title=f"Run: {result.name}",
+        verdict=verdict(result, goal_s),
+        paragraphs=[
+            f"Profile {settings.profile}, seed {settings.seed}, "
+            f"{counted(settings.customers, 'customer')}, {rate(settings.rate)} for "
+            f"{seconds(settings.duration_s)}, {settings.images}; {_job(result)}; "
+            f"begun {result.started_at}. Latencies are exact to {seconds(result.look_every_s)}, "
+            "and never too short.",
+            *([f"At its limit: {result.saturated}."] if "; " in result.saturated else []),
+        ],
+        tables=[
+            Table(
+                caption="Latency, of all items and by stage",
+                columns=["", "items", *PERCENTILES],
+                rows=_latencies({"all items": result.latency, **by_stage(result)}),
+            ),
+            _outcomes(result),
+            _processes(result),
+            _tenants(result),
+        ],
+        figures=[*_figures(result, goal_s)],
+    )
+
+
+def _figures(result: Result, goal_s: float | None) -> Iterator[Figure]:
+    """Those that there is something to draw for."""
+    if result.seconds and result.latency.items:
+        yield latency_charts.over_time(result, goal_s)
+        yield latency_charts.percentiles([result], goal_s)
+    if result.seconds:
+        yield usage_charts.rates(result)
+        yield usage_charts.waiting(result)
+    if any(one.cpu_shares for one in result.seconds):
+        yield usage_charts.cpu(result)
+    if result.processes:
+        yield usage_charts.memory(result)
+    if result.latency.items:
+        yield latency_charts.stages(result)
+        yield latency_charts.tenants(result, goal_s)
+
+
+def verdict(result: Result, goal_s: float | None) -> Verdict:
+    p95 = seconds(result.latency.p95_s)
+    words = [_counts(result)]
+    if goal_s is not None:
+        met = result.latency.p95_s <= goal_s
+        words.append(f"p95 is {p95}: {'within' if met else 'over'} the goal of {goal_s:g} s.")
+    else:
+        words.append(f"p95 is {p95}.")
+    first, *_ = result.saturated.split("; ")  # all of it stands in the section
+    words.append(f"At its limit: {first or 'nothing'}.")
+    if result.problems:
+        told = "; ".join(result.problems)
+        return Verdict(
+            Judged.BAD, "Proves nothing", " ".join([f"It is not valid: {told}.", *words])
+        )
+    if goal_s is None:
+        return Verdict(Judged.GOOD, "Valid", " ".join(words))
+    if result.latency.p95_s <= goal_s:
+        return Verdict(Judged.GOOD, "Valid, holds the goal", " ".join(words))
+    return Verdict(Judged.BAD, "Valid, misses the goal", " ".join(words))
+
+
+def _counts(result: Result) -> str:
+    outcomes = sum(result.outcomes.values())
+    told = f"{counted(result.items, 'item')} in, {counted(outcomes, 'outcome')} out"
+    if result.items == outcomes and not result.lost:
+        return f"{told}: none is missing."
+    return f"{told}: {result.lost:,} lost."
+
+
+def _job(result: Result) -> str:
+    settings = result.settings
+    if not settings.processes:
+        return "a job in the cloud"
+    return (
+        f"{settings.processes} process{'es' * (settings.processes > 1)} on "
+        f"{counted(settings.cores, 'core')}"
+    )
+
+
+def _latencies(named: Mapping[str, Latency]) -> list[list[str]]:
+    return [
+        [name, f"{one.items:,}"]
+        + [seconds(t) for t in (one.p50_s, one.p90_s, one.p95_s, one.p99_s, one.p999_s, one.max_s)]
+        for name, one in named.items()
+    ]
+
+
+def _outcomes(result: Result) -> Table:
+    total = max(1, sum(result.outcomes.values()))
+    rows = [
+        [name, f"{count:,}", share(count / total, 2)]
+        for name, count in sorted(result.outcomes.items(), key=_count, reverse=True)
+    ]
+    rows += [
+        ["lost", f"{result.lost:,}", ""],
+        ["with another outcome than expected", f"{result.unexpected:,}", ""],
+        ["copies removed", f"{result.copies_removed:,}", ""],
+        ["refused by Pub/Sub", f"{result.sent.refused:,}", ""],
+        ["sender behind its schedule, p99", seconds(result.sent.lag_p99_s), ""],
+    ]
+    return Table(caption="Outcomes", columns=["", "items", "share"], rows=rows)
+
+
+def _count(one: tuple[str, int]) -> int:
+    return one[1]
+
+
+def _processes(result: Result) -> Table:
+    items = max(1, result.items)
+    return Table(
+        caption="Processes, by role",
+        columns=["", "processes", "CPU", "CPU an item", "busiest core", "peak memory"],
+        rows=[
+            [
+                role,
+                str(use.processes),
+                seconds(use.cpu_s),
+                seconds(use.cpu_s / items),
+                share(use.busiest_share),
+                size(use.peak_bytes),
+            ]
+            for role, use in result.processes.items()
+        ],
+    )
+
+
+def _tenants(result: Result) -> Table:
+    slowest = sorted(result.tenants.items(), key=_p95, reverse=True)[:FEW_TENANTS]
+    total = max(1, sum(one.items for one in result.tenants.values()))
+    return Table(
+        caption=f"Tenants: the {len(slowest)} slowest of {len(result.tenants):,}",
+        columns=["", "share", "items", *PERCENTILES],
+        rows=[
+            [row[0], share(one.items / total, 1), *row[1:]]
+            for (_, one), row in zip(slowest, _latencies(dict(slowest)), strict=True)
+        ],
+    )
+
+
+def _p95(one: tuple[str, Latency]) -> float:
+    return one[1].p95_s

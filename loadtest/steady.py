@@ -1,0 +1,88 @@
+"""Constant load of one kind of picture: costs are fitted on it, predictions held against it."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from loadtest.capacity.images import Picture
+from loadtest.measure import MeasuringError
+from loadtest.results import Result
+from loadtest.rig import Rig
+from loadtest.traffic.kinds import Kind
+from loadtest.traffic.profile import Part, Profile, read_profile
+from loadtest.traffic.schedule import make_schedule
+
+OVERLOAD = 1.6  # times what is expected: the rest waits, so that all that can be busy is
+CALM_LOOKS_S = 1.5  # a look costs the stand-in a fifth of a second of CPU
+TRIES = 2  # of a run that proves nothing: another process may have had the cores
+REST_S = 5.0  # between looks in overload: they would take of what is measured
+
+
+def steady_profile(picture: Picture) -> Profile:
+    """The packaged profile `steady` with this picture in every item."""
+    kind = Kind(
+        name=picture.name,
+        width_px=picture.width_px,
+        height_px=picture.height_px,
+        format=picture.format,
+    )
+    return dataclasses.replace(read_profile("steady"), mix=(Part(kind=kind, share=1.0),))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bench:
+    """Steady runs on one rig, a folder each, told in a line each."""
+
+    rig: Rig
+    folder: Path
+    seconds: float
+    seed: int
+    report: Callable[[str], None]
+
+    def measure(self, picture: Picture, rate: float, name: str) -> Result:
+        """One run at so many messages a second. Raises MeasuringError where it proves nothing."""
+        for turn in range(TRIES):
+            result = self._run(picture, rate, name, self.seed + turn)
+            if result.valid:
+                return result
+        raise MeasuringError(f"{name} proves nothing: {'; '.join(result.problems)}")
+
+    def most(self, picture: Picture, expected: float, name: str) -> Result:
+        """A run at more than can be done, which shows how much can; its latencies mean nothing.
+
+        Raises MeasuringError where an item has not the outcome that it should have.
+        """
+        result = self._run(picture, OVERLOAD * expected, name, self.seed, look_every_s=REST_S)
+        if not result.complete:
+            raise MeasuringError(f"{name} proves nothing: {'; '.join(result.problems)}")
+        return result
+
+    def _run(
+        self,
+        picture: Picture,
+        rate: float,
+        name: str,
+        seed: int,
+        look_every_s: float = CALM_LOOKS_S,
+    ) -> Result:
+        schedule = make_schedule(
+            steady_profile(picture), duration_s=self.seconds, seed=seed, rate=rate
+        )
+        result = self.rig.measure(
+            schedule, name=name, folder=self.folder / name, look_every_s=look_every_s
+        )
+        said = [f"{result.throughput:.0f}/s", f"p95 {result.latency.p95_s:.2f} s"]
+        said += [one for one in (result.saturated, *result.problems) if one]
+        self.report(f"  {picture.name} at {rate:.0f}/s: {'; '.join(said)}")
+        return result
+
+
+def reporter(console: Console) -> Callable[[str], None]:
+    """Lines as they are, without markup: they may quote logs."""
+
+    def report(line: str) -> None:
+        console.print(line, markup=False, highlight=False)
+
+    return report

@@ -1,0 +1,27 @@
+-- All that became of one item, in order: --item_id, and --tenant_id where several have that id.
+SELECT
+  happened_at, tenant_id, what, release, attempt, message_id, detail
+FROM (
+  SELECT
+    processed_at AS happened_at,
+    tenant_id,
+    item_id,
+    'predicted' AS what,
+    release,
+    attempt,
+    message_id,
+    (
+      SELECT STRING_AGG(CONCAT(s.model, ' ', s.label, ' ', CAST(ROUND(s.score, 3) AS STRING)), ', ' ORDER BY s.model)
+      FROM UNNEST(scores) AS s
+      WHERE s.score = (SELECT MAX(o.score) FROM UNNEST(scores) AS o WHERE o.model = s.model)
+    ) AS detail
+  FROM `{dataset}.predictions`
+  UNION ALL
+  SELECT failed_at, tenant_id, item_id, CONCAT('failed: ', reason), release, attempt, message_id, detail
+  FROM `{dataset}.dead_letters`
+  UNION ALL
+  SELECT replayed_at, tenant_id, item_id, 'replayed', '', attempt, replay_message_id, CONCAT('after ', reason)
+  FROM `{dataset}.replays`
+)
+WHERE item_id = @item_id AND (@tenant_id = '' OR tenant_id = @tenant_id)
+ORDER BY happened_at

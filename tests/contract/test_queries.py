@@ -1,0 +1,59 @@
+"""docs/queries.md and the SQL of templates/bigquery: each view and question, and what it takes."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from beam_pipeline.commands.parameters import PARAMETERS, used
+from beam_pipeline.tables import TABLES, question_of, statements
+
+REPOSITORY = Path(__file__).parents[2]
+PARAMETER = re.compile(r"@(\w+)")
+
+
+def rows(heading: str) -> dict[str, list[str]]:
+    """The table of a section of docs/queries.md: the name that a row begins with, its cells."""
+    text = (REPOSITORY / "docs/queries.md").read_text(encoding="utf-8")
+    section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    found = [line for line in section.splitlines() if line.startswith("| `")]
+    split = ([cell.strip() for cell in line.strip("|").split("|")] for line in found)
+    return {name.strip("`"): cells for name, *cells in split}
+
+
+def test_every_question_is_explained_with_what_it_takes() -> None:
+    """A row each, with the flags that its statement has a parameter for."""
+    documented = {
+        name: re.findall(r"`--(\w+)`", takes) for name, (takes, _) in rows("Questions").items()
+    }
+    assert documented == {name: used(sql) for name, sql in statements("queries").items()}
+
+
+def test_every_view_is_explained() -> None:
+    """A row each, that says what one row is."""
+    views = rows("Views")
+    assert views.keys() == statements("views").keys()
+    assert all(one_row for one_row, _ in views.values())
+
+
+def test_a_view_begins_by_saying_what_one_row_is() -> None:
+    """Who opens it in BigQuery's console reads that first."""
+    for name, sql in statements("views").items():
+        assert question_of(sql).startswith("One row a"), name
+
+
+def test_parameters_are_those_that_flags_give() -> None:
+    """No statement has one that nobody could fill; views have none."""
+    for name, sql in statements("queries").items():
+        assert set(PARAMETER.findall(sql)) <= set(PARAMETERS), name
+    for name, sql in statements("views").items():
+        assert not PARAMETER.findall(sql), name
+
+
+@pytest.mark.parametrize("name", [*TABLES, *statements("views")])
+def test_the_readme_names_every_table_and_view(name: str) -> None:
+    """In its section Tables, which leads to the document."""
+    section = (REPOSITORY / "README.md").read_text(encoding="utf-8").split("\n## Tables\n")[1]
+    section = section.split("\n## ")[0]
+    assert f"`{name}`" in section
+    assert "docs/queries.md" in section

@@ -1,0 +1,233 @@
+"""Views, questions, costs and row access on the BigQuery stand-in, through Google's own client."""
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from google.cloud import bigquery
+from google.oauth2.credentials import Credentials
+from warehouse import everything, files_engine
+
+from beam_pipeline.cloud.environment import Environment, environment_from
+from beam_pipeline.cloud.row_access import Grant
+from beam_pipeline.commands.access import VIEWER, Access, tenants_views
+from beam_pipeline.commands.engines import Answer, BigQueryEngine, FilesEngine
+from beam_pipeline.commands.failure import CommandError
+from beam_pipeline.commands.place import create_dataset
+from beam_pipeline.local.stack import LocalStack
+from beam_pipeline.tables import TENANTS_TABLES, statements
+
+DATASET = "warehouse"
+QUANTILE = re.compile(r"p\d\d_")
+OPERATORS = "user:operator@example.com"
+ANALYST = "user:analyst@acme.example"
+
+
+def load(client: bigquery.Client, dataset: str) -> None:
+    create_dataset(client.project, dataset)
+    for table, rows in everything().items():
+        assert not client.insert_rows_json(f"{client.project}.{dataset}.{table}", rows)
+
+
+def client_of(project: str, principal: str) -> bigquery.Client:
+    """A client that is this principal for the stand-in, which reads the name in the token."""
+    claims = json.dumps({"email": principal.split(":")[1]}).encode()
+    token = f"a.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.b"
+    return bigquery.Client(project=project, credentials=Credentials(token=token))
+
+
+@pytest.fixture(scope="module")
+def warehouse(stack: LocalStack) -> BigQueryEngine:
+    client = bigquery.Client(project=stack.project)
+    load(client, DATASET)
+    return BigQueryEngine(client, DATASET)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> FilesEngine:
+    return files_engine(tmp_path_factory.mktemp("files"), everything())
+
+
+def plain(value: Any) -> Any:
+    """The value without what two engines' clients make of it: zones, tenth digits, types."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    if isinstance(value, float):
+        return f"{value:.5f}"
+    if isinstance(value, dict):
+        return {name: plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return value
+
+
+def without_quantiles(answer: Answer) -> Answer:
+    """They are approximate, and over few rows differ from engine to engine."""
+    kept = [number for number, name in enumerate(answer.columns) if not QUANTILE.match(name)]
+    return Answer(
+        [answer.columns[one] for one in kept], [[row[one] for one in kept] for row in answer.rows]
+    )
+
+
+def sorted_rows(answer: Answer) -> list[Any]:
+    return sorted(plain(answer.rows), key=str)
+
+
+@pytest.mark.parametrize("name", [*statements("views")])
+def test_views_say_the_same_in_bigquery_and_over_files(
+    name: str, warehouse: BigQueryEngine, files: FilesEngine
+) -> None:
+    """Row by row, over the same rows."""
+    sql = f"SELECT * FROM `{{dataset}}.{name}`"
+    one, other = files.ask(sql), warehouse.ask(sql)
+    assert one.columns == other.columns
+    assert len(one.rows) > 0
+    assert sorted_rows(one) == sorted_rows(other)
+
+
+@pytest.mark.parametrize("name", [*statements("queries")])
+def test_questions_take_their_values_beside_the_statement(
+    name: str, warehouse: BigQueryEngine, files: FilesEngine
+) -> None:
+    """Alike on both engines, and fewer rows than of all time where time is asked of."""
+    given = {"since": datetime(2026, 11, 4, tzinfo=UTC), "item_id": "item-51"}
+    given["until"] = datetime(2026, 11, 5, tzinfo=UTC)
+    sql = statements("queries")[name]
+    one, other = files.ask(sql, given), warehouse.ask(sql, given)
+    assert sorted_rows(without_quantiles(one)) == sorted_rows(without_quantiles(other))
+    if "@since" in sql:
+        assert one.rows != files.ask(sql).rows
+
+
+def test_tenants_costs_are_the_jobs_costs_to_the_cent(warehouse: BigQueryEngine) -> None:
+    """In all, and on each day."""
+    sql = """SELECT day, SUM(t) AS tenants_usd, SUM(j) AS jobs_usd FROM (
+      SELECT day, cost_usd AS t, 0.0 AS j FROM `{dataset}.tenant_costs`
+      UNION ALL SELECT day, 0.0, cost_usd FROM `{dataset}.job_days`) GROUP BY day"""
+    days = warehouse.ask(sql).rows
+    assert len(days) == 10
+    for _, tenants_usd, jobs_usd in days:
+        assert tenants_usd == pytest.approx(jobs_usd, abs=1e-9)
+        assert jobs_usd > 0.1
+    tenants_usd, jobs_usd = (round(sum(day[one] for day in days), 2) for one in (1, 2))
+    assert tenants_usd == jobs_usd
+
+
+# --- Row access ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def environment(stack: LocalStack) -> Environment:
+    """A dataset for these tests alone, with rows."""
+    values = {"project": stack.project, "dataset": "guarded"}
+    load(bigquery.Client(project=stack.project), values["dataset"])
+    return environment_from("local", values, "the test")
+
+
+@pytest.fixture
+def access(environment: Environment) -> Iterator[Access]:
+    """Without any policy before, nor after."""
+    with bigquery.Client(project=environment.project) as client:
+        yield Access(client, environment)
+        place = f"{client.project}.{environment.dataset}"
+        for table in TENANTS_TABLES:
+            client.query_and_wait(f"DROP ALL ROW ACCESS POLICIES ON `{place}.{table}`")
+        for name in (*TENANTS_TABLES, *tenants_views()):
+            policy = client.get_iam_policy(f"{place}.{name}")
+            policy.bindings = []
+            client.set_iam_policy(f"{place}.{name}", policy)
+
+
+def tenants_of(environment: Environment, principal: str, name: str) -> set[str]:
+    """The tenants whose rows a principal sees of a table or view."""
+    engine = BigQueryEngine(client_of(environment.project, principal), environment.dataset)
+    return {row[0] for row in engine.ask(f"SELECT tenant_id FROM `{{dataset}}.{name}`").rows}
+
+
+WITH_TENANTS = ("predictions", "dead_letters", "latest_predictions", "outcomes_by_hour")
+
+
+def test_an_analyst_sees_its_tenants_rows_alone(access: Access, environment: Environment) -> None:
+    """In tables and in views over them; operators and the job's account see all."""
+    access.grant(Grant(OPERATORS))
+    access.grant(Grant(ANALYST, "acme"))
+    for name in WITH_TENANTS:
+        assert tenants_of(environment, ANALYST, name) == {"acme"}
+        assert tenants_of(environment, OPERATORS, name) == {"acme", "bolt", "cedar"}
+        worker = f"serviceAccount:{environment.worker_email}"
+        assert tenants_of(environment, worker, name) == {"acme", "bolt", "cedar"}
+
+
+def test_who_has_no_policy_sees_nothing(access: Access, environment: Environment) -> None:
+    """From the first policy on, whatever the right to read the table."""
+    stranger = "user:stranger@example.com"
+    assert tenants_of(environment, stranger, "predictions") == {"acme", "bolt", "cedar"}
+    access.grant(Grant(OPERATORS))
+    for name in WITH_TENANTS:
+        assert tenants_of(environment, stranger, name) == set()
+
+
+def test_policies_of_one_principal_add_up(access: Access, environment: Environment) -> None:
+    """An analyst of two tenants sees both; a revoked one is gone, the other stays."""
+    for grant in (Grant(OPERATORS), Grant(ANALYST, "acme"), Grant(ANALYST, "bolt")):
+        access.grant(grant)
+    assert tenants_of(environment, ANALYST, "predictions") == {"acme", "bolt"}
+    access.revoke(Grant(ANALYST, "acme"))
+    assert tenants_of(environment, ANALYST, "predictions") == {"bolt"}
+    assert ("acme", ANALYST) not in access.listed().rows
+    assert ("bolt", ANALYST) in access.listed().rows
+
+
+def test_operators_come_first(access: Access, environment: Environment) -> None:
+    """A tenant's policy alone would leave everybody else without a row."""
+    with pytest.raises(CommandError, match="--all_tenants"):
+        access.grant(Grant(ANALYST, "acme"))
+    assert tenants_of(environment, OPERATORS, "predictions") == {"acme", "bolt", "cedar"}
+    access.grant(Grant(OPERATORS))
+    with pytest.raises(CommandError, match="last grant of all rows"):
+        access.revoke(Grant(OPERATORS))
+    with pytest.raises(CommandError, match="no such grant"):
+        access.revoke(Grant(ANALYST, "acme"))
+
+
+def test_reading_is_granted_where_rows_are_filtered(
+    access: Access, environment: Environment
+) -> None:
+    """On tables and their views, never on what the jobs cost; and taken away at the last."""
+    access.grant(Grant(OPERATORS))
+    access.grant(Grant(ANALYST, "acme"))
+    access.grant(Grant(ANALYST, "acme"))  # again does no harm
+
+    def readable() -> set[str]:
+        with bigquery.Client(project=environment.project) as client:
+            names = (*TENANTS_TABLES, *statements("views"), "job_costs")
+            policies = {
+                name: client.get_iam_policy(f"{client.project}.{environment.dataset}.{name}")
+                for name in names
+            }
+        return {
+            name
+            for name, policy in policies.items()
+            for binding in policy.bindings
+            if binding["role"] == VIEWER and ANALYST in binding["members"]
+        }
+
+    assert readable() == {*TENANTS_TABLES, *tenants_views()}
+    access.revoke(Grant(ANALYST, "acme"))
+    assert readable() == set()
+
+
+def test_rows_are_appended_as_before(access: Access, environment: Environment) -> None:
+    """Streaming inserts read nothing, so no policy stands in their way."""
+    access.grant(Grant(OPERATORS))
+    writer = client_of(environment.project, "user:writer@example.com")
+    row = everything()["predictions"][0] | {"item_id": "appended"}
+    table = f"{environment.project}.{environment.dataset}.predictions"
+    assert not writer.insert_rows_json(table, [row])
+    reader = BigQueryEngine(client_of(environment.project, OPERATORS), environment.dataset)
+    sql = "SELECT COUNT(*) FROM `{dataset}.predictions` WHERE item_id = @item_id"
+    assert reader.ask(sql, {"item_id": "appended"}).rows == [(1,)]

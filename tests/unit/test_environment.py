@@ -1,0 +1,112 @@
+"""Environments: one file, checked as a whole, from which everything else is derived."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beam_pipeline.cloud.environment import BadEnvironment, environment_from, read_environment
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def refused(values: dict[str, Any]) -> list[str]:
+    with pytest.raises(BadEnvironment) as error:
+        environment_from("staging", values, "file.toml")
+    return [line.removeprefix("file.toml: [staging] ") for line in str(error.value).splitlines()]
+
+
+@pytest.mark.parametrize("name", ["staging", "production"])
+def test_the_file_that_comes_along_is_right(name: str) -> None:
+    """Both environments of templates/environments.toml can be read."""
+    environment = read_environment(name, REPOSITORY / "templates/environments.toml")
+    assert environment.name == name
+    assert environment.bucket == f"{environment.project}-testudo"
+
+
+def test_an_environment_stands_over_the_defaults(tmp_path: Path) -> None:
+    """A value of the environment wins over the same of [defaults]."""
+    path = tmp_path / "environments.toml"
+    path.write_text(
+        "[defaults]\nthreads = 3\nnum_workers = 2\n[one]\nproject='my-project'\nthreads=4"
+    )
+    environment = read_environment("one", path)
+    assert (environment.threads, environment.num_workers) == (4, 2)
+
+
+def test_the_flags_of_the_pipeline_follow_from_the_names() -> None:
+    """Nobody writes the same table twice; flags given win."""
+    environment = environment_from(
+        "one",
+        {"project": "my-project", "image_buckets": ["pictures"], "flags": {"window_s": 30}},
+        "file",
+    )
+    assert environment.pipeline_flags == {
+        "input_subscription": "projects/my-project/subscriptions/items-testudo",
+        "predictions_table": "my-project:testudo.predictions",
+        "dead_letters_table": "my-project:testudo.dead_letters",
+        "output": "gs://my-project-testudo",
+        "releases": "gs://my-project-testudo/releases",
+        "image_buckets": "pictures",
+        "window_s": "30",
+    }
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    """Each problem names its value, what is wrong with it and what is allowed."""
+    problems = refused(
+        {
+            "threads": "a",
+            "region": "q",
+            "bogus": 2,
+            "flags": {"windows": 1},
+            "num_workers": 0,
+            "utilization_hint": True,
+            "image_buckets": [3],
+            "processes": "two",
+        }
+    )
+    assert problems == [
+        "bogus: no such value",
+        "threads: 'a' is no int",
+        "region: 'q' does not match [a-z]+-[a-z]+[0-9]{1,2}",
+        "flags: windows: no such flag of the pipeline",
+        "num_workers: is 0, must be 1 to 4000",
+        "utilization_hint: True is no float",
+        "image_buckets: 3 is no text",
+        "processes: 'two' is none of cores, one",
+        "project: is missing",
+    ]
+
+
+def test_a_fleet_that_starts_larger_than_it_may_grow_is_refused() -> None:
+    """num_workers and max_num_workers are looked at together."""
+    values = {"project": "my-project", "num_workers": 5, "max_num_workers": 4}
+    assert refused(values) == ["num_workers: is more than max_num_workers"]
+
+
+def test_a_fleet_may_shrink_below_what_it_starts_with() -> None:
+    """min_num_workers is what autoscaling keeps: num_workers where it is not said, never more."""
+    values = {"project": "my-project", "num_workers": 3}
+    assert environment_from("one", values, "file").least_workers == 3
+    assert environment_from("one", {**values, "min_num_workers": 1}, "file").least_workers == 1
+    assert refused({**values, "min_num_workers": 4}) == [
+        "min_num_workers: is more than num_workers"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "name it with --environments"),
+        ("[one", "Expected ']'"),
+        ("[one]", "has no environment 'two', but one"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, text: str | None, said: str) -> None:
+    """A file that is missing or broken, and a name that is not in it."""
+    path = tmp_path / "environments.toml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(BadEnvironment, match=said):
+        read_environment("two", path)

@@ -1,0 +1,100 @@
+"""`testudo query` over files: forms of the answer, and what a question may be asked of."""
+
+import csv
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from warehouse import DAY, MONDAY, failed, files_engine, prediction
+
+from beam_pipeline.cli import main
+from beam_pipeline.tables import question_of, statements
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A files-mode run with two items, one of them failed before it was scored."""
+    rows = {
+        "predictions": [prediction("a", MONDAY + DAY), prediction("b", MONDAY, tenant_id="bolt")],
+        "dead_letters": [failed("a", MONDAY, detail="x")],
+    }
+    files_engine(tmp_path, rows)
+    return tmp_path
+
+
+def asked(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main(["query", *words]) == 0
+    return capsys.readouterr().out
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main(["query", *words]) == 2
+    return capsys.readouterr().err
+
+
+def test_the_story_of_an_item_is_told_in_order(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Failures and predictions, each with its time."""
+    told = json.loads(asked(capsys, "item", f"--output={folder}", "--item_id=a", "--format=json"))
+    assert [(row["what"], row["detail"]) for row in told] == [
+        ("failed: image_unreadable", "is no image"),
+        ("predicted", "category mug 0.9"),
+    ]
+
+
+def test_an_item_of_another_tenant_is_left_out(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ids are unique within a tenant only."""
+    words = ("item", f"--output={folder}", "--item_id=b", "--format=json")
+    assert len(json.loads(asked(capsys, *words, "--tenant_id=bolt"))) == 1
+    assert json.loads(asked(capsys, *words, "--tenant_id=acme")) == []
+
+
+def test_an_answer_can_be_csv(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A heading, and a line a row."""
+    lines = csv.reader(StringIO(asked(capsys, "tenants", f"--output={folder}", "--format=csv")))
+    heading, *rows = lines
+    assert heading[:3] == ["tenant_id", "items", "dead_letters"]
+    assert [row[:3] for row in rows] == [["acme", "1", "0"], ["bolt", "1", "0"]]
+
+
+def test_a_question_is_asked_of_a_time(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Days are UTC."""
+    words = ("outcomes", f"--output={folder}", "--format=json")
+    later = json.loads(asked(capsys, *words, "--since=2026-11-03"))
+    assert later == [{"outcome": "predicted", "items": 1}]
+    earlier = json.loads(asked(capsys, *words, "--until=2026-11-03"))
+    assert {row["outcome"]: row["items"] for row in earlier}["predicted"] == 1
+
+
+def test_what_a_question_does_not_take_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All of it at once, with the flag's name."""
+    words = ("releases", f"--output={folder}", "--since=2026-11-03", "--item_id=a")
+    assert refused(capsys, *words).splitlines() == [
+        "testudo query: --since: releases does not take it",
+        "--item_id: releases does not take it",
+    ]
+    assert "--item_id: item needs it" in refused(capsys, "item", f"--output={folder}")
+
+
+def test_a_time_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the flag's name."""
+    with pytest.raises(SystemExit):
+        main(["query", "outcomes", "--since=yesterday"])
+    assert "--since" in capsys.readouterr().err
+
+
+def test_help_lists_the_questions(capsys: pytest.CaptureFixture[str]) -> None:
+    """So does the command without a question."""
+    with pytest.raises(SystemExit):
+        main(["query", "--help"])
+    shown = capsys.readouterr().out
+    for name, sql in statements("queries").items():
+        assert f"  {name} " in shown
+        assert question_of(sql) in shown
+        assert question_of(sql) in asked(capsys)

@@ -1,0 +1,121 @@
+"""Rows of the tables, as tests of views and questions make them, and their way to an engine."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from beam_pipeline.cloud.costs import JobDay, Usage, cost_row
+from beam_pipeline.cloud.prices import read_prices
+from beam_pipeline.commands.engines import FilesEngine
+
+MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+REGION = "us-central1"
+
+Row = dict[str, Any]
+Tables = Mapping[str, Sequence[Row]]
+
+
+def stamp(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds")
+
+
+def identity(item_id: str, published: datetime, **changes: Any) -> Row:
+    row = {
+        "item_id": item_id,
+        "tenant_id": "acme",
+        "message_id": f"message-{item_id}-{stamp(published)}",
+        "release": "one-1",
+        "event_time": stamp(published),
+        "publish_time": stamp(published),
+        "received_at": stamp(published),
+        "attempt": 1,
+        "payload_uri": "gs://b/payloads/1#0-9",
+    }
+    return row | {name: value for name, value in changes.items() if name in row}
+
+
+def prediction(
+    item_id: str,
+    published: datetime = MONDAY,
+    *,
+    latency_s: float = 1.0,
+    label: str = "mug",
+    score: float = 0.9,
+    busy_ms: float = 10.0,
+    image: Row | None = None,
+    text_chars: int | None = 100,
+    **changes: Any,
+) -> Row:
+    """`busy_ms` are the model's: half of it the encoder's, half the scorers'."""
+    scores = {label: score, "lamp" if label == "mug" else "mug": 1 - score}
+    return {
+        **identity(item_id, published, **changes),
+        "processed_at": stamp(published + timedelta(seconds=latency_s)),
+        "scores": [
+            {"model": "category", "label": one, "score": share} for one, share in scores.items()
+        ],
+        "image": image,
+        "text": None if text_chars is None else {"length_chars": text_chars},
+        "spent": {"fetch_ms": 3.0, "decode_ms": 0.0, "encode_ms": busy_ms / 2, "text_ms": 0.0}
+        | {"score_ms": busy_ms / 2},
+    }
+
+
+def failed(item_id: str, published: datetime = MONDAY, **changes: Any) -> Row:
+    reason = changes.get("reason", "image_unreadable")
+    return {
+        **identity(item_id, published, **changes),
+        "failed_at": stamp(published + timedelta(seconds=1)),
+        "stage": "image",
+        "reason": reason,
+        "detail": "is no image",
+        "failures": [{"stage": "image", "reason": reason, "detail": "is no image"}],
+        "attributes": "{}",
+    }
+
+
+def job_cost(day: date, *, job_id: str = "job-1", vcpu_s: float = 3600.0, hour: int = 23) -> Row:
+    """A job of `vcpu_s` on a machine with 4 GB a core, read at an hour of the day."""
+    read_at = datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
+    usage = Usage(vcpu_s=vcpu_s, memory_gb_s=4 * vcpu_s, streaming_gb=0.5)
+    job = JobDay(job_id, "testudo-one", REGION, day)
+    return cost_row(job, read_at, usage, read_prices(REGION))
+
+
+def files_engine(folder: Path, tables: Tables) -> FilesEngine:
+    for name, rows in tables.items():
+        lines = [json.dumps(row) for row in rows]
+        (folder / f"{name}-0.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    return FilesEngine(folder)
+
+
+def everything() -> dict[str, list[Row]]:
+    """Ten days of three tenants and two releases, with failures, copies, costs and a drift."""
+    photo = {"format": "JPEG", "width_px": 640, "height_px": 480, "size_bytes": 70_000}
+    predictions, dead_letters = [], []
+    for number in range(400):
+        published = MONDAY + number * timedelta(minutes=36)
+        kind: Row = {
+            "tenant_id": ("acme", "bolt", "cedar")[number % 3],
+            "release": "one-1" if number % 5 else "two-2",
+            "label": "mug" if number % 4 or number > 300 else "lamp",
+            "score": 0.6 + (number % 4) / 10,
+            "latency_s": 0.5 + (number % 7) / 10,
+            "busy_ms": 5.0 + number % 11,
+            "image": photo if number % 6 else None,
+        }
+        if number % 20 == 19:
+            dead_letters.append(failed(f"item-{number}", published, tenant_id=kind["tenant_id"]))
+        else:
+            predictions.append(prediction(f"item-{number}", published, **kind))
+        if number % 50 == 1:  # the other release scored it too
+            kind |= {"release": "two-2", "latency_s": 2.5}
+            predictions.append(prediction(f"item-{number}", published, **kind))
+    days = [MONDAY.date() + number * DAY for number in range(10)]
+    costs = [job_cost(day, vcpu_s=7200.0 + 60 * day.day) for day in days]
+    costs += [job_cost(days[0], vcpu_s=1.0, hour=1), job_cost(days[3], job_id="job-2")]
+    return {"predictions": predictions, "dead_letters": dead_letters, "job_costs": costs}
