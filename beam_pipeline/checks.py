@@ -23,6 +23,7 @@ from transforms.objects import split_uri
 
 REQUEST_TIMEOUT_S = 10.0
 RETRY_FOR_S = 30.0
+PAUSE_S = {"initial": 0.5, "maximum": 4.0}  # several tries fit into the time, whatever chance does
 ANSWER_CHARS = 300
 DELETED_TOPIC = "_deleted-topic_"
 # What a type is called in a schema file, and what BigQuery's SQL calls the same.
@@ -91,7 +92,7 @@ def _subscription(path: str, overflow_topic: str, retry_for_s: float) -> Problem
             found = client.get_subscription(
                 subscription=path,
                 timeout=REQUEST_TIMEOUT_S,
-                retry=Retry(timeout=retry_for_s),
+                retry=Retry(timeout=retry_for_s, **PAUSE_S),
             )
         if found.topic == DELETED_TOPIC:
             return [f"--input_subscription: the topic of {path} was deleted"]
@@ -108,7 +109,7 @@ def _topic(path: str, retry_for_s: float) -> Problems:
     def ask() -> Problems:
         with pubsub_v1.PublisherClient() as client:
             client.get_topic(
-                topic=path, timeout=REQUEST_TIMEOUT_S, retry=Retry(timeout=retry_for_s)
+                topic=path, timeout=REQUEST_TIMEOUT_S, retry=Retry(timeout=retry_for_s, **PAUSE_S)
             )
         return []
 
@@ -125,7 +126,7 @@ def _table(flag: str, path: str, kind: str, retry_for_s: float) -> Problems:
             table = client.get_table(
                 f"{project}.{name}",
                 timeout=REQUEST_TIMEOUT_S,
-                retry=BIGQUERY_RETRY.with_timeout(retry_for_s),
+                retry=BIGQUERY_RETRY.with_timeout(retry_for_s).with_delay(**PAUSE_S),
             )
         wrong = schema_problems(table_schema(kind), table.schema)
         return [f"--{flag}: {path} {one}" for one in wrong]
@@ -149,7 +150,7 @@ def _bucket(flag: str, uri: str, role: str, retry_for_s: float) -> Problems:
                     prefix=prefix,
                     max_results=1,
                     timeout=REQUEST_TIMEOUT_S,
-                    retry=STORAGE_RETRY.with_timeout(retry_for_s),
+                    retry=STORAGE_RETRY.with_timeout(retry_for_s).with_delay(**PAUSE_S),
                 )
             )
         return []

@@ -1,14 +1,18 @@
-"""Rows into an existing BigQuery table, by streaming inserts of a bundle's rows.
+"""Rows into an existing BigQuery table, by streaming inserts of whole bundles.
 
 Keyed rows enter. What leaves: the message ids of rows that the table took, and
 the rows that it refuses for good, with its reasons. A row's key is its insertId,
-by which BigQuery drops the copies that a bundle run again would make. Why this is
-not Beam's WriteToBigQuery stands in docs/decisions/0009.
+by which BigQuery drops the copies that a bundle run again would make. A process
+has one request to a table at a time: bundles that end meanwhile share the next
+one. Why this is not Beam's WriteToBigQuery stands in docs/decisions/0009.
 """
 
 import dataclasses
 import logging
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -16,6 +20,7 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.typehints.decorators import no_annotations
+from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
 from google.api_core.exceptions import GoogleAPICallError, GoogleAPIError, RetryError
 from google.api_core.retry import Retry, if_exception_type
@@ -26,6 +31,7 @@ LOG = logging.getLogger(__name__)
 MAX_ROWS = 500  # a request, as BigQuery recommends
 REQUEST_TIMEOUT_S = 60.0  # to connect, and for the answer
 RETRY_FOR_S = 600.0  # all requests for one list of rows together
+EVERY_S = 0.25  # from one request's beginning to the next one's, so that rows come together
 FIRST_PAUSE_S = 1.0  # at most, as each one after it: twice the one before, a minute in the end
 # Reasons to send a row again; "stopped" is said of good rows beside a bad one.
 PASSING_REASONS = frozenset(
@@ -34,6 +40,7 @@ PASSING_REASONS = frozenset(
 GAVE_UP = "gaveUp"  # our own reason, of rows that BigQuery did not take in the time allowed
 
 KeyedRow = tuple[str, Mapping[str, Any]]
+RefusedRows = list[tuple[Mapping[str, Any], Sequence[Any]]]  # each with its errors
 Refused = tuple[str, Mapping[str, Any], Sequence[Any]]  # table, row, its errors
 REFUSED = "refused"
 
@@ -68,7 +75,7 @@ class Inserter:
             on_error=self._tell,
         )
 
-    def insert(self, rows: Sequence[KeyedRow]) -> list[tuple[Mapping[str, Any], Sequence[Any]]]:
+    def insert(self, rows: Sequence[KeyedRow]) -> RefusedRows:
         """Returns the refused rows with their errors.
 
         What keeps BigQuery from taking rows, a table that is gone as much as
@@ -76,8 +83,10 @@ class Inserter:
         most; rows that were not taken by then are refused with it. Such a row
         may have been taken all the same, by a request whose answer was lost.
         """
-        waiting: list[Sequence[KeyedRow]] = [rows]
-        refused: list[tuple[Mapping[str, Any], Sequence[Any]]] = []
+        waiting: list[Sequence[KeyedRow]] = [
+            rows[first : first + MAX_ROWS] for first in range(0, len(rows), MAX_ROWS)
+        ]
+        refused: RefusedRows = []
 
         def once() -> None:
             # What has left `waiting` is decided; an error keeps the rest for the next try.
@@ -132,15 +141,62 @@ class Inserter:
         LOG.warning("%s: %s: %s; trying again", self._table, type(error).__name__, error)
 
 
+class SharedInserter:
+    """Lets threads insert into one table together: one is at it, for all that wait.
+
+    The first rows go at once; later ones wait until `every_s` has passed since the
+    request before, and take along what has come until then. So the number of requests
+    does not grow with the number of bundles, however small these are.
+    """
+
+    def __init__(self, inserter: Inserter, *, every_s: float = EVERY_S) -> None:
+        self._inserter = inserter
+        self._every_s = every_s
+        self._next_s = 0.0
+        self._waiting: list[tuple[Sequence[KeyedRow], Future[RefusedRows]]] = []
+        self._inserting = threading.Lock()
+
+    def insert(self, rows: Sequence[KeyedRow]) -> RefusedRows:
+        """The refused ones of these rows, as `Inserter.insert` returns them.
+
+        Takes up to twice as long: rows that come during one try wait for the next.
+        """
+        refused = Future[RefusedRows]()
+        self._waiting.append((rows, refused))
+        with self._inserting:
+            if not refused.done():
+                self._insert_all()
+        return refused.result()
+
+    def _insert_all(self) -> None:
+        time.sleep(max(0.0, self._next_s - time.monotonic()))
+        self._next_s = time.monotonic() + self._every_s
+        count = len(self._waiting)  # others add to it meanwhile, at the end
+        taken, self._waiting[:count] = self._waiting[:count], []
+        try:
+            found = self._inserter.insert([row for rows, _ in taken for row in rows])
+        except Exception as error:
+            for _, refused in taken:
+                refused.set_exception(error)  # raised in each thread, this one too
+            return
+        errors = {id(row): (row, why) for row, why in found}
+        for rows, refused in taken:
+            refused.set_result([errors[id(row)] for _, row in rows if id(row) in errors])
+
+
 class _InsertDoFn(beam.DoFn):
     inserted = Metrics.counter("testudo", "rows_inserted")
 
     def __init__(self, table: str) -> None:
         self._table = table
+        self._shared = Shared()  # by all threads of a process
 
     def setup(self) -> None:
+        self._inserter = self._shared.acquire(self._make)
+
+    def _make(self) -> SharedInserter:
         project, _, name = self._table.replace(":", ".", 1).partition(".")
-        self._inserter = Inserter(bigquery.Client(project=project), f"{project}.{name}")
+        return SharedInserter(Inserter(bigquery.Client(project=project), f"{project}.{name}"))
 
     def start_bundle(self) -> None:
         self._rows: list[KeyedRow] = []

@@ -1,11 +1,15 @@
 """Streaming inserts: every row is taken or refused, and one bad row costs itself alone."""
 
+import threading
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
 from google.api_core.exceptions import BadRequest, NotFound
 
-from beam_pipeline.inserts import GAVE_UP, Inserter
+from beam_pipeline.inserts import GAVE_UP, MAX_ROWS, Inserter, SharedInserter
 
 
 class Table:
@@ -79,3 +83,66 @@ def test_rows_of_a_table_that_stays_busy_are_given_up() -> None:
     refused = Inserter(table, "t", retry_for_s=0.1).insert(keyed("a", "b"))
     assert [row["name"] for row, _ in refused] == ["a", "b"]
     assert table.rows == {}
+
+
+class SlowTable(Table):
+    """Its first request is held up until `go` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arrived, self.go = threading.Event(), threading.Event()
+
+    def insert_rows_json(
+        self, table: str, rows: Sequence[Mapping[str, Any]], *, row_ids: Sequence[str], **_: Any
+    ) -> list[dict[str, Any]]:
+        self.arrived.set()
+        self.go.wait()
+        return super().insert_rows_json(table, rows, row_ids=row_ids)
+
+
+def test_rows_that_come_during_a_request_share_the_next_one() -> None:
+    """Each caller gets its own refused rows back, and the table is asked twice, not four times."""
+    table = SlowTable()
+    shared = SharedInserter(Inserter(table, "t"), every_s=0.0)
+    with ThreadPoolExecutor(4) as threads:
+        first = threads.submit(shared.insert, keyed("a"))
+        table.arrived.wait()
+        later = [
+            threads.submit(
+                shared.insert, [(name, {"name": name}), (f"{name}-bad", {"name": "bad"})]
+            )
+            for name in "bcd"
+        ]
+        while len(shared._waiting) < len(later):
+            time.sleep(0.01)
+        table.go.set()
+    assert first.result() == []
+    for one in later:
+        assert one.result() == [({"name": "bad"}, [{"reason": "invalid"}])]
+    assert table.requests == [1, 6]
+    assert list(table.rows) == ["key-0", "b", "c", "d"]
+
+
+def test_what_is_shared_still_goes_in_requests_of_bounded_size() -> None:
+    """However many rows have come together."""
+    table = Table()
+    assert Inserter(table, "t").insert(keyed(*["a"] * (MAX_ROWS + 1))) == []
+    assert sorted(table.requests) == [1, MAX_ROWS]
+
+
+def test_an_error_of_a_shared_request_reaches_every_caller() -> None:
+    """So that each bundle is run again, and the next rows are tried."""
+    table = SlowTable()
+    shared = SharedInserter(Inserter(table, "t"), every_s=0.0)
+    with ThreadPoolExecutor(3) as threads:
+        first = threads.submit(shared.insert, keyed("a"))
+        table.arrived.wait()
+        later = [threads.submit(shared.insert, [("key", {})]) for _ in range(2)]  # has no name
+        while len(shared._waiting) < len(later):
+            time.sleep(0.01)
+        table.go.set()
+    assert first.result() == []
+    for one in later:
+        with pytest.raises(KeyError):
+            one.result()
+    assert shared.insert(keyed("b")) == []
