@@ -4,6 +4,7 @@ import base64
 import contextlib
 import dataclasses
 from collections import defaultdict
+from functools import partial
 from typing import Any, ClassVar
 
 import apache_beam as beam
@@ -11,6 +12,7 @@ import orjson
 from apache_beam.coders import BytesCoder
 
 from beam_pipeline.config import Config
+from beam_pipeline.inserts import EVERY_S
 from beam_pipeline.pubsub import (
     ReadFromPubSub,
     ReadWithinQuotas,
@@ -23,6 +25,9 @@ from transforms import coders  # noqa: F401 - registers the records'
 from transforms.outcomes import dead_letter_row, prediction_row
 from transforms.quotas import AdmitTenants
 from transforms.records import Message
+
+# A request costs the stand-in a tenth of a second of CPU, however few its rows are.
+LOCAL_INSERTS_EVERY_S = 0.5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,7 +59,7 @@ def emulator_ends(config: Config) -> Endpoints:
     read = ReadFromSubscription(subscription=config.input_subscription)
     ack = AckMessages(subscription=config.input_subscription)
     overflow = Then(first=PublishMessages(topic=config.overflow_topic), then=ack)
-    ends = _tables(config, _within_quotas(config, read, overflow))
+    ends = _tables(config, _within_quotas(config, read, overflow), LOCAL_INSERTS_EVERY_S)
     return dataclasses.replace(
         ends,
         predictions=Then(first=ends.predictions, then=ack),
@@ -91,17 +96,15 @@ def _within_quotas(
     return ReadWithinQuotas(read=read, admit=AdmitTenants(quota=config.quota), overflow=overflow)
 
 
-def _tables(config: Config, read: beam.PTransform) -> Endpoints:
-    rejects = f"{config.dead_letters}/rejected-rows"
+def _tables(config: Config, read: beam.PTransform, insert_every_s: float = EVERY_S) -> Endpoints:
+    write = partial(
+        WriteTable, rejects=f"{config.dead_letters}/rejected-rows", insert_every_s=insert_every_s
+    )
     return Endpoints(
         read=read,
-        predictions=WriteTable(
-            to_row=prediction_row, table=config.predictions_table, rejects=rejects
-        ),
+        predictions=write(to_row=prediction_row, table=config.predictions_table),
         archive=WriteArchive(prefix=config.archive, shards=config.archive_shards),
-        dead_letters=WriteTable(
-            to_row=dead_letter_row, table=config.dead_letters_table, rejects=rejects
-        ),
+        dead_letters=write(to_row=dead_letter_row, table=config.dead_letters_table),
     )
 
 

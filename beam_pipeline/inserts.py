@@ -31,7 +31,7 @@ LOG = logging.getLogger(__name__)
 MAX_ROWS = 500  # a request, as BigQuery recommends
 REQUEST_TIMEOUT_S = 60.0  # to connect, and for the answer
 RETRY_FOR_S = 600.0  # all requests for one list of rows together
-EVERY_S = 0.25  # from one request's beginning to the next one's, so that rows come together
+EVERY_S = 0.1  # at least, from one request's beginning to the next one's
 FIRST_PAUSE_S = 1.0  # at most, as each one after it: twice the one before, a minute in the end
 # Reasons to send a row again; "stopped" is said of good rows beside a bad one.
 PASSING_REASONS = frozenset(
@@ -149,7 +149,7 @@ class SharedInserter:
     does not grow with the number of bundles, however small these are.
     """
 
-    def __init__(self, inserter: Inserter, *, every_s: float = EVERY_S) -> None:
+    def __init__(self, inserter: Inserter, *, every_s: float) -> None:
         self._inserter = inserter
         self._every_s = every_s
         self._next_s = 0.0
@@ -175,9 +175,9 @@ class SharedInserter:
         taken, self._waiting[:count] = self._waiting[:count], []
         try:
             found = self._inserter.insert([row for rows, _ in taken for row in rows])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, no thread may wait for ever
             for _, refused in taken:
-                refused.set_exception(error)  # raised in each thread, this one too
+                refused.set_exception(error)
             return
         errors = {id(row): (row, why) for row, why in found}
         for rows, refused in taken:
@@ -187,8 +187,9 @@ class SharedInserter:
 class _InsertDoFn(beam.DoFn):
     inserted = Metrics.counter("testudo", "rows_inserted")
 
-    def __init__(self, table: str) -> None:
+    def __init__(self, table: str, every_s: float) -> None:
         self._table = table
+        self._every_s = every_s
         self._shared = Shared()  # by all threads of a process
 
     def setup(self) -> None:
@@ -196,7 +197,8 @@ class _InsertDoFn(beam.DoFn):
 
     def _make(self) -> SharedInserter:
         project, _, name = self._table.replace(":", ".", 1).partition(".")
-        return SharedInserter(Inserter(bigquery.Client(project=project), f"{project}.{name}"))
+        inserter = Inserter(bigquery.Client(project=project), f"{project}.{name}")
+        return SharedInserter(inserter, every_s=self._every_s)
 
     def start_bundle(self) -> None:
         self._rows: list[KeyedRow] = []
@@ -234,16 +236,18 @@ class Inserted(NamedTuple):
 class InsertRows(beam.PTransform):
     """(insertId, row), in the global window -> Inserted: each row is in one of the two.
 
-    `table` is PROJECT:DATASET.TABLE; its rows have a `message_id`.
+    `table` is PROJECT:DATASET.TABLE; its rows have a `message_id`. Requests of a process
+    begin at least `every_s` apart.
     """
 
     table: str
+    every_s: float = EVERY_S
 
     @no_annotations  # Beam understands only single PCollections there
     def expand(self, rows: beam.PCollection[KeyedRow]) -> Inserted:
-        answers = rows | "Request" >> beam.ParDo(_InsertDoFn(self.table)).with_outputs(
-            REFUSED, main="message_ids"
-        )
+        answers = rows | "Request" >> beam.ParDo(
+            _InsertDoFn(self.table, self.every_s)
+        ).with_outputs(REFUSED, main="message_ids")
         answers["message_ids"].element_type = str
         answers[REFUSED].element_type = Refused
         return Inserted(answers["message_ids"], answers[REFUSED])

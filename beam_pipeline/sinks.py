@@ -17,7 +17,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindows, IntervalWindow
 from apache_beam.utils.windowed_value import PaneInfo, WindowedValue
 
-from beam_pipeline.inserts import InsertRows, KeyedRow
+from beam_pipeline.inserts import EVERY_S, InsertRows, KeyedRow
 from transforms.objects import OBJECTS, join
 from transforms.outcomes import (
     ARCHIVE_SCHEMA,
@@ -88,13 +88,14 @@ class WriteTable(beam.PTransform):
     to_row: Callable[[Any], Row]
     table: str
     rejects: str
+    insert_every_s: float = EVERY_S
 
     def expand(self, records: beam.PCollection[Record]) -> beam.PCollection[str]:
         inserted = (
             records
             | "ToRow" >> beam.Map(partial(_keyed_row, self.to_row))
             | "Unwindow" >> beam.WindowInto(GlobalWindows())
-            | "Insert" >> InsertRows(table=self.table)
+            | "Insert" >> InsertRows(table=self.table, every_s=self.insert_every_s)
         )
         kept = (
             inserted.refused

@@ -15,7 +15,7 @@ from loadtest.traffic.profile import Part, Profile, read_profile
 from loadtest.traffic.schedule import make_schedule
 
 OVERLOAD = 1.6  # times what is expected: the rest waits, so that all that can be busy is
-CALM_LOOKS_S = 1.5  # a look costs the stand-in a fifth of a second of CPU
+CALM_LOOKS_S = 2.0  # a look costs the stand-in a quarter of a second of CPU
 TRIES = 2  # of a run that proves nothing: another process may have had the cores
 REST_S = 5.0  # between looks in overload: they would take of what is measured
 

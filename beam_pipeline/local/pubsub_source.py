@@ -152,7 +152,7 @@ class ReadFromSubscription(beam.PTransform):
     max_bytes: int = 64 * 2**20
     max_records_per_bundle: int = 100
     max_read_time_s: float = 1.0
-    poll_interval_s: float = 0.05
+    poll_interval_s: float = 0.2
     _source: PubSubSource = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
