@@ -23,6 +23,7 @@ from loadtest.capacity.calibrating import calibrate
 from loadtest.capacity.calibration import BadCalibration, Calibration
 from loadtest.capacity.images import Picture, kernel_costs
 from loadtest.measure import MeasuringError
+from loadtest.measuring.pinning import available_cores, can_pin, on_cores
 from loadtest.results import Result
 from loadtest.rig import Rig
 from loadtest.steady import OVERLOAD, Bench, reporter
@@ -115,6 +116,10 @@ def calibration_of(bench: Bench, releases: Path) -> Calibration:
     bench.report(f"{REFERENCE.name}: a run to see how much can be done, then the others")
     guess = bench.most(REFERENCE, FIRST_GUESS / OVERLOAD, "first").throughput
     results = [bench.most(REFERENCE, guess, "most")]
+    if can_pin() and (cores := available_cores()) > 1:
+        bench.report("All of it on one core, as on a full machine")
+        with on_cores(1):
+            results.append(bench.most(REFERENCE, guess / cores, "one-core"))
     results += _at_shares(bench, REFERENCE, SHARES, results[0].throughput, "reference")
     results += _at_shares(bench, SECOND, SECOND_SHARES, results[0].throughput, "second")
     return calibrate(results, pictures, release=release, machine=machine())

@@ -27,7 +27,7 @@ from loadtest.steady import Bench, reporter
 PROOF = "proof.json"
 WITHIN_THROUGHPUT, WITHIN_P95 = 0.15, 0.30
 FIGURES = {"throughput": "items/s", "p95_s": "p95, s"}
-UTILISATION = 0.6  # of the predicted throughput: there the latency is taken
+UTILISATION = 0.5  # of the predicted throughput: there the latency is taken
 
 
 class Unseen(NamedTuple):

@@ -15,9 +15,8 @@ from loadtest.traffic.profile import Part, Profile, read_profile
 from loadtest.traffic.schedule import make_schedule
 
 OVERLOAD = 1.6  # times what is expected: the rest waits, so that all that can be busy is
-CALM_LOOKS_S = 2.0  # a look costs the stand-in a quarter of a second of CPU
+LOOK_EVERY_S = 2.0  # a look costs the stand-in a quarter of a second of CPU
 TRIES = 2  # of a run that proves nothing: another process may have had the cores
-REST_S = 5.0  # between looks in overload: they would take of what is measured
 
 
 def steady_profile(picture: Picture) -> Profile:
@@ -54,24 +53,17 @@ class Bench:
 
         Raises MeasuringError where an item has not the outcome that it should have.
         """
-        result = self._run(picture, OVERLOAD * expected, name, self.seed, look_every_s=REST_S)
+        result = self._run(picture, OVERLOAD * expected, name, self.seed)
         if not result.complete:
             raise MeasuringError(f"{name} proves nothing: {'; '.join(result.problems)}")
         return result
 
-    def _run(
-        self,
-        picture: Picture,
-        rate: float,
-        name: str,
-        seed: int,
-        look_every_s: float = CALM_LOOKS_S,
-    ) -> Result:
+    def _run(self, picture: Picture, rate: float, name: str, seed: int) -> Result:
         schedule = make_schedule(
             steady_profile(picture), duration_s=self.seconds, seed=seed, rate=rate
         )
         result = self.rig.measure(
-            schedule, name=name, folder=self.folder / name, look_every_s=look_every_s
+            schedule, name=name, folder=self.folder / name, look_every_s=LOOK_EVERY_S
         )
         said = [f"{result.throughput:.0f}/s", f"p95 {result.latency.p95_s:.2f} s"]
         said += [one for one in (result.saturated, *result.problems) if one]

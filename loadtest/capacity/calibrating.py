@@ -1,7 +1,8 @@
 """From measured runs to a calibration. Pure: nothing is run or timed here.
 
 Give runs of one process at several rates, the highest of them above what it can do, and
-of more than one size of picture where there are such.
+of more than one size of picture where there are such. A further run above what can be done, on
+fewer cores than the others, shows what becomes of the idle shares on a full machine.
 """
 
 from collections import Counter
@@ -26,7 +27,6 @@ from loadtest.capacity.regression import Interval, fit_shares, spread_of
 from loadtest.capacity.runs import LEAST_RUNS, Run, checked_runs
 from loadtest.results import Result
 
-FULL_MACHINE = 0.85  # of all cores: at less, something else held the run back
 FULL_CORE = 0.9
 # Where no run filled the machine: what Linux gives to the processes that want it.
 ASSUMED_MACHINE = Interval(0.85, 0.95, 1.0)
@@ -46,9 +46,12 @@ def calibrate(
 
     Raises BadCalibration with everything that is wrong with the runs.
     """
-    runs = checked_runs(results, pictures)
+    given = checked_runs(results, pictures)
+    cores = max(run.result.settings.cores for run in given)
+    runs = [run for run in given if run.result.settings.cores == cores]
+    narrow = [run for run in given if run.result.settings.cores < cores and run.fills_cores]
     roles = {role: _role(role, runs, pictures) for role in sorted(_roles(runs))}
-    limits, notes = _limits(runs, roles, pictures)
+    limits, notes = _limits(runs, narrow, roles, pictures)
     modelled = [
         sum(_used_s(cost, role, run, pictures[run.picture.name]) for role, cost in roles.items())
         for run in runs
@@ -58,7 +61,7 @@ def calibrate(
     made = Calibration(
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=machine,
-        cores=results[0].settings.cores,
+        cores=cores,
         release=release,
         provisional=False,
         runs=len(runs),
@@ -105,31 +108,51 @@ def _used_s(cost: RoleCost, role: str, run: Run, picture: PictureCost) -> float:
 
 
 def _limits(
-    runs: Sequence[Run], roles: Mapping[str, RoleCost], pictures: Mapping[str, PictureCost]
+    runs: Sequence[Run],
+    narrow: Sequence[Run],
+    roles: Mapping[str, RoleCost],
+    pictures: Mapping[str, PictureCost],
 ) -> tuple[Limits, list[str]]:
     """What held the limited runs back: all cores, one process at its core, or neither.
 
     Shares are those of the fitted costs, so that the run with the highest throughput is predicted
     as it was measured, whatever else the machine did meanwhile.
     """
+    machine, serial, chain = ASSUMED_MACHINE, ASSUMED_SERIAL, 0.0
+    idle_left = 1.0
+    if narrow:
+        machine, idle_left = _full(max(narrow, key=_throughput), roles, pictures)
     limited = [run for run in runs if run.limited]
     if not limited:
         note = "no run was at its limit: shares of cores are assumed, and capacities uncertain"
-        return Limits(ASSUMED_MACHINE, ASSUMED_SERIAL, 0.0), [note]
+        return Limits(machine, idle_left, serial, chain), [note]
     best = max(limited, key=_throughput)
     picture = pictures[best.picture.name]
     modelled = {role: _used_s(cost, role, best, picture) for role, cost in roles.items()}
-    cores = best.result.settings.cores
-    machine, serial, chain = ASSUMED_MACHINE, ASSUMED_SERIAL, 0.0
     busiest = max(SERIAL, key=lambda role: best.cores([role]))
-    if best.busy_cores >= FULL_MACHINE * cores:
-        share = sum(modelled.values()) / best.seconds / cores
-        machine = Interval(0.97 * share, share, 1.03 * share)
+    if best.fills_cores:
+        if not narrow:
+            share = sum(modelled.values()) / best.seconds / best.result.settings.cores
+            machine = Interval(0.97 * share, share, 1.03 * share)
     elif best.cores([busiest]) >= FULL_CORE:
         serial = max(modelled[busiest] / best.seconds, ASSUMED_SERIAL)
     else:
         chain = sum(modelled.get(one, 0.0) for one in CHAIN) / best.seconds
-    return Limits(machine, serial, chain), []
+    return Limits(machine, idle_left, serial, chain), []
+
+
+def _full(
+    run: Run, roles: Mapping[str, RoleCost], pictures: Mapping[str, PictureCost]
+) -> tuple[Interval, float]:
+    """The share of all cores that was used, and what was left of the idle shares meanwhile."""
+    used = sum(run.cpu_s.values()) / run.seconds / run.result.settings.cores
+    share = min(used, 1.0)
+    picture = pictures[run.picture.name]
+    items_s = sum(cost.of_item(role, picture) for role, cost in roles.items()) * run.messages
+    idle_s = sum(cost.idle_share for cost in roles.values()) * run.seconds
+    left_s = share * run.seconds * run.result.settings.cores - items_s
+    idle_left = min(max(left_s / idle_s, 0.0), 1.0) if idle_s else 1.0
+    return Interval(0.97 * share, share, min(1.03 * share, 1.0)), idle_left
 
 
 def _throughput(run: Run) -> float:

@@ -25,13 +25,17 @@ def saturated(
     sent: Sent,
     *,
     cores: int,
+    look_every_s: float,
 ) -> str:
-    """Everything that was at its limit; empty where nothing was."""
+    """Everything that was at its limit; empty where nothing was.
+
+    A row is seen at the next look only, so that much does not count as the sink's.
+    """
     found = []
     if not sent.kept_up:
         found.append(f"the generator was {sent.lag_p99_s * 1000:.0f} ms late (99th percentile)")
     store = stages["store"]
-    if store.items and store.p95_s > SLOW_SINK_S:
+    if store.items and store.p95_s > SLOW_SINK_S + look_every_s:
         found.append(f"rows took {store.p95_s:.1f} s from scored to seen in BigQuery (p95)")
     if shares is not None and samples is not None:
         found += _of_processes(shares, cores)
@@ -52,7 +56,8 @@ def _of_processes(shares: Shares, cores: int) -> list[str]:
     if busy >= FULL * cores:
         largest = sorted(used.items(), key=_second, reverse=True)[:LARGEST]
         named = ", ".join(f"{role} {cores_used:.0%}" for role, cores_used in largest)
-        found.append(f"all {cores} cores were busy ({busy / cores:.0%}); of a core: {named}")
+        which = f"all {cores} cores were" if cores > 1 else "the core was"
+        found.append(f"{which} busy ({busy / cores:.0%}); of a core: {named}")
     elif used.get(OTHER, 0.0) >= OTHERS_CORES:
         found.append(f"other programs used {used[OTHER]:.0%} of a core")
     return found

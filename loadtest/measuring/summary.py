@@ -68,7 +68,14 @@ def summarise(run: Measured) -> Result:
         seconds=_series(due_s, _column(its, "due_s") - run.start_s, seen_s, shares, seconds),
         throughput=_throughput(_column(its, "processed_s")),
         look_every_s=run.look_every_s,
-        saturated=saturated(shares, run.samples, stages, run.sent, cores=run.settings.cores),
+        saturated=saturated(
+            shares,
+            run.samples,
+            stages,
+            run.sent,
+            cores=run.settings.cores,
+            look_every_s=run.look_every_s,
+        ),
         problems=_problems(run, its, lost),
     )
 

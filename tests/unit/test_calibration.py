@@ -40,9 +40,8 @@ def item_s(role: str, images: str) -> float:
 
 def most(images: str, cores: float, processes: int = 1) -> float:
     """The rate that all cores together hold."""
-    doubled = {"worker", "image-models", "text-models", "score-models", "engine"}
-    idle = sum(one[0] * (processes if role in doubled else 1) for role, one in COSTS.items())
-    return (cores - idle) / sum(item_s(role, images) for role in COSTS)
+    idle = sum(one[0] for one in COSTS.values())
+    return (cores - processes * idle) / sum(item_s(role, images) for role in COSTS)
 
 
 def latency(p50_s: float) -> Latency:
@@ -167,6 +166,31 @@ def test_two_processes_are_predicted_from_runs_of_one() -> None:
     waits = FLOOR_S + SLOPE_S / (1 - 50 / most(SMALL, 1.9, processes=2))
     assert predicted.latency["p50"].mid == pytest.approx(waits)
     assert predicted.latency["p95"].mid == pytest.approx(2 * waits)
+
+
+def test_what_is_left_of_the_idle_shares_on_a_full_machine_is_taken_from_one_core() -> None:
+    """Bundles are fewer there: a run on one core, in which half of them were left, says so."""
+    left, rate = 0.5, 80.0
+    idle = sum(one[0] for one in COSTS.values())
+    done = (1.0 - left * idle) / sum(item_s(role, SMALL) for role in COSTS)
+    assert done < rate
+    run = measured(rate, held=done)
+    away_s = (1 - left) * run.sent.messages / done
+    off = {
+        role: replace(use, cpu_s=use.cpu_s - away_s * COSTS[role.removesuffix("-1")][0])
+        for role, use in run.processes.items()
+    }
+    narrow = replace(run, processes=off, settings=replace(run.settings, cores=1))
+    full = [measured(one, held=1e9) for one in (10, 30, 60, 90, 105)]
+    calibration = made(*full, narrow)
+    assert calibration.cores == 2
+    assert calibration.limits.idle_left == pytest.approx(left, abs=0.01)
+    rate_of_two, bottleneck = capacity(
+        calibration, processes=2, cores=2, picture=Picture.named(SMALL)
+    )
+    assert bottleneck == "all cores"
+    expected = (2.0 - left * 2 * idle) / sum(item_s(role, SMALL) for role in COSTS)
+    assert rate_of_two == pytest.approx(expected, rel=0.02)
 
 
 def test_another_size_is_predicted_from_runs_of_two() -> None:
