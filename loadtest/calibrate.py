@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.table import Table
 
 from beam_pipeline.commands.failure import CommandError
-from beam_pipeline.commands.place import add_home_argument
 from beam_pipeline.local.missing import ToolsMissing
 from beam_pipeline.local.processes import StackError
 from loadtest.capacity.calibrating import calibrate
@@ -25,9 +24,14 @@ from loadtest.capacity.images import Picture, kernel_costs
 from loadtest.measure import MeasuringError
 from loadtest.measuring.pinning import available_cores, can_pin, on_cores
 from loadtest.results import Result
-from loadtest.rig import Rig
-from loadtest.steady import OVERLOAD, Bench, reporter
-from models.manifest import ReleaseError
+from loadtest.steady import (
+    OVERLOAD,
+    Bench,
+    add_run_arguments,
+    check_run_arguments,
+    reporter,
+    running_bench,
+)
 from models.release import read_pointer
 
 FILE = "calibration.json"
@@ -58,34 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_run_arguments(parser)
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """What `prove` takes too."""
-    parser.add_argument(
-        "--seconds", type=float, default=20.0, help="that each run sends for (%(default)g)"
-    )
-    parser.add_argument("--seed", type=int, default=1, help="of the traffic (%(default)s)")
-    parser.add_argument(
-        "--releases",
-        type=Path,
-        default=Path(".testudo/releases"),
-        help="releases that score (%(default)s)",
-    )
-    add_home_argument(parser)
-
-
 def main(arguments: argparse.Namespace) -> int:
     check_run_arguments(arguments)
     console = Console(stderr=True)
     report = reporter(console)
     try:
-        with Rig(arguments.home, str(arguments.releases), report=report) as rig:
-            bench = Bench(
-                rig=rig,
-                folder=arguments.out,
-                seconds=arguments.seconds,
-                seed=arguments.seed,
-                report=report,
-            )
+        with running_bench(arguments, report) as bench:
             made = calibration_of(bench, arguments.releases)
     except (MeasuringError, StackError, ToolsMissing, BadCalibration) as error:
         raise CommandError(str(error)) from error
@@ -93,19 +75,6 @@ def main(arguments: argparse.Namespace) -> int:
     Console().print(as_table(made))
     print(f"Saved: {arguments.out / FILE}")
     return 0
-
-
-def check_run_arguments(arguments: argparse.Namespace) -> None:
-    """Raises CommandError with everything that is wrong."""
-    problems = []
-    if not 5 <= arguments.seconds <= 600:  # noqa: PLR2004 - said in the message
-        problems.append(f"--seconds: is {arguments.seconds:g}, must be 5 to 600")
-    try:
-        read_pointer(str(arguments.releases))
-    except ReleaseError as error:
-        problems.append(f"--releases: {error}; `testudo train` makes one")
-    if problems:
-        raise CommandError("\n".join(problems))
 
 
 def calibration_of(bench: Bench, releases: Path) -> Calibration:

@@ -22,13 +22,13 @@ from beam_pipeline.commands.place import OVERFLOW_TOPIC
 from beam_pipeline.local.missing import ToolsMissing
 from beam_pipeline.local.processes import StackError
 from beam_pipeline.local.servers import PROJECT
-from loadtest.calibrate import REFERENCE, add_run_arguments, check_run_arguments
+from loadtest.calibrate import REFERENCE
 from loadtest.measure import MeasuringError
 from loadtest.measuring.items import is_item
 from loadtest.measuring.latencies import latency_of
 from loadtest.results import ITEMS, Latency, Result
 from loadtest.rig import Rig
-from loadtest.steady import reporter, steady_profile
+from loadtest.steady import add_run_arguments, check_run_arguments, reporter, steady_profile
 from loadtest.traffic.demand import Wild
 from loadtest.traffic.profile import Profile
 from loadtest.traffic.schedule import make_schedule, tenant_name

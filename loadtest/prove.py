@@ -16,13 +16,12 @@ from rich.table import Table
 from beam_pipeline.commands.failure import CommandError
 from beam_pipeline.local.missing import ToolsMissing
 from beam_pipeline.local.processes import StackError
-from loadtest.calibrate import FILE, add_run_arguments, check_run_arguments
+from loadtest.calibrate import FILE
 from loadtest.capacity.calibration import BadCalibration, Calibration, predict
 from loadtest.capacity.images import Picture
 from loadtest.capacity.regression import Interval
 from loadtest.measure import MeasuringError
-from loadtest.rig import Rig
-from loadtest.steady import Bench, reporter
+from loadtest.steady import add_run_arguments, check_run_arguments, reporter, running_bench
 
 PROOF = "proof.json"
 WITHIN_THROUGHPUT, WITHIN_P95 = 0.15, 0.30
@@ -96,16 +95,7 @@ def _row(
         f"{most.bottleneck}; p95 {calm.latency['p95'].mid:.2f} s at {rate:.0f}/s"
     )
     name = one.what.replace(", ", "-").replace(" ", "-")
-    with Rig(
-        arguments.home, str(arguments.releases), processes=one.processes, report=report
-    ) as rig:
-        bench = Bench(
-            rig=rig,
-            folder=arguments.out,
-            seconds=arguments.seconds,
-            seed=arguments.seed,
-            report=report,
-        )
+    with running_bench(arguments, report, processes=one.processes) as bench:
         done = bench.most(one.picture, most.throughput, f"{name}-most")
         steady = bench.measure(one.picture, rate, f"{name}-calm")
     return {

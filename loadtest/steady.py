@@ -1,11 +1,15 @@
 """Constant load of one kind of picture: costs are fitted on it, predictions held against it."""
 
+import argparse
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rich.console import Console
 
+from beam_pipeline.commands.failure import CommandError
+from beam_pipeline.commands.place import add_home_argument
 from loadtest.capacity.images import Picture
 from loadtest.measure import MeasuringError
 from loadtest.results import Result
@@ -13,6 +17,8 @@ from loadtest.rig import Rig
 from loadtest.traffic.kinds import Kind
 from loadtest.traffic.profile import Part, Profile, read_profile
 from loadtest.traffic.schedule import make_schedule
+from models.manifest import ReleaseError
+from models.release import read_pointer
 
 OVERLOAD = 1.6  # times what is expected: the rest waits, so that all that can be busy is
 LOOK_EVERY_S = 2.0  # a look costs the stand-in a quarter of a second of CPU
@@ -69,6 +75,52 @@ class Bench:
         said += [one for one in (result.saturated, *result.problems) if one]
         self.report(f"  {picture.name} at {rate:.0f}/s: {'; '.join(said)}")
         return result
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of whatever makes such runs."""
+    parser.add_argument(
+        "--seconds", type=float, default=20.0, help="that each run sends for (%(default)g)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the traffic (%(default)s)")
+    parser.add_argument(
+        "--releases",
+        type=Path,
+        default=Path(".testudo/releases"),
+        help="releases that score (%(default)s)",
+    )
+    add_home_argument(parser)
+
+
+def check_run_arguments(arguments: argparse.Namespace) -> None:
+    """Raises CommandError with everything that is wrong."""
+    problems = []
+    if not 5 <= arguments.seconds <= 600:  # noqa: PLR2004 - said in the message
+        problems.append(f"--seconds: is {arguments.seconds:g}, must be 5 to 600")
+    try:
+        read_pointer(str(arguments.releases))
+    except ReleaseError as error:
+        problems.append(f"--releases: {error}; `testudo train` makes one")
+    if problems:
+        raise CommandError("\n".join(problems))
+
+
+@contextlib.contextmanager
+def running_bench(
+    arguments: argparse.Namespace, report: Callable[[str], None], *, processes: int = 1
+) -> Iterator[Bench]:
+    """A rig of its own, as `add_run_arguments` says.
+
+    Raises MeasuringError, StackError and ToolsMissing.
+    """
+    with Rig(arguments.home, str(arguments.releases), processes=processes, report=report) as rig:
+        yield Bench(
+            rig=rig,
+            folder=arguments.out,
+            seconds=arguments.seconds,
+            seed=arguments.seed,
+            report=report,
+        )
 
 
 def reporter(console: Console) -> Callable[[str], None]:
