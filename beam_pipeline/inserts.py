@@ -175,10 +175,10 @@ class SharedInserter:
         taken, self._waiting[:count] = self._waiting[:count], []
         try:
             found = self._inserter.insert([row for rows, _ in taken for row in rows])
-        except Exception as error:  # noqa: BLE001 - whatever it is, no thread may wait for ever
+        except BaseException as error:
             for _, refused in taken:
                 refused.set_exception(error)
-            return
+            raise
         errors = {id(row): (row, why) for row, why in found}
         for rows, refused in taken:
             refused.set_result([errors[id(row)] for _, row in rows if id(row) in errors])
