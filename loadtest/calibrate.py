@@ -22,7 +22,6 @@ from loadtest.capacity.calibrating import calibrate
 from loadtest.capacity.calibration import BadCalibration, Calibration
 from loadtest.capacity.images import Picture, kernel_costs
 from loadtest.measure import MeasuringError
-from loadtest.measuring.pinning import available_cores, can_pin, on_cores
 from loadtest.results import Result
 from loadtest.steady import (
     OVERLOAD,
@@ -35,12 +34,12 @@ from loadtest.steady import (
 from models.release import read_pointer
 
 FILE = "calibration.json"
-REFERENCE, SECOND = Picture(640, 480, "JPEG"), Picture(320, 240, "JPEG")
+REFERENCE, SECOND = Picture(640, 480, "JPEG"), Picture(1280, 960, "JPEG")
 # Sizes and formats whose decoding is timed, so that a profile's mix can be priced.
 TIMED = (
-    SECOND,
+    Picture(320, 240, "JPEG"),
     REFERENCE,
-    Picture(1280, 960, "JPEG"),
+    SECOND,
     Picture(320, 240, "PNG"),
     Picture(640, 480, "PNG"),
     Picture(320, 240, "WEBP"),
@@ -48,7 +47,7 @@ TIMED = (
 )
 FIRST_GUESS = 150.0  # items a second; its run shows what the next ones should be
 SHARES = (0.25, 0.45, 0.6, 0.75)  # of the throughput found
-SECOND_SHARES = (0.3, 0.6)
+SECOND_SHARES = (0.15, 0.3)  # of the same: it is four times as large
 MODEL_NAME = re.compile(r"^model name\s*:\s*(.+)$", re.MULTILINE)
 
 
@@ -85,10 +84,6 @@ def calibration_of(bench: Bench, releases: Path) -> Calibration:
     bench.report(f"{REFERENCE.name}: a run to see how much can be done, then the others")
     guess = bench.most(REFERENCE, FIRST_GUESS / OVERLOAD, "first").throughput
     results = [bench.most(REFERENCE, guess, "most")]
-    if can_pin() and (cores := available_cores()) > 1:
-        bench.report("All of it on one core, as on a full machine")
-        with on_cores(1):
-            results.append(bench.most(REFERENCE, guess / cores, "one-core"))
     results += _at_shares(bench, REFERENCE, SHARES, results[0].throughput, "reference")
     results += _at_shares(bench, SECOND, SECOND_SHARES, results[0].throughput, "second")
     return calibrate(results, pictures, release=release, machine=machine())

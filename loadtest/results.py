@@ -41,7 +41,7 @@ class Settings:
     rate: float  # messages a second, the mean that was offered
     customers: int
     processes: int  # of `testudo run`; 0 where a cloud job ran
-    cores: int  # that it may use; 0 where a cloud job ran
+    cores: int  # of the machine; 0 where a cloud job ran
     images: str  # the mix of the items in words, as "640x480 JPEG"
 
 

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--slo_p95",
         type=float,
-        default=5.0,
+        default=10.0,
         help="seconds in which 95 of 100 items must be in BigQuery (%(default)g)",
     )
     parser.add_argument(

@@ -1,8 +1,7 @@
 """From measured runs to a calibration. Pure: nothing is run or timed here.
 
 Give runs of one process at several rates, the highest of them above what it can do, and
-of more than one size of picture where there are such. A further run above what can be done, on
-fewer cores than the others, shows what becomes of the idle shares on a full machine.
+of more than one size of picture where there are such.
 """
 
 from collections import Counter
@@ -24,7 +23,7 @@ from loadtest.capacity.calibration import (
 )
 from loadtest.capacity.images import PictureCost
 from loadtest.capacity.regression import Interval, fit_shares, spread_of
-from loadtest.capacity.runs import LEAST_RUNS, Run, checked_runs
+from loadtest.capacity.runs import FULL_MACHINE, LEAST_RUNS, Run, checked_runs
 from loadtest.results import Result
 
 FULL_CORE = 0.9
@@ -46,12 +45,9 @@ def calibrate(
 
     Raises BadCalibration with everything that is wrong with the runs.
     """
-    given = checked_runs(results, pictures)
-    cores = max(run.result.settings.cores for run in given)
-    runs = [run for run in given if run.result.settings.cores == cores]
-    narrow = [run for run in given if run.result.settings.cores < cores and run.fills_cores]
+    runs = checked_runs(results, pictures)
     roles = {role: _role(role, runs, pictures) for role in sorted(_roles(runs))}
-    limits, notes = _limits(runs, narrow, roles, pictures)
+    limits, notes = _limits(runs, roles, pictures)
     modelled = [
         sum(_used_s(cost, role, run, pictures[run.picture.name]) for role, cost in roles.items())
         for run in runs
@@ -61,7 +57,7 @@ def calibrate(
     made = Calibration(
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=machine,
-        cores=cores,
+        cores=results[0].settings.cores,
         release=release,
         provisional=False,
         runs=len(runs),
@@ -108,51 +104,34 @@ def _used_s(cost: RoleCost, role: str, run: Run, picture: PictureCost) -> float:
 
 
 def _limits(
-    runs: Sequence[Run],
-    narrow: Sequence[Run],
-    roles: Mapping[str, RoleCost],
-    pictures: Mapping[str, PictureCost],
+    runs: Sequence[Run], roles: Mapping[str, RoleCost], pictures: Mapping[str, PictureCost]
 ) -> tuple[Limits, list[str]]:
     """What held the limited runs back: all cores, one process at its core, or neither.
 
-    Shares are those of the fitted costs, so that the run with the highest throughput is predicted
-    as it was measured, whatever else the machine did meanwhile.
+    Serial shares are those of the fitted costs, so that the run with the highest throughput is
+    predicted as it was measured, whatever else the machine did meanwhile.
     """
-    machine, serial, chain = ASSUMED_MACHINE, ASSUMED_SERIAL, 0.0
-    idle_left = 1.0
-    if narrow:
-        machine, idle_left = _full(max(narrow, key=_throughput), roles, pictures)
     limited = [run for run in runs if run.limited]
+    best = max(limited or runs, key=_throughput)
+    picture = pictures[best.picture.name]
+    spent_s = sum(best.cpu_s.values())
+    items_s = sum(cost.of_item(role, picture) for role, cost in roles.items())
+    overload_item_s = max(spent_s / best.messages - items_s, 0.0)
+    machine, serial, chain = ASSUMED_MACHINE, ASSUMED_SERIAL, 0.0
     if not limited:
         note = "no run was at its limit: shares of cores are assumed, and capacities uncertain"
-        return Limits(machine, idle_left, serial, chain), [note]
-    best = max(limited, key=_throughput)
-    picture = pictures[best.picture.name]
+        return Limits(machine, overload_item_s, serial, chain), [note]
     modelled = {role: _used_s(cost, role, best, picture) for role, cost in roles.items()}
+    cores = best.result.settings.cores
     busiest = max(SERIAL, key=lambda role: best.cores([role]))
-    if best.fills_cores:
-        if not narrow:
-            share = sum(modelled.values()) / best.seconds / best.result.settings.cores
-            machine = Interval(0.97 * share, share, 1.03 * share)
+    if best.busy_cores >= FULL_MACHINE * cores:
+        share = spent_s / best.seconds / cores
+        machine = Interval(0.97 * share, share, 1.03 * share)
     elif best.cores([busiest]) >= FULL_CORE:
         serial = max(modelled[busiest] / best.seconds, ASSUMED_SERIAL)
     else:
         chain = sum(modelled.get(one, 0.0) for one in CHAIN) / best.seconds
-    return Limits(machine, idle_left, serial, chain), []
-
-
-def _full(
-    run: Run, roles: Mapping[str, RoleCost], pictures: Mapping[str, PictureCost]
-) -> tuple[Interval, float]:
-    """The share of all cores that was used, and what was left of the idle shares meanwhile."""
-    used = sum(run.cpu_s.values()) / run.seconds / run.result.settings.cores
-    share = min(used, 1.0)
-    picture = pictures[run.picture.name]
-    items_s = sum(cost.of_item(role, picture) for role, cost in roles.items()) * run.messages
-    idle_s = sum(cost.idle_share for cost in roles.values()) * run.seconds
-    left_s = share * run.seconds * run.result.settings.cores - items_s
-    idle_left = min(max(left_s / idle_s, 0.0), 1.0) if idle_s else 1.0
-    return Interval(0.97 * share, share, min(1.03 * share, 1.0)), idle_left
+    return Limits(machine, overload_item_s, serial, chain), []
 
 
 def _throughput(run: Run) -> float:

@@ -18,7 +18,6 @@ from loadtest.capacity.regression import Interval
 FORM = 1  # of the file
 CHAIN = ("worker", "image-models", "text-models", "score-models")
 OF_A_PROCESS = (*CHAIN, "engine")  # `testudo run --processes 2` has each of these twice
-OF_THE_RIG = ("sender", "watcher")  # at rest they cost the same, however many processes run
 # One core at most: Python holds its lock, and the models' processes run one thread.
 SERIAL = (*CHAIN, "bigquery", "storage", "sender", "watcher")
 PERCENTS = ("p50", "p95", "p99")
@@ -63,7 +62,7 @@ class Limits(NamedTuple):
     """How much CPU was really had at the highest throughput."""
 
     machine_share: Interval  # of all cores together
-    idle_left: float  # of the idle shares, where all cores are busy: bundles are fewer then
+    overload_item_s: float  # beyond item_s, of all roles, where items wait: bundles are largest
     serial_share: float  # of one core, by one process
     chain_cores: float  # by one worker with its models; 0 where something else held it back
 
@@ -185,10 +184,8 @@ def capacity(
         bounds["worker and models in turn"] = (
             processes * spare / made.chain_item_s(picture) / dearer
         )
-    # What a stand-in costs without items is that of bundles, which each process makes.
-    makers = {role: 1 if role in OF_THE_RIG else processes for role in idle}
-    busy = limits.idle_left * sum(idle[role] * makers[role] for role in idle)
-    bounds["all cores"] = (share * cores - busy) / sum(items.values())
+    whole_s = sum(items.values()) + limits.overload_item_s * dearer
+    bounds["all cores"] = share * cores / whole_s
     name = min(bounds, key=bounds.__getitem__)
     return max(bounds[name], 0.0), name
 

@@ -10,7 +10,7 @@ from loadtest.capacity.images import Picture, PictureCost
 from loadtest.results import Result
 
 LEAST_RUNS = 4
-FULL_MACHINE = 0.85  # of all cores: at less, something else held the run back
+FULL_MACHINE = 0.94  # of all cores: at less, something else held the run back
 BACKLOGGED = 0.95  # a run that did less of what was offered was at its limit
 
 
@@ -37,10 +37,6 @@ class Run(NamedTuple):
         """Of the machine, other programs' included, on the mean of the seconds with outcomes."""
         shares = [sum(one.cpu_shares.values()) for one in self.result.seconds if one.outcomes]
         return statistics.fmean(shares) if shares else self.cores(list(self.cpu_s))
-
-    @property
-    def fills_cores(self) -> bool:
-        return self.limited and self.busy_cores >= FULL_MACHINE * self.result.settings.cores
 
     def cores(self, roles: Sequence[str]) -> float:
         """That these roles kept busy, on the mean of the run."""

@@ -140,8 +140,7 @@ def worker_rate(
     count = machine.vcpus if processes == CORES else 1
     limits = calibration.limits
     idle = calibration.chain_idle_share
-    spare = min(limits.machine_share.mid, 1.0) * machine.vcpus
-    spare -= count * idle * limits.idle_left
+    spare = min(limits.machine_share.mid, 1.0) * machine.vcpus - count * idle
     bounds = [spare / mix.item_s]
     bounds += [
         count * (limits.serial_share - calibration.roles[role].idle_share) / item_s

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import dataclasses
+import os
 import threading
 import time
 import uuid
@@ -18,7 +19,6 @@ from beam_pipeline.commands.place import Place
 from loadtest.measure import MeasuringError
 from loadtest.measuring.items import items_table
 from loadtest.measuring.live import Live, Progress
-from loadtest.measuring.pinning import available_cores
 from loadtest.measuring.summary import Measured, summarise
 from loadtest.measuring.usage import Usage
 from loadtest.measuring.watcher import LOOK_EVERY_S, Watcher
@@ -169,6 +169,6 @@ def settings_of(schedule: Schedule, *, processes: int) -> Settings:
         rate=len(schedule.due_s) / schedule.duration_s,
         customers=len(schedule.tenants),
         processes=processes,
-        cores=available_cores() if processes else 0,
+        cores=(os.cpu_count() or 1) if processes else 0,
         images=pictures_of(schedule),
     )
