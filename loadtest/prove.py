@@ -1,11 +1,12 @@
 """`testudo loadtest prove`: runs that the calibration has not seen, predicted and then measured.
 
 Two processes instead of one, and another size of picture: throughput must be within 15 % of
-what was predicted, the 95th percentile of latency within 30 %.
+what was predicted, the 95th percentile of latency (the middle one of three runs) within 30 %.
 """
 
 import argparse
 import json
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from loadtest.steady import add_run_arguments, check_run_arguments, reporter, ru
 PROOF = "proof.json"
 WITHIN_THROUGHPUT, WITHIN_P95 = 0.15, 0.30
 FIGURES = {"throughput": "items/s", "p95_s": "p95, s"}
+CALM_RUNS = 3  # of which the middle p95 counts: one disturbance is most of a run's slowest items
 UTILISATION = 0.5  # of the predicted throughput: there the latency is taken
 
 
@@ -97,14 +99,18 @@ def _row(
     name = one.what.replace(", ", "-").replace(" ", "-")
     with running_bench(arguments, report, processes=one.processes) as bench:
         done = bench.most(one.picture, most.throughput, f"{name}-most")
-        steady = bench.measure(one.picture, rate, f"{name}-calm")
+        steady = [
+            bench.measure(one.picture, rate, f"{name}-calm-{turn}")
+            for turn in range(1, CALM_RUNS + 1)
+        ]
+    p95_s = [run.latency.p95_s for run in steady]
     return {
         "what": one.what,
         "bottleneck": most.bottleneck,
         "throughput": _held(Interval(most.low, most.throughput, most.high), done.throughput)
         | {"within": WITHIN_THROUGHPUT, "saturated": done.saturated},
-        "p95_s": _held(calm.latency["p95"], steady.latency.p95_s)
-        | {"within": WITHIN_P95, "rate": rate},
+        "p95_s": _held(calm.latency["p95"], statistics.median(p95_s))
+        | {"within": WITHIN_P95, "rate": rate, "runs": p95_s},
     }
 
 

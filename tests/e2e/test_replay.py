@@ -176,11 +176,11 @@ def test_a_replay_that_is_ended_in_the_middle_can_be_run_again(
     stack: LocalStack, place: Place, engine: BigQueryEngine, replay: Replay, number: signal.Signals
 ) -> None:
     """Nothing is lost and no item doubled; after Ctrl-C nothing is published twice either."""
-    tenant_id, count = number.name.lower(), 30  # 15 seconds of replay, ended early
+    tenant_id, count = number.name.lower(), 30  # a minute of replay, ended early
     dead(engine, place, tenant_id, awaiting_images(place, tenant_id, count))
     upload_images(place, tenant_id, count)
     command = [sys.executable, "-m", "beam_pipeline.cli", "replay", f"--home={stack.home}"]
-    command += [f"--tenant={tenant_id}", "--rate=2"]
+    command += [f"--tenant={tenant_id}", "--rate=0.5"]
 
     def replays() -> int:
         sql = f"SELECT COUNT(*) FROM `{{dataset}}.replays` WHERE tenant_id = '{tenant_id}'"
