@@ -203,28 +203,21 @@ class _InsertDoFn(beam.DoFn):
     def start_bundle(self) -> None:
         self._rows: list[KeyedRow] = []
 
-    def process(self, row: KeyedRow) -> Iterator[str | beam.pvalue.TaggedOutput]:
+    def process(self, row: KeyedRow) -> None:
         self._rows.append(row)
-        if len(self._rows) == MAX_ROWS:
-            yield from self._flush()
 
     def finish_bundle(self) -> Iterator[WindowedValue | beam.pvalue.TaggedOutput]:
-        for one in self._flush():
-            if isinstance(one, str):
-                yield GlobalWindows.windowed_value(one)
-            else:
-                yield beam.pvalue.TaggedOutput(one.tag, GlobalWindows.windowed_value(one.value))
-
-    def _flush(self) -> Iterator[str | beam.pvalue.TaggedOutput]:
-        rows, self._rows = self._rows, []
-        if not rows:
+        if not self._rows:
             return
-        refused = self._inserter.insert(rows)
-        self.inserted.inc(len(rows) - len(refused))
+        refused = self._inserter.insert(self._rows)
+        self.inserted.inc(len(self._rows) - len(refused))
         for row, errors in refused:
-            yield beam.pvalue.TaggedOutput(REFUSED, (self._table, row, errors))
+            value = GlobalWindows.windowed_value((self._table, row, errors))
+            yield beam.pvalue.TaggedOutput(REFUSED, value)
         refused_rows = {id(row) for row, _ in refused}
-        yield from (row["message_id"] for _, row in rows if id(row) not in refused_rows)
+        for _, row in self._rows:
+            if id(row) not in refused_rows:
+                yield GlobalWindows.windowed_value(row["message_id"])
 
 
 class Inserted(NamedTuple):

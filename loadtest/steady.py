@@ -21,7 +21,7 @@ from models.manifest import ReleaseError
 from models.release import read_pointer
 
 OVERLOAD = 1.6  # times what is expected: the rest waits, so that all that can be busy is
-LOOK_EVERY_S = 2.0  # a look costs the stand-in a quarter of a second of CPU
+LOOKS_APART_S = 2.0  # a look costs the stand-in a quarter of a second of CPU
 OVERLOAD_S = 20.0  # at least: a shorter run is mostly its beginning and its end
 TRIES = 2  # of a run that proves nothing: another process may have had the cores
 
@@ -69,7 +69,7 @@ class Bench:
     def _run(self, picture: Picture, rate: float, name: str, seed: int, seconds: float) -> Result:
         schedule = make_schedule(steady_profile(picture), duration_s=seconds, seed=seed, rate=rate)
         result = self.rig.measure(
-            schedule, name=name, folder=self.folder / name, look_every_s=LOOK_EVERY_S
+            schedule, name=name, folder=self.folder / name, look_every_s=LOOKS_APART_S
         )
         said = [f"{result.throughput:.0f}/s", f"p95 {result.latency.p95_s:.2f} s"]
         said += [one for one in (result.saturated, *result.problems) if one]

@@ -3,13 +3,13 @@
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from google.api_core.exceptions import BadRequest, NotFound
 
-from beam_pipeline.inserts import GAVE_UP, MAX_ROWS, Inserter, SharedInserter
+from beam_pipeline.inserts import GAVE_UP, MAX_ROWS, Inserter, RefusedRows, SharedInserter
 
 
 class Table:
@@ -100,24 +100,27 @@ class SlowTable(Table):
         return super().insert_rows_json(table, rows, row_ids=row_ids)
 
 
-def test_rows_that_come_during_a_request_share_the_next_one() -> None:
-    """Each caller gets its own refused rows back, and the table is asked twice, not four times."""
-    table = SlowTable()
-    shared = SharedInserter(Inserter(table, "t"), every_s=0.0)
-    with ThreadPoolExecutor(4) as threads:
+def insert_together(
+    table: SlowTable, shared: SharedInserter, *later: Sequence[tuple[str, Mapping[str, Any]]]
+) -> list[Future[RefusedRows]]:
+    """Insert `later`, each from a thread of its own, while a request of one row is under way."""
+    with ThreadPoolExecutor(1 + len(later)) as threads:
         first = threads.submit(shared.insert, keyed("a"))
         table.arrived.wait()
-        later = [
-            threads.submit(
-                shared.insert, [(name, {"name": name}), (f"{name}-bad", {"name": "bad"})]
-            )
-            for name in "bcd"
-        ]
+        found = [threads.submit(shared.insert, rows) for rows in later]
         while len(shared._waiting) < len(later):
             time.sleep(0.01)
         table.go.set()
     assert first.result() == []
-    for one in later:
+    return found
+
+
+def test_rows_that_come_during_a_request_share_the_next_one() -> None:
+    """Each caller gets its own refused rows back, and the table is asked twice, not four times."""
+    table = SlowTable()
+    shared = SharedInserter(Inserter(table, "t"), every_s=0.0)
+    later = [[(name, {"name": name}), (f"{name}-bad", {"name": "bad"})] for name in "bcd"]
+    for one in insert_together(table, shared, *later):
         assert one.result() == [({"name": "bad"}, [{"reason": "invalid"}])]
     assert table.requests == [1, 6]
     assert list(table.rows) == ["key-0", "b", "c", "d"]
@@ -134,15 +137,8 @@ def test_an_error_of_a_shared_request_reaches_every_caller() -> None:
     """So that each bundle is run again, and the next rows are tried."""
     table = SlowTable()
     shared = SharedInserter(Inserter(table, "t"), every_s=0.0)
-    with ThreadPoolExecutor(3) as threads:
-        first = threads.submit(shared.insert, keyed("a"))
-        table.arrived.wait()
-        later = [threads.submit(shared.insert, [("key", {})]) for _ in range(2)]  # has no name
-        while len(shared._waiting) < len(later):
-            time.sleep(0.01)
-        table.go.set()
-    assert first.result() == []
-    for one in later:
+    nameless = [("key", {})]  # at which the table fails
+    for one in insert_together(table, shared, nameless, nameless):
         with pytest.raises(KeyError):
             one.result()
     assert shared.insert(keyed("b")) == []
