@@ -22,6 +22,7 @@ from beam_pipeline.pubsub import (
 )
 from beam_pipeline.sinks import WriteArchive, WriteLines, WriteTable
 from transforms import coders  # noqa: F401 - registers the records'
+from transforms.events import given_time_us
 from transforms.outcomes import dead_letter_row, prediction_row
 from transforms.quotas import AdmitTenants
 from transforms.records import Message
@@ -112,7 +113,8 @@ def message_from_line(line: bytes) -> Message:
     """A line is a message's data, or a whole message as Pub/Sub's REST API writes it.
 
     The latter is an object of `data` in base64 and `attributes`; they name an
-    item whose data is broken.
+    item whose data is broken. It may have `messageId` and `publishTime`; without the
+    latter a line is published when it is read.
     """
     if b'"attributes"' in line:  # cheap, and false of nearly every bare item
         with contextlib.suppress(ValueError, TypeError, KeyError):
@@ -120,7 +122,11 @@ def message_from_line(line: bytes) -> Message:
             data = base64.b64decode(whole["data"], validate=True)
             pairs = dict(whole["attributes"]).items()
             attributes = {str(name): str(text) for name, text in pairs}
-            return Message(data, attributes, str(whole.get("messageId", "")), now_us())
+            published_us = given_time_us(whole.get("publishTime"))
+            message_id = str(whole.get("messageId", ""))
+            return Message(
+                data, attributes, message_id, now_us() if published_us is None else published_us
+            )
     return Message(line, {}, "", now_us())
 
 

@@ -132,6 +132,7 @@ def letter(number: int = 1, **changes: Any) -> Letter:
         tenant_id="acme",
         release="listings-0123456789ab",
         payload_uri=f"gs://bucket/payloads/dt=2026-11-24/{number:032x}.bin#0-100",
+        event_time=datetime(2026, 11, 24, 10, number, tzinfo=UTC),
         publish_time=datetime(2026, 11, 24, 10, number, tzinfo=UTC),
         failed_at=datetime(2026, 11, 24, 10, number, 1, tzinfo=UTC),
         stage=Stage.IMAGE,

@@ -13,6 +13,7 @@ from beam_pipeline.commands.engines import FilesEngine
 MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
+SECOND = timedelta(seconds=1)
 REGION = "us-central1"
 
 Row = dict[str, Any]
@@ -24,6 +25,7 @@ def stamp(moment: datetime) -> str:
 
 
 def identity(item_id: str, published: datetime, **changes: Any) -> Row:
+    """`changes` of other columns are left to the caller."""
     row = {
         "item_id": item_id,
         "tenant_id": "acme",
@@ -94,7 +96,7 @@ def files_engine(folder: Path, tables: Tables) -> FilesEngine:
 
 
 def everything() -> dict[str, list[Row]]:
-    """Ten days of three tenants and two releases, with failures, copies, costs and a drift."""
+    """Ten days of three tenants and two releases: failures, copies, ties, costs and a drift."""
     photo = {"format": "JPEG", "width_px": 640, "height_px": 480, "size_bytes": 70_000}
     predictions, dead_letters = [], []
     for number in range(400):
@@ -115,6 +117,16 @@ def everything() -> dict[str, list[Row]]:
         if number % 50 == 1:  # the other release scored it too
             kind |= {"release": "two-2", "latency_s": 2.5}
             predictions.append(prediction(f"item-{number}", published, **kind))
+        if number % 40 == 7:  # versions that were published together, the newer processed first
+            kind |= {"release": "one-1", "latency_s": 0.1, "label": "lamp"}
+            predictions.append(prediction(f"item-{number}", published, message_id="10", **kind))
+            kind |= {"latency_s": 3.0}
+            predictions.append(prediction(f"item-{number}", published, message_id="9", **kind))
+        if number % 40 == 23:
+            broken = f"item-{number}"
+            its = {"tenant_id": kind["tenant_id"], "message_id": "z" * 99 + str(number)}
+            dead_letters.append(failed(broken, published, **its))
+            dead_letters.append(failed(broken, published - HOUR, **its | {"message_id": "8"}))
     days = [MONDAY.date() + number * DAY for number in range(10)]
     costs = [job_cost(day, vcpu_s=7200.0 + 60 * day.day) for day in days]
     costs += [job_cost(days[0], vcpu_s=1.0, hour=1), job_cost(days[3], job_id="job-2")]

@@ -39,6 +39,7 @@ from transforms.records import (
 )
 
 ATTEMPT_ATTRIBUTE = "testudo_attempt"
+EVENT_TIME_ATTRIBUTE = "testudo_event_time"  # RFC 3339; a replay keeps its place in time by it
 ATTEMPT = re.compile("[0-9]{1,9}")
 ID = re.compile("[A-Za-z0-9._:-]{1,128}")  # as in the message schema
 MAX_ATTRIBUTES_CHARS = 300  # twice they cross the join, in 2 KB an item at most
@@ -112,6 +113,23 @@ def time_us(rfc3339: str) -> int:
     return (moment - EPOCH) // timedelta(microseconds=1)
 
 
+@functools.cache
+def _date_time() -> Any:
+    return jsonschema_rs.validator_for(
+        {"type": "string", "format": "date-time"}, validate_formats=True
+    )
+
+
+def given_time_us(value: Any) -> int | None:
+    """Microseconds since 1970 of what may be an RFC 3339 time that no schema was held against."""
+    if not _date_time().is_valid(value):
+        return None
+    try:
+        return time_us(value)
+    except Rejected:
+        return None
+
+
 class Arrival(NamedTuple):
     """What the pipeline itself gives to a message when it arrives."""
 
@@ -122,19 +140,22 @@ class Arrival(NamedTuple):
 def make_envelope(
     message: Message, arrival: Arrival, *, item_id: str, tenant_id: str, release: str
 ) -> Envelope:
+    """The event time is a replay's attribute, or else the publish time."""
     attempt_text = message.attributes.get(ATTEMPT_ATTRIBUTE, "")
+    event_time_us = given_time_us(message.attributes.get(EVENT_TIME_ATTRIBUTE))
+    own = {name: text for name, text in message.attributes.items() if name != EVENT_TIME_ATTRIBUTE}
     return Envelope(
         delivery=arrival.delivery,
         item_id=item_id,
         tenant_id=tenant_id,
         release=release,
         message_id=message.message_id,
-        event_time_us=message.publish_time_us,
+        event_time_us=message.publish_time_us if event_time_us is None else event_time_us,
         publish_time_us=message.publish_time_us,
         received_us=arrival.received_us,
         attempt=int(attempt_text) if ATTEMPT.fullmatch(attempt_text) else 1,
         payload_uri=message.payload_uri,
-        attributes_json=json.dumps(dict(message.attributes))[:MAX_ATTRIBUTES_CHARS],
+        attributes_json=json.dumps(own)[:MAX_ATTRIBUTES_CHARS],
     )
 
 
@@ -163,6 +184,7 @@ def reject(message: Message, arrival: Arrival, failure: Failure) -> DeadLetter:
     """The dead letter of a message that is no item.
 
     Its ids are the attributes', if they are ids: what is none is only in `attributes_json`.
+    Its event time is the data's, if that can be read.
     """
     envelope = make_envelope(
         message,
@@ -171,7 +193,20 @@ def reject(message: Message, arrival: Arrival, failure: Failure) -> DeadLetter:
         tenant_id=_id_in(message.attributes, "tenant_id"),
         release="",
     )
+    if failure.reason == Reason.SCHEMA_VIOLATION:  # so it is JSON, and not too large
+        event_time_us = _event_time_in(message.data)
+        if event_time_us is not None:
+            envelope = envelope._replace(event_time_us=event_time_us)
     return DeadLetter(envelope, [failure], time.time_ns() // 1000)
+
+
+def _event_time_in(data: bytes) -> int | None:
+    """The event time of data that breaks the schema, which may be anything."""
+    try:
+        fields = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return given_time_us(fields.get("event_time")) if isinstance(fields, dict) else None
 
 
 def _id_in(attributes: Mapping[str, str], name: str) -> str:

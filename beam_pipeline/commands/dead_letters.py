@@ -19,8 +19,8 @@ FIRST_TIME, LAST_TIME = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tz
 
 FIND = """
 SELECT
-  dead_letter_id, message_id, item_id, tenant_id, release, payload_uri, publish_time, failed_at,
-  stage, reason, detail, failures, attempt, attributes, replays, state
+  dead_letter_id, message_id, item_id, tenant_id, release, payload_uri, event_time, publish_time,
+  failed_at, stage, reason, detail, failures, attempt, attributes, replays, state
 FROM `{dataset}.dead_letter_states`
 WHERE failed_at >= @since AND failed_at < @until
   AND (ARRAY_LENGTH(@tenants) = 0 OR tenant_id IN UNNEST(@tenants))
@@ -33,6 +33,14 @@ WHERE failed_at >= @since AND failed_at < @until
 """
 
 
+Order = tuple[datetime, datetime, int, str]
+
+
+def order_of(event_time: datetime, publish_time: datetime, message_id: str) -> Order:
+    """A message's place among those of its item, the newest last: as view latest_predictions."""
+    return (event_time, publish_time, len(message_id), message_id)
+
+
 class Letter(NamedTuple):
     """One dead letter as it is stored, and what became of it since (`state`)."""
 
@@ -42,6 +50,7 @@ class Letter(NamedTuple):
     tenant_id: str
     release: str
     payload_uri: str
+    event_time: datetime
     publish_time: datetime
     failed_at: datetime
     stage: str
@@ -56,6 +65,10 @@ class Letter(NamedTuple):
     @property
     def next_attempt(self) -> int:
         return self.attempt + self.replays + 1
+
+    @property
+    def order(self) -> Order:
+        return order_of(self.event_time, self.publish_time, self.message_id)
 
     @property
     def item(self) -> tuple[str, str]:
@@ -111,12 +124,14 @@ def find_in_table(client: Client, dataset: str, filters: Filters) -> list[Letter
 def letter_from_row(row: dict[str, Any]) -> Letter:
     """A row of FIND; a text that is null there is empty here."""
     failures = tuple((one["stage"], one["reason"]) for one in row["failures"])
+    publish_time = row["publish_time"] or row["failed_at"]
     return Letter(
         **row
         | {name: row[name] or "" for name in TEXTS}
         | {
             "failures": failures or ((row["stage"], row["reason"]),),
-            "publish_time": row["publish_time"] or row["failed_at"],
+            "event_time": row["event_time"] or publish_time,
+            "publish_time": publish_time,
             "attempt": row["attempt"] or 1,
         }
     )
@@ -133,12 +148,12 @@ def choose(found: Iterable[Letter], *, again: bool, limit: int | None = None) ->
     """Leave out what has a prediction by now, was replayed before, or would undo a later message.
 
     With `again`, what was replayed before comes too; of several of one item only
-    the latest, as `latest_predictions` would have it.
+    the latest, in the order that `latest_predictions` goes by.
     """
     letters: dict[str, Letter] = {}
     for letter in found:
         letters.setdefault(letter.dead_letter_id, letter)
-    in_order = sorted(letters.values(), key=lambda one: (one.publish_time, one.dead_letter_id))
+    in_order = sorted(letters.values(), key=lambda one: (one.order, one.dead_letter_id))
     latest = {letter.item: letter for letter in in_order}
     chosen: list[Letter] = []
     left_out = Counter[tuple[str, str]]()

@@ -50,7 +50,9 @@ JOIN (
   SELECT p.item_id, s.model, s.label
   FROM `{dataset}.latest_predictions` AS p, UNNEST(p.scores) AS s
   WHERE TRUE
-  QUALIFY ROW_NUMBER() OVER (PARTITION BY p.item_id, s.model ORDER BY s.score DESC) = 1
+  QUALIFY ROW_NUMBER() OVER (
+    PARTITION BY p.tenant_id, p.item_id, s.model ORDER BY s.score DESC, s.label
+  ) = 1
 ) AS b ON t.item_id = b.item_id AND t.model = b.model
 GROUP BY t.model
 ORDER BY t.model

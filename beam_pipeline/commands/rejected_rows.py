@@ -8,12 +8,13 @@ from typing import Any
 from google.cloud.bigquery import ArrayQueryParameter, Client, QueryJobConfig
 from google.cloud.storage import Client as StorageClient
 
-from beam_pipeline.commands.dead_letters import FIRST_TIME, Filters, Letter
+from beam_pipeline.commands.dead_letters import FIRST_TIME, Filters, Letter, Order, order_of
 from beam_pipeline.commands.failure import CommandError
 from beam_pipeline.tables import fill
 
 REJECTED_ROWS = "dead-letters/rejected-rows"
 IDS_A_QUERY = 5_000
+FIRST = order_of(FIRST_TIME, FIRST_TIME, "")  # before every message
 
 REPLAYS = """
 SELECT COALESCE(NULLIF(message_id, ''), payload_uri) AS dead_letter_id, COUNT(*) AS replays
@@ -21,12 +22,16 @@ FROM `{dataset}.replays`
 WHERE COALESCE(NULLIF(message_id, ''), payload_uri) IN UNNEST(@ids)
 GROUP BY 1
 """
-LAST_OUTCOMES = """
-SELECT 'predicted' AS state, tenant_id, item_id, MAX(publish_time) AS publish_time
-FROM `{dataset}.predictions` WHERE item_id IN UNNEST(@ids) GROUP BY tenant_id, item_id
+OUTCOMES = """
+SELECT
+  'predicted' AS state, tenant_id, item_id,
+  COALESCE(event_time, publish_time) AS event_time, publish_time, message_id
+FROM `{dataset}.latest_predictions` WHERE item_id IN UNNEST(@ids)
 UNION ALL
-SELECT 'superseded' AS state, tenant_id, item_id, MAX(publish_time) AS publish_time
-FROM `{dataset}.dead_letters` WHERE item_id IN UNNEST(@ids) GROUP BY tenant_id, item_id
+SELECT DISTINCT
+  'superseded' AS state, tenant_id, item_id,
+  COALESCE(event_time, publish_time) AS event_time, publish_time, message_id
+FROM `{dataset}.dead_letters` WHERE item_id IN UNNEST(@ids)
 """
 
 
@@ -69,7 +74,7 @@ def letter_from_rejected(line: str) -> Letter:
     row = kept["row"]
     own = [(one["stage"], one["reason"]) for one in row.get("failures") or ()]
     failed_at = datetime.fromisoformat(kept["failed_at"])
-    published = row.get("publish_time")
+    published = row.get("publish_time") or kept["failed_at"]
     return Letter(
         dead_letter_id=kept["message_id"] or kept["payload_uri"] or "",
         message_id=kept["message_id"] or "",
@@ -77,7 +82,8 @@ def letter_from_rejected(line: str) -> Letter:
         tenant_id=kept["tenant_id"] or "",
         release=kept["release"] or "",
         payload_uri=kept["payload_uri"] or "",
-        publish_time=datetime.fromisoformat(published) if published else failed_at,
+        event_time=datetime.fromisoformat(row.get("event_time") or published),
+        publish_time=datetime.fromisoformat(published),
         failed_at=failed_at,
         stage=kept["stage"],
         reason=kept["reason"],
@@ -93,17 +99,20 @@ def _with_states(client: Client, dataset: str, letters: Sequence[Letter]) -> lis
     ids = [letter.dead_letter_id for letter in letters]
     items = sorted({letter.item_id for letter in letters if letter.item_id})
     replays = dict(_ask_of(client, fill(REPLAYS, dataset), ids))
-    last = {tuple(row[:3]): row[3] for row in _ask_of(client, fill(LAST_OUTCOMES, dataset), items)}
+    last: dict[tuple[str, str, str], Order] = {}
+    for state, tenant_id, item_id, *place in _ask_of(client, fill(OUTCOMES, dataset), items):
+        of = (state, tenant_id, item_id)
+        last[of] = max(last.get(of, FIRST), order_of(*place))
 
-    def state(letter: Letter) -> str:
-        if last.get(("predicted", *letter.item), FIRST_TIME) >= letter.publish_time:
+    def state_of(letter: Letter) -> str:
+        if last.get(("predicted", *letter.item), FIRST) >= letter.order:
             return "predicted"
-        if last.get(("superseded", *letter.item), FIRST_TIME) > letter.publish_time:
+        if last.get(("superseded", *letter.item), FIRST) > letter.order:
             return "superseded"
         return "replayed" if letter.dead_letter_id in replays else "open"
 
     return [
-        letter._replace(state=state(letter), replays=replays.get(letter.dead_letter_id, 0))
+        letter._replace(state=state_of(letter), replays=replays.get(letter.dead_letter_id, 0))
         for letter in letters
     ]
 

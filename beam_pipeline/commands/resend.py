@@ -16,7 +16,7 @@ from google.cloud.pubsub_v1 import PublisherClient
 from beam_pipeline.commands.dead_letters import Letter
 from beam_pipeline.commands.failure import CommandError
 from beam_pipeline.commands.publish import Outgoing
-from transforms.events import ATTEMPT_ATTRIBUTE
+from transforms.events import ATTEMPT_ATTRIBUTE, EVENT_TIME_ATTRIBUTE
 from transforms.payloads import read_payload
 
 IDEMPOTENCY_KEY = "idempotency_key"
@@ -59,13 +59,16 @@ def replay_message(letter: Letter, data: bytes) -> Outgoing:
     """The message to publish: the original's data and attributes, one attempt on.
 
     Its idempotency key is new with each replay, since Dataflow drops a key that
-    it has seen, and the same for a replay that was published and not recorded.
+    it has seen, and the same for a replay that was published and not recorded. Its
+    event time, where the data names none, stays that of the original: published later
+    than a newer message of the item, it does not take that one's place.
     """
     return Outgoing(
         data,
         original_attributes(letter)
         | {
             ATTEMPT_ATTRIBUTE: str(letter.next_attempt),
+            EVENT_TIME_ATTRIBUTE: letter.event_time.isoformat(timespec="microseconds"),
             IDEMPOTENCY_KEY: f"{letter.dead_letter_id}/replay-{letter.replays + 1}",
         },
     )

@@ -50,6 +50,22 @@ def test_parameters_are_those_that_flags_give() -> None:
         assert not PARAMETER.findall(sql), name
 
 
+def test_one_order_says_what_is_the_latest() -> None:
+    """The document's, in every statement that orders an item's messages by it."""
+    text = (REPOSITORY / "docs/queries.md").read_text(encoding="utf-8")
+    section = text.split("\n## Which is the latest\n")[1]
+    documented = section.split("```sql\n")[1].split("\n```")[0]
+    everything = statements("views") | statements("queries")
+    ordered = {}
+    for name, sql in everything.items():
+        line = " ".join(sql.split())
+        assert not re.search(r"ORDER BY (?:publish_time|processed_at)", line), name
+        if orders := re.findall(r"ORDER BY (COALESCE\(event_time.*?message_id DESC)", line):
+            ordered[name] = {*orders}
+    owners = ("latest_predictions", "release_predictions", "dead_letter_states")
+    assert ordered == {name: {documented} for name in owners}
+
+
 @pytest.mark.parametrize("name", [*TABLES, *statements("views")])
 def test_the_readme_names_every_table_and_view(name: str) -> None:
     """In its section Tables, which leads to the document."""

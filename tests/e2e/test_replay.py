@@ -133,7 +133,11 @@ def test_the_message_comes_back_as_it_was(
     topic.stop()
     (replayed,) = [one.message for one in pulled]
     assert replayed.data == original.data
+    ((event_time,),) = engine.ask(
+        "SELECT DISTINCT event_time FROM `{dataset}.dead_letters` WHERE tenant_id = 'same'"
+    ).rows
     changed = {"testudo_attempt": "2"}
+    changed["testudo_event_time"] = event_time.isoformat(timespec="microseconds")
     key = replayed.attributes["idempotency_key"]
     assert key != "the first"
     assert dict(replayed.attributes) == original.attributes | changed | {"idempotency_key": key}
@@ -169,6 +173,26 @@ def test_what_was_corrected_since_is_left_alone(
     assert eventually(lambda: latest(engine, "mended"), bool) == {"mended-0": 1}
     assert states(engine, "mended") == [("mended-0", "predicted", 0, 1)]
     assert "0 to replay, 0 replayed." in replay("--tenant=mended")
+
+
+def test_a_replay_does_not_take_the_place_of_a_newer_message(
+    place: Place, engine: BigQueryEngine, replay: Replay
+) -> None:
+    """Of two broken versions the older is replayed, and published last: the newer stays open."""
+    dead(engine, place, "place", awaiting_images(place, "place", 1))
+    publish(place.topic, [item("place", 0, image="no base64")])
+    eventually(lambda: states(engine, "place"), lambda found: len(found) == 2)
+    assert {row[1] for row in states(engine, "place")} == {"superseded", "open"}
+    upload_images(place, "place", 1)
+    flags = ("--tenant=place", "--reason=image_not_found")
+    assert "0 to replay, 0 replayed." in replay(*flags)
+    assert "1 to replay, 1 replayed." in replay(*flags, "--again")
+    assert eventually(lambda: latest(engine, "place"), bool) == {"place-0": 2}
+    sql = """SELECT reason, state FROM `{dataset}.dead_letter_states` WHERE tenant_id = 'place'"""
+    assert dict(engine.ask(sql).rows) == {
+        "image_not_found": "predicted",
+        "image_not_base64": "open",
+    }
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

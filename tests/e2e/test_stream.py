@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import skimage.data
 from apache_beam.io.filesystems import FileSystems
+from google.cloud import pubsub_v1
 from PIL import Image
 from streaming import Pipeline, eventually, wait_for_tables
 
@@ -72,6 +73,29 @@ def test_every_item_has_exactly_one_outcome(
 ) -> None:
     """Each message, good or broken, ends as one prediction or one dead letter."""
     assert outcomes(engine, "listing-11-") == {one.item_id: 1 for one in streamed}
+
+
+def test_of_versions_published_together_the_newer_is_the_latest(
+    place: Place, pipeline: Pipeline, engine: BigQueryEngine
+) -> None:
+    """They share a publish time, and their event times or ids tell which is which."""
+    wait_for_tables(engine)
+    texts = ("a mug", "a red mug")
+    together = [
+        {"item_id": f"pair-{number}", "tenant_id": "pairs", "text": text}
+        | ({"event_time": f"2026-11-24T10:00:0{version}Z"} if number % 2 else {})
+        for number in range(20)
+        for version, text in enumerate(texts)
+    ]
+    publisher = pubsub_v1.PublisherClient()
+    messages = [{"data": json.dumps(one).encode()} for one in together]
+    publisher.api.publish(request={"topic": place.topic, "messages": messages})
+    publisher.stop()
+    count = "SELECT COUNT(*) FROM `{dataset}.predictions` WHERE tenant_id = 'pairs'"
+    eventually(lambda: engine.ask(count).rows[0][0], lambda found: found >= len(together))
+    sql = """SELECT item_id, text.length_chars FROM `{dataset}.latest_predictions`
+    WHERE tenant_id = 'pairs'"""
+    assert {*engine.ask(sql).rows} == {(f"pair-{number}", len(texts[1])) for number in range(20)}
 
 
 def test_broken_items_say_why(streamed: list[SampleMessage], engine: BigQueryEngine) -> None:

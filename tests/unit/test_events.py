@@ -182,6 +182,48 @@ def test_the_event_time_is_the_senders_or_else_the_publish_time() -> None:
     assert parsed({}).envelope.event_time_us == 1_770_000_000_000_000
 
 
+REPLAYED = "2026-01-02T03:04:05.000006+00:00"
+
+
+def test_a_replay_keeps_its_place_in_time() -> None:
+    """Its event time is the attribute's, where the data has none; the row has it, once."""
+    envelope = parsed({}, testudo_event_time=REPLAYED, trace="t-1").envelope
+    assert rfc3339(envelope.event_time_us) == REPLAYED
+    assert envelope.publish_time_us == 1_770_000_000_000_000
+    assert json.loads(envelope.attributes_json) == {"trace": "t-1"}
+    own = {"event_time": "2026-11-24T08:00:00Z"}
+    envelope = parsed(own, testudo_event_time=REPLAYED).envelope
+    assert rfc3339(envelope.event_time_us) == "2026-11-24T08:00:00.000000+00:00"
+
+
+@pytest.mark.parametrize(
+    "nonsense", ["", "yesterday", "2026-11-24", "2016-12-31T23:59:60Z", "0000-06-01T00:00:00Z"]
+)
+def test_an_attribute_that_is_no_time_is_none(nonsense: str) -> None:
+    """Anybody can set it."""
+    envelope = parsed({}, testudo_event_time=nonsense).envelope
+    assert envelope.event_time_us == envelope.publish_time_us
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (fields(text=5, event_time="2026-11-24T08:00:00Z"), "2026-11-24T08:00:00.000000+00:00"),
+        (fields(text=5), REPLAYED),
+        (fields(event_time="yesterday"), REPLAYED),
+        (fields(event_time=5), REPLAYED),
+        ([], REPLAYED),
+        (b"{", REPLAYED),
+    ],
+)
+def test_a_dead_letter_has_the_event_time_that_was_given(data: Any, expected: str) -> None:
+    """The data's, else the replay's: a broken version is older or newer as a whole one is."""
+    bytes_ = data if isinstance(data, bytes) else json.dumps(data).encode()
+    failure = Failure(Stage.PARSE, refused(bytes_)[0], "x")
+    letter = reject(message(bytes_, testudo_event_time=REPLAYED), ARRIVAL, failure)
+    assert rfc3339(letter.envelope.event_time_us) == expected
+
+
 @pytest.mark.parametrize(
     "beyond",
     [

@@ -6,6 +6,8 @@ import json
 import pytest
 
 from beam_pipeline.endpoints import message_from_line
+from beam_pipeline.pubsub import now_us
+from transforms.outcomes import rfc3339
 
 
 def test_a_bare_item_is_the_data_itself() -> None:
@@ -28,6 +30,22 @@ def test_a_whole_message_gives_data_and_attributes() -> None:
         {"item_id": "a"},
         "7",
     )
+
+
+def test_a_whole_message_keeps_its_publish_time() -> None:
+    """By which the newer of two versions is known, whatever the order of the lines."""
+    whole = {"data": "", "attributes": {}, "publishTime": "2026-11-24T10:00:00.000001Z"}
+    message = message_from_line(json.dumps(whole).encode())
+    assert rfc3339(message.publish_time_us) == "2026-11-24T10:00:00.000001+00:00"
+
+
+@pytest.mark.parametrize("nonsense", [None, "", "today", "2026-11-24", 5, "0000-01-01T00:00:00Z"])
+def test_a_line_without_a_publish_time_is_published_when_it_is_read(nonsense: object) -> None:
+    """So is one whose time is none."""
+    before_us = now_us()
+    line = json.dumps({"data": "", "attributes": {}, "publishTime": nonsense}).encode()
+    for message in (message_from_line(line), message_from_line(b"{}")):
+        assert before_us <= message.publish_time_us <= now_us()
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,10 @@ import argparse
 import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
-from builders import dead_letter, failure, letter, scored
+from builders import dead_letter, failure, fields, letter, scored
 
 from beam_pipeline.commands.dead_letters import Filters, Letter, choose
 from beam_pipeline.commands.failure import CommandError
@@ -15,13 +16,15 @@ from beam_pipeline.commands.replay import summary
 from beam_pipeline.commands.replay_flags import RATE, Plan, add_arguments, read_plan
 from beam_pipeline.commands.resend import Sent, original_attributes, payload_of, replay_message
 from beam_pipeline.sinks import rejected_row
-from transforms.events import make_envelope
+from models.release import Pointer
+from transforms.events import make_envelope, parse_item, time_us
 from transforms.outcomes import dead_letter_row, json_line, prediction_row
-from transforms.records import Reason, Stage
+from transforms.records import Item, Message, Reason, Stage
 
 from builders import ARRIVAL, message  # isort: skip
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+EARLY, LATE = NOW - timedelta(hours=2), NOW - timedelta(hours=1)
 
 
 def plan(*flags: str) -> Plan:
@@ -151,6 +154,7 @@ def test_a_refused_prediction_is_a_dead_letter() -> None:
     assert (found.stage, found.reason) == (Stage.SINK, Reason.ROW_REJECTED)
     assert (found.payload_uri, found.attempt) == (row["payload_uri"], 1)
     assert found.publish_time == datetime.fromisoformat(str(row["publish_time"]))
+    assert found.event_time == datetime.fromisoformat(str(row["event_time"]))
     assert original_attributes(found) == {"item_id": "item-1", "tenant_id": "acme"}
 
 
@@ -205,6 +209,24 @@ def test_of_several_messages_of_one_item_the_latest_counts(again: bool) -> None:
     assert chosen(older, latest, again=again) == (["message-2"] if again else [])
 
 
+@pytest.mark.parametrize(
+    "older",
+    [
+        {"event_time": EARLY, "publish_time": NOW, "message_id": "20"},
+        {"event_time": LATE, "publish_time": EARLY, "message_id": "20"},
+        {"event_time": LATE, "publish_time": LATE, "message_id": "9"},
+        {"event_time": LATE, "publish_time": LATE, "message_id": "09"},
+    ],
+)
+def test_the_latest_is_that_of_the_views(older: dict[str, Any]) -> None:
+    """Event time, publish time, the longer id, the larger; not which of them failed last."""
+    place = {"event_time": LATE, "publish_time": LATE, "message_id": "10"}
+    latest = letter(1, item_id="same", failed_at=EARLY, **place)
+    found = letter(2, item_id="same", failed_at=NOW, **older)
+    for letters in ((found, latest), (latest, found)):
+        assert chosen(*letters) == ["10"]
+
+
 def test_messages_without_ids_are_no_copies_of_each_other() -> None:
     """A message that is not JSON has no item, unless its attributes name one."""
     found = [letter(number, item_id="", tenant_id="") for number in (1, 2)]
@@ -240,6 +262,10 @@ def test_the_summary_accounts_for_every_dead_letter() -> None:
 # --- the message ---------------------------------------------------------------------------------
 
 
+def parsed(arrived: Message) -> Item:
+    return parse_item(arrived, ARRIVAL, Pointer(default="listings-a"), max_bytes=1_000_000)
+
+
 def stored(**attributes: str) -> str:
     """The attributes column of a message that had these."""
     return make_envelope(
@@ -254,8 +280,23 @@ def test_the_message_is_the_original_one_attempt_on() -> None:
     assert replay.data == b"\x00not json"
     assert replay.attributes == attributes | {
         "testudo_attempt": "2",
+        "testudo_event_time": "2026-11-24T10:01:00.000000+00:00",
         "idempotency_key": "message-1/replay-1",
     }
+
+
+def test_a_replay_is_newer_than_its_original_and_older_than_a_newer_message() -> None:
+    """It is published last of all three, and has the event time of the first."""
+    first, newer = letter(1), letter(2, item_id="item-1")
+    outgoing = replay_message(first, json.dumps(fields(item_id="item-1")).encode())
+    published_us = time_us("2026-11-24T12:00:00Z")
+    arrived = Message(outgoing.data, outgoing.attributes, "message-3", published_us)
+    row = prediction_row(scored(envelope=parsed(arrived).envelope))
+    replayed = rejected(row)
+    assert first.order < replayed.order < newer.order
+    assert replayed.publish_time == NOW
+    again = replay_message(replayed, b"").attributes
+    assert again["testudo_event_time"] == outgoing.attributes["testudo_event_time"]
 
 
 def test_a_replay_of_a_replay_counts_on() -> None:

@@ -1,11 +1,25 @@
 """What the views say of rows whose answer is plain; tests/e2e holds both engines against it."""
 
 import math
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from warehouse import DAY, HOUR, MONDAY, Row, failed, files_engine, job_cost, prediction
+from warehouse import (
+    DAY,
+    HOUR,
+    MONDAY,
+    SECOND,
+    Row,
+    failed,
+    files_engine,
+    job_cost,
+    prediction,
+    stamp,
+)
+
+from beam_pipeline.tables import statements
 
 PHOTO = {"format": "JPEG", "width_px": 512, "height_px": 512, "size_bytes": 65_536}
 
@@ -107,6 +121,135 @@ def test_an_item_predicted_twice_counts_once_in_latency(tmp_path: Path) -> None:
     twice = [prediction("1", latency_s=1), prediction("1", MONDAY + HOUR, latency_s=3)]
     found = view(tmp_path, "latency_by_hour", predictions=twice)
     assert [(row["items"], row["p50_ms"]) for row in found if row["stage"] == "all"] == [(1, 3000)]
+
+
+# --- Order -----------------------------------------------------------------------------------
+
+# Each pair is two messages of one item: event time, publish time and message id of the older, and
+# of the newer.
+NOON = MONDAY + 12 * HOUR
+ORDER = {
+    "event time": ((NOON, NOON + HOUR, "20"), (NOON + SECOND, NOON, "10")),
+    "publish time": ((NOON, NOON, "20"), (NOON, NOON + SECOND, "10")),
+    "no event time": ((None, NOON, "20"), (None, NOON + SECOND, "10")),
+    "one without event time": ((NOON, NOON + HOUR, "20"), (None, NOON + SECOND, "10")),
+    "longer id": ((NOON, NOON, "9"), (NOON, NOON, "10")),
+    "larger id": ((NOON, NOON, "10"), (NOON, NOON, "11")),
+}
+Place = tuple[datetime | None, datetime, str]
+in_order = pytest.mark.parametrize(("older", "newer"), [*ORDER.values()], ids=[*ORDER])
+
+
+def at(place: Place) -> Row:
+    """A message's place in the order, as the columns say it."""
+    event_time, publish_time, message_id = place
+    return {
+        "event_time": event_time and stamp(event_time),
+        "publish_time": stamp(publish_time),
+        "message_id": message_id,
+    }
+
+
+@in_order
+@pytest.mark.parametrize("name", ["latest_predictions", "release_predictions"])
+def test_the_newer_message_is_the_latest_whichever_was_processed_first(
+    tmp_path: Path, name: str, older: Place, newer: Place
+) -> None:
+    """By event time, publish time, and then the message id; never by the time of processing."""
+    predictions = [
+        prediction("1", latency_s=1, label="mug", **at(newer)),
+        prediction("1", latency_s=9, label="lamp", **at(older)),
+    ]
+    (row,) = view(tmp_path, name, predictions=predictions)
+    assert row["message_id"] == newer[2]
+    labels = view(tmp_path, "likeliest_labels", predictions=predictions)
+    assert [one["label"] for one in labels] == ["mug"]
+
+
+@in_order
+def test_a_dead_letter_is_open_until_something_newer_comes(
+    tmp_path: Path, older: Place, newer: Place
+) -> None:
+    """A prediction of an older message is no answer to it, though processed later."""
+    for broken, whole, state in ((newer, older, "open"), (older, newer, "predicted")):
+        (row,) = view(
+            tmp_path,
+            "dead_letter_states",
+            predictions=[prediction("1", latency_s=9, **at(whole))],
+            dead_letters=[failed("1", **at(broken))],
+        )
+        assert row["state"] == state
+
+
+@in_order
+def test_of_two_dead_letters_the_older_is_superseded(
+    tmp_path: Path, older: Place, newer: Place
+) -> None:
+    """Whichever failed first."""
+    dead_letters = [failed("1", **at(newer)), failed("1", **at(older))]
+    found = view(tmp_path, "dead_letter_states", dead_letters=dead_letters)
+    assert {row["message_id"]: row["state"] for row in found} == {
+        newer[2]: "open",
+        older[2]: "superseded",
+    }
+
+
+def test_a_message_that_was_delivered_twice_is_one_row(tmp_path: Path) -> None:
+    """Of the same message the outcome of the last delivery counts: it may have come for that."""
+    twice = [prediction("1", latency_s=latency_s, label=label) for latency_s, label in
+             ((1, "mug"), (9, "lamp"), (3, "mug"))]  # fmt: skip
+    failures = [failed("2"), failed("2")]
+    folder = {"predictions": twice, "dead_letters": failures}
+    (row,) = view(tmp_path, "latest_predictions", **folder)
+    assert row["processed_at"] == MONDAY + 9 * SECOND
+    assert [one["state"] for one in view(tmp_path, "dead_letter_states", **folder)] == ["open"]
+
+
+def test_a_message_that_failed_and_was_scored_is_predicted(tmp_path: Path) -> None:
+    """Two deliveries of one message, one of which met a fault."""
+    (row,) = view(
+        tmp_path,
+        "dead_letter_states",
+        predictions=[prediction("1")],
+        dead_letters=[failed("1")],
+    )
+    assert row["state"] == "predicted"
+
+
+def test_messages_without_a_tenant_supersede_nothing(tmp_path: Path) -> None:
+    """Whose item it is, is not known: each stands for itself."""
+    dead_letters = [failed("1", MONDAY + number * HOUR, tenant_id="") for number in range(2)]
+    found = view(tmp_path, "dead_letter_states", dead_letters=dead_letters)
+    assert [row["state"] for row in found] == ["open", "open"]
+
+
+def test_an_open_dead_letter_counts_beside_the_older_prediction(tmp_path: Path) -> None:
+    """Both messages have their outcome in the questions outcomes and tenants."""
+    tables = {
+        "predictions": [prediction("1", **at(ORDER["longer id"][0]))],
+        "dead_letters": [failed("1", **at(ORDER["longer id"][1]))],
+    }
+    engine = files_engine(tmp_path, tables)
+    questions = statements("queries")
+    assert sorted(engine.ask(questions["outcomes"]).rows) == [
+        ("image_unreadable", 1),
+        ("predicted", 1),
+    ]
+    ((tenant_id, items, dead_letters, *_),) = engine.ask(questions["tenants"]).rows
+    assert (tenant_id, items, dead_letters) == ("acme", 1, 1)
+
+
+def test_of_labels_with_one_score_the_first_by_name_is_shown(tmp_path: Path) -> None:
+    """In every view and question alike, however the scorer sorted them."""
+    predictions = [prediction(one, score=0.5, label=one) for one in ("mug", "lamp")]
+    engine = files_engine(tmp_path, {"predictions": predictions})
+    likeliest = "SELECT DISTINCT label FROM `{dataset}.likeliest_labels`"
+    assert engine.ask(likeliest).rows == [("lamp",)]
+    questions = statements("queries")
+    assert engine.ask(questions["categories"]).rows == [("acme", "category", 2, "lamp 2")]
+    for item_id in ("mug", "lamp"):
+        ((*_, detail),) = engine.ask(questions["item"], {"item_id": item_id}).rows
+        assert detail == "category lamp 0.5"
 
 
 # --- Releases --------------------------------------------------------------------------------

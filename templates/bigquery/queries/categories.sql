@@ -11,7 +11,7 @@ FROM (
     FROM `{dataset}.latest_predictions` AS p, UNNEST(p.scores) AS s
     WHERE TRUE
     QUALIFY ROW_NUMBER() OVER (
-      PARTITION BY p.tenant_id, p.item_id, s.model ORDER BY s.score DESC
+      PARTITION BY p.tenant_id, p.item_id, s.model ORDER BY s.score DESC, s.label
     ) = 1
   )
   GROUP BY tenant_id, model, label

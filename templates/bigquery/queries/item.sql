@@ -1,4 +1,4 @@
--- All that became of one item, in order: --item_id, and --tenant_id where several have that id.
+-- All that became of one item, as it happened: --item_id, and --tenant_id where several have that id.
 SELECT
   happened_at, tenant_id, what, release, attempt, message_id, detail
 FROM (
@@ -13,7 +13,11 @@ FROM (
     (
       SELECT STRING_AGG(CONCAT(s.model, ' ', s.label, ' ', CAST(ROUND(s.score, 3) AS STRING)), ', ' ORDER BY s.model)
       FROM UNNEST(scores) AS s
-      WHERE s.score = (SELECT MAX(o.score) FROM UNNEST(scores) AS o WHERE o.model = s.model)
+      WHERE NOT EXISTS (
+        SELECT 1 FROM UNNEST(scores) AS o
+        WHERE o.model = s.model
+          AND (o.score > s.score OR o.score = s.score AND o.label < s.label)
+      )
     ) AS detail
   FROM `{dataset}.predictions`
   UNION ALL
@@ -24,4 +28,4 @@ FROM (
   FROM `{dataset}.replays`
 )
 WHERE item_id = @item_id AND (@tenant_id = '' OR tenant_id = @tenant_id)
-ORDER BY happened_at
+ORDER BY happened_at, LENGTH(message_id), message_id

@@ -1,12 +1,13 @@
--- One row a dead letter, however often its message was delivered: what became of it since.
+-- One row a dead letter, however often its message was delivered: what became of it since. What is
+-- newer is so in the order of latest_predictions, and of that very message counts too.
 SELECT
-  d.* EXCEPT (has_later),
+  d.* EXCEPT (is_older),
   COALESCE(r.replays, 0) AS replays,
   r.replayed_at,
-  p.predicted_at,
+  p.processed_at AS predicted_at,
   CASE
-    WHEN p.predicted_at IS NOT NULL THEN 'predicted'
-    WHEN d.has_later OR r.failed_again > 0 THEN 'superseded'
+    WHEN p.processed_at IS NOT NULL THEN 'predicted'
+    WHEN d.is_older OR r.failed_again > 0 THEN 'superseded'
     WHEN r.replays > 0 THEN 'replayed'
     ELSE 'open'
   END AS state
@@ -14,9 +15,15 @@ FROM (
   SELECT
     *,
     COALESCE(NULLIF(message_id, ''), payload_uri) AS dead_letter_id,
-    -- A later message of the same item, a replay perhaps, has a dead letter of its own.
-    item_id <> '' AND publish_time < MAX(publish_time) OVER (PARTITION BY tenant_id, item_id)
-      AS has_later
+    -- A newer message of the same item, a replay perhaps, has a dead letter of its own.
+    tenant_id <> '' AND item_id <> '' AND RANK() OVER (
+      PARTITION BY tenant_id, item_id
+      ORDER BY
+        COALESCE(event_time, publish_time) DESC,
+        publish_time DESC,
+        LENGTH(message_id) DESC,
+        message_id DESC
+    ) > 1 AS is_older
   FROM `{dataset}.dead_letters`
   WHERE TRUE
   QUALIFY ROW_NUMBER() OVER (
@@ -35,8 +42,21 @@ LEFT JOIN (
   GROUP BY 1
 ) AS r ON r.dead_letter_id = d.dead_letter_id
 LEFT JOIN (
-  -- Of this message or a later one: a prediction of an earlier one does not answer for it.
-  SELECT tenant_id, item_id, MAX(publish_time) AS publish_time, MAX(processed_at) AS predicted_at
-  FROM `{dataset}.predictions`
-  GROUP BY tenant_id, item_id
-) AS p ON p.tenant_id = d.tenant_id AND p.item_id = d.item_id AND p.publish_time >= d.publish_time
+  SELECT
+    tenant_id,
+    item_id,
+    COALESCE(event_time, publish_time) AS event_time,
+    publish_time,
+    message_id,
+    processed_at
+  FROM `{dataset}.latest_predictions`
+) AS p ON p.tenant_id = d.tenant_id AND p.item_id = d.item_id AND (
+  p.event_time > COALESCE(d.event_time, d.publish_time)
+  OR p.event_time = COALESCE(d.event_time, d.publish_time) AND (
+    p.publish_time > d.publish_time
+    OR p.publish_time = d.publish_time AND (
+      LENGTH(p.message_id) > LENGTH(d.message_id)
+      OR LENGTH(p.message_id) = LENGTH(d.message_id) AND p.message_id >= d.message_id
+    )
+  )
+)

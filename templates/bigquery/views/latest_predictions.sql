@@ -1,6 +1,14 @@
 -- One row an item: the latest prediction, whatever was delivered, published or replayed twice.
+-- The latest is that of the newest message, whenever it was processed; docs/queries.md has the
+-- order. Only rows of one and the same message are told apart by when they were written.
 SELECT * FROM `{dataset}.predictions`
 WHERE TRUE
 QUALIFY ROW_NUMBER() OVER (
-  PARTITION BY tenant_id, item_id ORDER BY publish_time DESC, processed_at DESC
+  PARTITION BY tenant_id, item_id
+  ORDER BY
+    COALESCE(event_time, publish_time) DESC,
+    publish_time DESC,
+    LENGTH(message_id) DESC,
+    message_id DESC,
+    processed_at DESC
 ) = 1
