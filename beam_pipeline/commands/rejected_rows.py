@@ -25,12 +25,12 @@ GROUP BY 1
 OUTCOMES = """
 SELECT
   'predicted' AS state, tenant_id, item_id,
-  COALESCE(event_time, publish_time) AS event_time, publish_time, message_id
+  COALESCE(event_time, publish_time) AS event_time, publish_time, COALESCE(message_id, '')
 FROM `{dataset}.latest_predictions` WHERE item_id IN UNNEST(@ids)
 UNION ALL
 SELECT DISTINCT
   'superseded' AS state, tenant_id, item_id,
-  COALESCE(event_time, publish_time) AS event_time, publish_time, message_id
+  COALESCE(event_time, publish_time) AS event_time, publish_time, COALESCE(message_id, '')
 FROM `{dataset}.dead_letters` WHERE item_id IN UNNEST(@ids)
 """
 

@@ -8,18 +8,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from google.cloud import bigquery
+from google.cloud import bigquery, storage
 from google.oauth2.credentials import Credentials
-from warehouse import everything, files_engine
+from warehouse import everything, failed, files_engine, prediction
 
 from beam_pipeline.cloud.environment import Environment, environment_from
 from beam_pipeline.cloud.row_access import Grant
 from beam_pipeline.commands.access import VIEWER, Access, tenants_views
+from beam_pipeline.commands.dead_letters import Filters
 from beam_pipeline.commands.engines import Answer, BigQueryEngine, FilesEngine
 from beam_pipeline.commands.failure import CommandError
 from beam_pipeline.commands.place import create_dataset
+from beam_pipeline.commands.rejected_rows import REJECTED_ROWS, find_rejected_rows
 from beam_pipeline.local.stack import LocalStack
+from beam_pipeline.sinks import rejected_row
 from beam_pipeline.tables import TENANTS_TABLES, statements
+from transforms.outcomes import json_line
 
 DATASET = "warehouse"
 QUANTILE = re.compile(r"p\d\d_")
@@ -115,6 +119,29 @@ def test_tenants_costs_are_the_jobs_costs_to_the_cent(warehouse: BigQueryEngine)
         assert jobs_usd > 0.1
     tenants_usd, jobs_usd = (round(sum(day[one] for day in days), 2) for one in (1, 2))
     assert tenants_usd == jobs_usd
+
+
+# --- Refused rows ------------------------------------------------------------------------------
+
+
+def test_refused_rows_stand_in_the_order_of_the_views(stack: LocalStack) -> None:
+    """Each is open, predicted or superseded by what is newer than it in the tables."""
+    with bigquery.Client(project=stack.project) as client:
+        create_dataset(client.project, "refused")
+        predictions = [prediction(one, message_id="9") for one in "abc"]
+        letters = [failed(one, message_id="11") for one in "bd"]
+        for table, rows in (("predictions", predictions), ("dead_letters", letters)):
+            assert not client.insert_rows_json(f"{client.project}.refused.{table}", rows)
+        states = {"a10": "open", "b10": "superseded", "c8": "predicted", "d12": "open"}
+        refused = [prediction(one[0], message_id=one[1:], latency_s=9.0) for one in states]
+        lines = [json_line(rejected_row(("t", row, [{"reason": "invalid"}]))) for row in refused]
+        bucket = storage.Client(project=stack.project).create_bucket("refused-rows")
+        name = f"{REJECTED_ROWS}/dt=2999-01-01/rows.jsonl"
+        bucket.blob(name).upload_from_string("\n".join(lines))
+        found = find_rejected_rows(
+            client, "refused", bucket.client, f"gs://{bucket.name}", Filters()
+        )
+    assert {one.item_id + one.message_id: one.state for one in found} == states
 
 
 # --- Row access ------------------------------------------------------------------------------
