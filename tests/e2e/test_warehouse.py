@@ -132,7 +132,7 @@ def test_refused_rows_stand_in_the_order_of_the_views(stack: LocalStack) -> None
         letters = [failed(one, message_id="11") for one in "bd"]
         for table, rows in (("predictions", predictions), ("dead_letters", letters)):
             assert not client.insert_rows_json(f"{client.project}.refused.{table}", rows)
-        states = {"a10": "open", "b10": "superseded", "c8": "predicted", "d12": "open"}
+        states = {"a13": "open", "b10": "superseded", "c8": "predicted", "d12": "open"}
         refused = [prediction(one[0], message_id=one[1:], latency_s=9.0) for one in states]
         lines = [json_line(rejected_row(("t", row, [{"reason": "invalid"}]))) for row in refused]
         bucket = storage.Client(project=stack.project).create_bucket("refused-rows")
