@@ -67,8 +67,9 @@ def _point_back(environment: Environment, current: Deployment, *, dry_run: bool)
         say("What current.json said before is not known: it stays as it is")
         return
     pointer = Pointer(**current.pointer_before)
-    if read_pointer(environment.releases) == pointer:
+    found = read_pointer(environment.releases)
+    if found == pointer:
         return
     say(f"current.json: release {pointer.default}")
     if not dry_run:
-        write_pointer(environment.releases, pointer)
+        write_pointer(environment.releases, pointer, replacing=found)
