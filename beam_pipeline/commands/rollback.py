@@ -1,6 +1,8 @@
 """`testudo rollback`: back to the image, the flags and the release that ran before."""
 
 import argparse
+import dataclasses
+import json
 
 from beam_pipeline.cloud.deployments import Deployment, recorded
 from beam_pipeline.cloud.environment import Environment
@@ -70,6 +72,7 @@ def _point_back(environment: Environment, current: Deployment, *, dry_run: bool)
     found = read_pointer(environment.releases)
     if found == pointer:
         return
-    say(f"current.json: release {pointer.default}")
+    before, after = (json.dumps(dataclasses.asdict(one)) for one in (found, pointer))
+    say(f"current.json: from {before} back to {after}")
     if not dry_run:
         write_pointer(environment.releases, pointer, replacing=found)
