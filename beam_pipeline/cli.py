@@ -11,7 +11,7 @@ from importlib.metadata import version
 Commands = Mapping[str, tuple[str, str]]  # name -> module, and what it does
 COMMANDS: Commands = {
     "run": ("beam_pipeline.commands.run", "run the pipeline: on the local stack, files, Dataflow"),
-    "train": ("models.train", "train the models and save them as a release"),
+    "train": ("beam_pipeline.commands.train", "train the models and save them as a release"),
     "publish": ("beam_pipeline.commands.publish", "publish messages to Pub/Sub"),
     "query": ("beam_pipeline.commands.query", "ask BigQuery the common questions"),
     "costs": ("beam_pipeline.commands.costs", "price what the jobs of an environment used"),

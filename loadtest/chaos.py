@@ -86,7 +86,8 @@ def releases_with_traps(console: Console, source: Path, scratch: Path) -> Path:
     if done.returncode:
         raise CommandError(f"the release with traps could not be made:\n{done.stderr}")
     traps = done.stdout.split()[-1]
-    write_pointer(str(root), Pointer(pointer.default, tenants={TRAPPED_TENANT: traps}))
+    trapped = Pointer(pointer.default, tenants={TRAPPED_TENANT: traps})
+    write_pointer(str(root), trapped, replacing=pointer)
     return root
 
 

@@ -66,18 +66,47 @@ def run_batches(model: LiteRTModel, inputs: Mapping[str, np.ndarray]) -> dict[st
 
 
 def accuracy_by_view(
-    bundle: Path, scorer: ScorerSpec, inputs: Mapping[str, Mapping[str, Any]], answers: np.ndarray
+    right: Mapping[str, np.ndarray], inputs: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, float | None]:
     """The share of right answers in each view, of the items that have those sides.
 
     None where there is no such item.
     """
-    model = LiteRTModel(bundle / scorer.path)
     shares: dict[str, float | None] = {}
     for view, arrays in inputs.items():
-        right = run_batches(model, arrays)["scores"].argmax(axis=1) == answers
         flags = ("has_image", "has_text")
         needs = [flag for flag, show in zip(flags, VIEWS[view], strict=True) if show]
         whole = np.all([arrays[flag][:, 0] == 1 for flag in needs], axis=0)
-        shares[view] = round(float(right[whole].mean()), 4) if whole.any() else None
+        shares[view] = round(float(right[view][whole].mean()), 4) if whole.any() else None
     return shares
+
+
+def right_by_view(
+    bundle: Path, scorer: ScorerSpec, inputs: Mapping[str, Mapping[str, Any]], answers: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Whether the likeliest label is the right one, in each view: bool (n,)."""
+    model = LiteRTModel(bundle / scorer.path)
+    return {
+        view: run_batches(model, arrays)["scores"].argmax(axis=1) == answers
+        for view, arrays in inputs.items()
+    }
+
+
+def label_counts(
+    labels: tuple[str, ...], training: np.ndarray, held_out: np.ndarray, right: np.ndarray
+) -> dict[str, dict[str, int]]:
+    """By label: items trained on, items held out, and those of them that were answered right."""
+    columns = {"trained_on": training, "held_out": held_out, "right": held_out[right]}
+    counts = {
+        name: np.bincount(answers, minlength=len(labels)) for name, answers in columns.items()
+    }
+    return {
+        label: {name: int(count[number]) for name, count in counts.items()}
+        for number, label in enumerate(labels)
+    }
+
+
+def commonest_share(counts: Mapping[str, Mapping[str, int]]) -> float:
+    """The accuracy of whoever always answers the label that training saw most often."""
+    commonest = max(counts.values(), key=lambda one: one["trained_on"])
+    return round(commonest["held_out"] / sum(one["held_out"] for one in counts.values()), 4)

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from models.encodings import refuse_other_encodings
 from models.features import FeatureSpec
 from models.manifest import (
     MANIFEST,
@@ -30,6 +31,10 @@ from models.manifest import (
 from transforms.objects import OBJECTS, RETRY_FOR_S, join
 
 POINTER = "current.json"
+
+
+class PointerChanged(ReleaseError):
+    """Somebody else changed `current.json` after it was read: nothing was written."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,22 +170,47 @@ def fetch_release(root: str, release: str, cache: Path) -> tuple[Manifest, Path]
 
 def read_pointer(root: str, *, retry_for_s: float = RETRY_FOR_S) -> Pointer:
     """Raises ReleaseError when there is no usable `current.json` under `root`."""
+    path = join(root, POINTER)
+    return _pointer_of(path, _read_bytes(path, retry_for_s))
+
+
+def find_pointer(root: str, *, retry_for_s: float = RETRY_FOR_S) -> Pointer | None:
+    """As `read_pointer`, and None where there is no `current.json` at all."""
+    path = join(root, POINTER)
+    data = _find_bytes(path, retry_for_s)
+    return None if data is None else _pointer_of(path, data)
+
+
+def write_pointer(root: str, pointer: Pointer, *, replacing: Pointer | None = None) -> None:
+    """Write `current.json` where it says `replacing`, or (None) where there is none.
+
+    Raises PointerChanged, with nothing written, where it says anything else: what
+    somebody chose meanwhile is never lost. Where it says `pointer` already, that is
+    no change.
+    """
+    path = join(root, POINTER)
+    before = _find_bytes(path, RETRY_FOR_S)
+    found = None if before is None else _pointer_of(path, before)
+    if found == pointer:
+        return
+    after = json.dumps(dataclasses.asdict(pointer), indent=2) + "\n"
     try:
-        return Pointer(**json.loads(_read(join(root, POINTER), retry_for_s)))
-    except (ValueError, TypeError) as error:
-        raise ReleaseError(f"{POINTER} is not a pointer: {error}") from error
-
-
-def write_pointer(root: str, pointer: Pointer) -> None:
-    _write(join(root, POINTER), json.dumps(dataclasses.asdict(pointer), indent=2) + "\n")
+        if found == replacing and OBJECTS.exchange(path, before, after.encode()):
+            return
+    except OSError as error:
+        raise ReleaseError(f"cannot write {path}: {error}") from error
+    raise PointerChanged(
+        f"{path} was changed by somebody else in this moment, and stays as it is; look at it, "
+        "and try again"
+    )
 
 
 def copy_releases(source: str, target: str) -> None:
     """Copy every release that `source` points at, then the pointer itself."""
-    pointer = read_pointer(source)
+    pointer, before = read_pointer(source), find_pointer(target)
     for release in pointer.releases:
         copy_release(source, target, release)
-    write_pointer(target, pointer)
+    write_pointer(target, pointer, replacing=before)
 
 
 def copy_release(source: str, target: str, release: str) -> None:
@@ -203,11 +233,35 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _pointer_of(path: str, data: bytes) -> Pointer:
+    try:
+        refuse_other_encodings(data)
+        return Pointer(**json.loads(data.decode()))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ReleaseError(f"{path} is not a pointer: {error}") from error
+
+
 def _read(path: str, retry_for_s: float) -> str:
     """Raises ReleaseError: at once when there is no such file."""
     try:
-        return OBJECTS.read(path, retry_for_s=retry_for_s).decode()
-    except (OSError, UnicodeDecodeError) as error:
+        return _read_bytes(path, retry_for_s).decode()
+    except UnicodeDecodeError as error:
+        raise ReleaseError(f"cannot read {path}: {error}") from error
+
+
+def _find_bytes(path: str, retry_for_s: float) -> bytes | None:
+    try:
+        return _read_bytes(path, retry_for_s)
+    except ReleaseError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
+
+
+def _read_bytes(path: str, retry_for_s: float) -> bytes:
+    try:
+        return OBJECTS.read(path, retry_for_s=retry_for_s)
+    except OSError as error:
         raise ReleaseError(f"cannot read {path}: {error}") from error
 
 

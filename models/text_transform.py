@@ -13,6 +13,14 @@ from models.saved_model import load_signature
 TEXT_INPUT = "text"
 
 
+def normalised(texts: Sequence[str]) -> list[bytes]:
+    """What the graph reads of each text, in training and in service.
+
+    A lone surrogate, which JSON may hold and UTF-8 may not, counts as "?".
+    """
+    return [normalise_text(text).encode("utf-8", "replace") for text in texts]
+
+
 class TextTransform:
     """The text transform of one release, callable from any number of threads."""
 
@@ -36,13 +44,10 @@ class TextTransform:
         self._features = features
 
     def __call__(self, texts: Sequence[str]) -> list[bytes]:
-        """The packed features of each text, in order, computed in one batch.
-
-        A lone surrogate, which JSON may hold and UTF-8 may not, counts as "?".
-        """
+        """The packed features of each text, in order, computed in one batch."""
         if not texts:
             return []
-        batch = self._constant([normalise_text(text).encode("utf-8", "replace") for text in texts])
+        batch = self._constant(normalised(texts))
         arrays = self._signature(**{TEXT_INPUT: batch})
         return pack_features(
             self._features, {spec.name: arrays[spec.name].numpy() for spec in self._features}

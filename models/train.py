@@ -1,10 +1,9 @@
-"""`testudo train`: from a manifest of labelled items to a release.
+"""Training: from a manifest of labelled items to a release.
 
 tensorflow is imported when training starts, and not before, so that the
 command's help and a refused manifest do not wait ten seconds for it.
 """
 
-import argparse
 import contextlib
 import logging
 import os
@@ -15,19 +14,17 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
-from models.examples import ManifestRefused, read_examples, split_examples
+from models.examples import read_examples, split_examples
+from models.features import ImageLimits
 from models.manifest import Manifest
-from models.release import Pointer, save_release, write_pointer
-from models.samples import MANIFEST, write_listings
+from models.release import save_release
 
 # The largest difference allowed between a Keras model and its exported file, in
 # any number that it puts out: embeddings are around 1, scores are 0-1.
 TOLERANCE = 1e-3
 SIZE_PX = 96
 EPOCHS = 5
-SAMPLES = 6_000
-RELEASES = ".testudo/releases"
-SAMPLES_FOLDER = ".testudo/samples"
+MAX_LABELS = 20  # of a scorer, in the table; the release's manifest has all
 LIBRARIES = ("ai-edge-litert", "keras", "numpy", "pillow", "tensorflow", "tensorflow-transform")
 
 
@@ -43,19 +40,19 @@ def train(
     size_px: int = SIZE_PX,
     seed: int = 0,
     epochs: int = EPOCHS,
-    activate: bool = False,
+    limits: ImageLimits = ImageLimits(),
     report: Callable[[str], None] = print,
 ) -> Manifest:
     """Train on the items of `manifest` and save a release under `releases`.
 
     Each label name becomes a scorer. The release holds its own evaluation, made
-    on held-out items through the exported files. With `activate` it becomes the
-    default release, for every tenant. Raises ManifestRefused for mistakes in the
-    data, and TrainingFailed, with nothing saved, when an exported file does not
-    compute what its Keras model does.
+    on held-out items through the exported files. Nothing points at it yet. Raises
+    ManifestRefused for mistakes in the data, and TrainingFailed, with nothing
+    saved, when an exported file does not compute what its Keras model does.
     """
     start_s = time.monotonic()
-    training, held_out = split_examples(read_examples(manifest, size_px=size_px), manifest)
+    examples = read_examples(manifest, size_px=size_px, limits=limits)
+    training, held_out = split_examples(examples, manifest)
     report(f"{len(training.texts)} items to train on, {len(held_out.texts)} held out")
     with _quiet_start():
         from models.train_bundle import make_bundle
@@ -83,9 +80,8 @@ def train(
                 "versions": {name: version(name) for name in LIBRARIES},
             },
         )
-    if activate:
-        write_pointer(releases, Pointer(default=saved.release))
     report(evaluation_table(saved))
+    report(label_table(saved))
     report(f"release {saved.release} after {time.monotonic() - start_s:.0f} s")
     return saved
 
@@ -102,69 +98,47 @@ def check_differences(differences: dict[str, float]) -> None:
 
 
 def evaluation_table(manifest: Manifest) -> str:
-    """A line a scorer: its accuracy on held-out items, and how exact its file is."""
-    columns = "{:24} {:>8} {:>12} {:>12} {:>32}"
-    lines = [
-        columns.format(
-            "scorer", "both", "image only", "text only", "largest LiteRT-Keras difference"
-        )
-    ]
+    """A line a scorer: its accuracy on held-out items, and how exact its file is.
+
+    Beside it, that of always answering the commonest label.
+    """
+    columns = "{:24} {:>8} {:>12} {:>12} {:>17} {:>32}"
+    heads = ("scorer", "both", "image only", "text only", "commonest label")
+    lines = [columns.format(*heads, "largest LiteRT-Keras difference")]
     differences = manifest.evaluation["largest_difference"]
     for scorer in manifest.scorers:
         accuracy = manifest.evaluation["accuracy"][scorer.name]
-        shares = ["-" if one is None else f"{one:.3f}" for one in accuracy.values()]
+        commonest = manifest.evaluation["commonest_share"][scorer.name]
+        shares = ["-" if one is None else f"{one:.3f}" for one in (*accuracy.values(), commonest)]
         lines.append(columns.format(scorer.name, *shares, f"{differences[scorer.path]:.1e}"))
     encoder = next(one for name, one in differences.items() if "/" not in name)
-    lines.append(columns.format("(image encoder)", "", "", "", f"{encoder:.1e}"))
+    lines.append(columns.format("(image encoder)", "", "", "", "", f"{encoder:.1e}"))
     return "\n".join(lines)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of `testudo train`."""
-    parser.add_argument(
-        "--manifest",
-        type=Path,
-        help="JSON Lines file of labelled items; without it, sample listings are drawn",
-    )
-    parser.add_argument("--releases", default=RELEASES, help="where releases go (%(default)s)")
-    parser.add_argument("--task", default="listings", help="first part of the release's name")
-    parser.add_argument(
-        "--samples", type=int, default=SAMPLES, help="listings to draw (%(default)s)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of samples and weights (%(default)s)")
-    parser.add_argument(
-        "--size_px", type=int, default=SIZE_PX, help="side of the encoder's square (%(default)s)"
-    )
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes (%(default)s)")
-
-
-def main(arguments: argparse.Namespace) -> int:
-    """Train, and make the release the default one. Returns the exit code."""
-    try:
-        train(
-            arguments.manifest or _draw_samples(arguments.samples, arguments.seed),
-            arguments.releases,
-            task=arguments.task,
-            size_px=arguments.size_px,
-            seed=arguments.seed,
-            epochs=arguments.epochs,
-            activate=True,
+def label_table(manifest: Manifest) -> str:
+    """A line a label, the commonest first: how much of it was seen, and how well it is told."""
+    columns = "{:40} {:>11} {:>9} {:>9}"
+    lines = [columns.format("label", "trained on", "held out", "right")]
+    untrained = []
+    for scorer, counts in manifest.evaluation["labels"].items():
+        ordered = sorted(counts.items(), key=lambda one: -one[1]["trained_on"])
+        for label, count in ordered[:MAX_LABELS]:
+            share = f"{count['right'] / count['held_out']:.3f}" if count["held_out"] else "-"
+            name = f"{scorer}: {label!r}"
+            lines.append(columns.format(name, count["trained_on"], count["held_out"], share))
+        if rest := ordered[MAX_LABELS:]:
+            lines.append(f"{scorer}: and {len(rest)} more, in the release's manifest.json")
+        untrained += [(scorer, label) for label, count in ordered if not count["trained_on"]]
+    for scorer in dict(untrained):
+        names = [repr(label) for one, label in untrained if one == scorer]
+        more = f" and {len(names) - MAX_LABELS} more" if len(names) > MAX_LABELS else ""
+        lines.append(
+            f"{scorer}: never trained on, as only held-out lines have them: "
+            + ", ".join(names[:MAX_LABELS])
+            + more
         )
-    except (ManifestRefused, TrainingFailed) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-def _draw_samples(count: int, seed: int) -> Path:
-    """The manifest of the sample listings, drawn unless they already are."""
-    folder = Path(SAMPLES_FOLDER) / f"seed-{seed}-count-{count}"
-    manifest = folder / MANIFEST
-    if manifest.is_file():
-        print(f"{count} listings drawn before, in {folder}")
-        return manifest
-    print(f"drawing {count} listings into {folder}")
-    return write_listings(folder, count, seed=seed)
+    return "\n".join(lines)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from models.evaluation import accuracy_by_view, run_batches, scorer_inputs
+from models.evaluation import (
+    accuracy_by_view,
+    commonest_share,
+    label_counts,
+    right_by_view,
+    run_batches,
+    scorer_inputs,
+)
 from models.examples import Examples
 from models.export import export_litert
 from models.features import FeatureSpec, unpack_features
@@ -42,7 +49,8 @@ def make_bundle(
     """Analyse the texts, train, export into `folder`, measure on the held-out items.
 
     Only `training` shapes the release. `evaluation` has `accuracy` by scorer and
-    view, and `largest_difference` between file and Keras model by file.
+    view, `commonest_share` by scorer, `labels` (counts) by scorer and label, and
+    `largest_difference` between file and Keras model by file.
     """
     keras.utils.set_random_seed(seed)
     vocabulary = analyse_texts(training.texts, folder / TEXT_TRANSFORM)
@@ -68,13 +76,16 @@ def make_bundle(
             network.scorers[scorer.name], SCORER_INPUTS, output="scores", path=folder / scorer.path
         )
     report("exported to LiteRT")
-    return Bundle(
-        (EMBEDDING,), TEXT_FEATURES, scorers, _measure(folder, network, held_out, scorers)
-    )
+    measured = _measure(folder, network, training, held_out, scorers)
+    return Bundle((EMBEDDING,), TEXT_FEATURES, scorers, measured)
 
 
 def _measure(
-    folder: Path, network: Network, held_out: Examples, scorers: tuple[ScorerSpec, ...]
+    folder: Path,
+    network: Network,
+    training: Examples,
+    held_out: Examples,
+    scorers: tuple[ScorerSpec, ...],
 ) -> dict[str, Any]:
     inputs = scorer_inputs(
         folder, held_out, image_features=(EMBEDDING,), text_features=TEXT_FEATURES
@@ -88,11 +99,18 @@ def _measure(
         differences[scorer.path] = _largest_difference(
             folder / scorer.path, network.scorers[scorer.name], inputs["both"], "scores"
         )
+    accuracy, labels = {}, {}
+    for scorer in scorers:
+        answers = held_out.answers[scorer.name]
+        right = right_by_view(folder, scorer, inputs, answers)
+        accuracy[scorer.name] = accuracy_by_view(right, inputs)
+        labels[scorer.name] = label_counts(
+            scorer.labels, training.answers[scorer.name], answers, right["both"]
+        )
     return {
-        "accuracy": {
-            scorer.name: accuracy_by_view(folder, scorer, inputs, held_out.answers[scorer.name])
-            for scorer in scorers
-        },
+        "accuracy": accuracy,
+        "commonest_share": {name: commonest_share(counts) for name, counts in labels.items()},
+        "labels": labels,
         "largest_difference": differences,
     }
 

@@ -14,7 +14,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from models.manifest import Manifest
-from models.release import Pointer, read_manifest, write_pointer
+from models.release import Pointer, find_pointer, read_manifest, write_pointer
 
 REPOSITORY = Path(__file__).parents[1]
 TRAINED = REPOSITORY / ".testudo" / "test-releases"
@@ -50,7 +50,7 @@ class Releases(NamedTuple):
     traps: Manifest
 
     def point(self, pointer: Pointer) -> None:
-        write_pointer(self.root, pointer)
+        write_pointer(self.root, pointer, replacing=find_pointer(self.root))
 
 
 class _ByFile(LoadScopeScheduling):

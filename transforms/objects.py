@@ -2,15 +2,18 @@
 
 Errors that pass (429, 5xx, closed connections, timeouts) are tried again, with
 growing pauses, for a bounded time. To try again is safe: whoever writes gives
-each object a name of its own, or the same content as before.
+each object a name of its own, or the same content as before; what several
+change is written with `exchange`.
 """
 
+import contextlib
+import fcntl
 import os
 import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from google.api_core.exceptions import GoogleAPIError, NotFound
+from google.api_core.exceptions import GoogleAPIError, NotFound, PreconditionFailed
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
@@ -97,6 +100,16 @@ class Objects:
             return
         self._ask(path, lambda blob: self._upload(blob, data))
 
+    def exchange(self, path: str, before: bytes | None, after: bytes) -> bool:
+        """Write what still holds `before`, or (None) is not there yet.
+
+        Returns whether it was: if not, somebody else was faster, and nothing is
+        written. Whoever reads gets the one or the other, never a part.
+        """
+        if not path.startswith(CLOUD):
+            return _exchange_files(path, before, after)
+        return self._ask(path, lambda blob: self._exchange(blob, before, after))
+
     def copy(self, source: str, target: str) -> None:
         """Copy one file or object, through memory."""
         self.write(target, self.read(source))
@@ -117,7 +130,24 @@ class Objects:
         except (GoogleAPIError, GoogleAuthError, OSError) as error:
             raise ObjectError(f"{path}: {type(error).__name__}: {error}") from error
 
-    def _upload(self, blob: storage.Blob, data: bytes) -> None:
+    def _exchange(self, blob: storage.Blob, before: bytes | None, after: bytes) -> bool:
+        """Compared here and by generation: the Cloud Storage stand-in looks at no generation."""
+        how = {"timeout": self._timeout_s, "retry": self._retry}
+        found, generation = None, 0  # as Cloud Storage calls what is not there
+        with contextlib.suppress(NotFound):
+            blob.reload(**how)
+            generation = blob.generation
+            found = blob.download_as_bytes(**how)  # of just this generation
+        if found != before:
+            return False
+        try:
+            self._upload(blob, after, ifGenerationMatch=generation)
+        except PreconditionFailed:
+            # Ours after all, where the answer of the first try was lost.
+            return bool(blob.bucket.blob(blob.name).download_as_bytes(**how) == after)
+        return True
+
+    def _upload(self, blob: storage.Blob, data: bytes, **conditions: int) -> None:
         """A media upload: one request of the bare bytes, however many.
 
         `upload_from_string` makes two and more beyond 8 MiB, and multipart
@@ -131,7 +161,7 @@ class Objects:
             method="POST",
             api_base_url=f"{connection.API_BASE_URL}/upload",
             path=f"/b/{blob.bucket.name}/o",
-            query_params={"uploadType": "media", "name": blob.name},
+            query_params={"uploadType": "media", "name": blob.name, **conditions},
             data=data,
             content_type=CONTENT_TYPE,
             timeout=self._timeout_s,
@@ -146,6 +176,27 @@ class Objects:
                     adapter.init_poolmanager(connections=1, maxsize=CONNECTIONS)
                 self._client = client
             return self._client
+
+
+def _exchange_files(path: str, before: bytes | None, after: bytes) -> bool:
+    """`exchange` of a local file, under a lock of its folder, which leaves no file behind."""
+    path = os.path.realpath(path)
+    folder, partial = os.path.dirname(path), f"{path}.partial"
+    os.makedirs(folder, exist_ok=True)
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        found = None
+        with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+            found = file.read()
+        if found != before:
+            return False
+        with open(partial, "wb") as file:
+            file.write(after)
+        os.replace(partial, path)
+        return True
+    finally:
+        os.close(held)
 
 
 OBJECTS = Objects()  # the process's own: all of its threads share connections

@@ -36,7 +36,7 @@ from beam_pipeline.local.missing import ToolsMissing
 from beam_pipeline.local.stack import LocalStack
 from loadtest.messages import SampleMessage, sample_messages
 from models.manifest import ReleaseError
-from models.release import read_pointer
+from models.release import find_pointer
 
 SEED = 7  # not the training's: no item of the demo was trained on
 RATE = 40.0  # messages a second: below what one process scores, so that latency is not a queue
@@ -76,8 +76,11 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _train_if_needed(console: Console, releases: Path) -> None:
-    with contextlib.suppress(ReleaseError):
-        pointer = read_pointer(str(releases))
+    try:
+        pointer = find_pointer(str(releases))
+    except ReleaseError as error:
+        raise CommandError(str(error)) from error
+    if pointer is not None:
         console.print(f"[bold]Release[/bold] {pointer.default}, trained before")
         return
     console.print("[bold]Training[/bold] the sample release, which takes some two minutes")

@@ -9,7 +9,14 @@ from beam_pipeline.cloud.environment import Environment
 from beam_pipeline.commands.environments import add_environment_arguments, environment_of
 from beam_pipeline.commands.failure import CommandError
 from models.manifest import ReleaseError
-from models.release import Pointer, copy_release, read_manifest, read_pointer, write_pointer
+from models.release import (
+    Pointer,
+    copy_release,
+    find_pointer,
+    read_manifest,
+    read_pointer,
+    write_pointer,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,15 +76,19 @@ def _push(environment: Environment, arguments: argparse.Namespace) -> None:
 
 
 def _use(environment: Environment, arguments: argparse.Namespace) -> None:
-    """Raises ReleaseError for a release that is not there: nobody could be scored by it."""
+    """Raises ReleaseError for a release that is not there: nobody could be scored by it.
+
+    Raises PointerChanged when somebody else chooses in the same moment.
+    """
     read_manifest(environment.releases, arguments.release)
+    before = find_pointer(environment.releases)
     pointer = pointed(
-        _current(environment, arguments.release),
+        before or Pointer(default=arguments.release),  # in a new environment, for all
         arguments.release,
         canary_share=arguments.canary_share,
         tenant=arguments.tenant,
     )
-    write_pointer(environment.releases, pointer)
+    write_pointer(environment.releases, pointer, replacing=before)
     _show(environment, arguments)
 
 
@@ -90,16 +101,6 @@ def pointed(
     if tenant is not None:
         return dataclasses.replace(pointer, tenants={**pointer.tenants, tenant: release})
     return dataclasses.replace(pointer, default=release, canary="", canary_share=0.0)
-
-
-def _current(environment: Environment, release: str) -> Pointer:
-    """What is used now; in a new environment, the release for all."""
-    try:
-        return read_pointer(environment.releases)
-    except ReleaseError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            return Pointer(default=release)
-        raise
 
 
 def _show(environment: Environment, _arguments: argparse.Namespace) -> None:

@@ -1,6 +1,8 @@
 """`testudo rollback`: back to the image, the flags and the release that ran before."""
 
 import argparse
+import dataclasses
+import json
 
 from beam_pipeline.cloud.deployments import Deployment, recorded
 from beam_pipeline.cloud.environment import Environment
@@ -67,8 +69,10 @@ def _point_back(environment: Environment, current: Deployment, *, dry_run: bool)
         say("What current.json said before is not known: it stays as it is")
         return
     pointer = Pointer(**current.pointer_before)
-    if read_pointer(environment.releases) == pointer:
+    found = read_pointer(environment.releases)
+    if found == pointer:
         return
-    say(f"current.json: release {pointer.default}")
+    before, after = (json.dumps(dataclasses.asdict(one)) for one in (found, pointer))
+    say(f"current.json: from {before} back to {after}")
     if not dry_run:
-        write_pointer(environment.releases, pointer)
+        write_pointer(environment.releases, pointer, replacing=found)

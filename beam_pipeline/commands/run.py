@@ -21,6 +21,7 @@ from beam_pipeline.local.engine import running_engine
 from beam_pipeline.local.servers import PROJECT
 from beam_pipeline.options import flags_help
 from models.manifest import ReleaseError
+from models.release import POINTER
 
 LANES = {"main": SUBSCRIPTION, "overflow": OVERFLOW_SUBSCRIPTION}
 # What says where and on what a job runs; on the local stack it is known.
@@ -70,12 +71,17 @@ def main(arguments: argparse.Namespace, flags: Sequence[str]) -> int:
     try:
         bring_releases(arguments.local_releases)
     except ReleaseError as error:
-        raise CommandError(f"{error}\nTrain a release first: `testudo train`.") from error
+        raise CommandError(f"{error}{_advice(arguments.local_releases)}") from error
     if arguments.processes > 1:
         checked([*_local_flags(arguments, job_endpoint=""), *flags])  # told once, not by each
         numbers = range(1, arguments.processes + 1)
         return run_several([_command(arguments, number, flags) for number in numbers])
     return _run_on_engine(arguments, stack.tools, flags)
+
+
+def _advice(releases: Path) -> str:
+    there = (releases / POINTER).exists()
+    return "" if there else "\nTrain a release first: `testudo train`."
 
 
 def _problems(arguments: argparse.Namespace, flags: Sequence[str]) -> list[str]:

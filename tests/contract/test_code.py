@@ -23,10 +23,11 @@ TRAINING = {
     "models.train",
     "models.train_bundle",
     "models.train_network",
+    "models.training_manifest",
 }
 SERVING = {
-    "models.features", "models.handlers", "models.image_files", "models.isolation",
-    "models.kernels", "models.litert", "models.loaded", "models.manifest",
+    "models.encodings", "models.features", "models.handlers", "models.image_files",
+    "models.isolation", "models.kernels", "models.litert", "models.loaded", "models.manifest",
     "models.model_process", "models.release", "models.saved_model", "models.text_transform",
 }  # fmt: skip
 # What people at a terminal use, and the job's workers never load.

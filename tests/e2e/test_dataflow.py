@@ -238,7 +238,7 @@ def test_the_gentlest_way_is_taken_and_rollback_returns(cloud: Cloud, trained: P
     assert image == cloud.image("v2")
 
     (other,) = {one.name for one in trained.glob("second-*")}
-    write_pointer(before.releases, Pointer(default=other))
+    write_pointer(before.releases, Pointer(default=other), replacing=pointer)
     back = cloud.run("rollback", "way")
     assert back.code == 0, back.errors
     (third,) = cloud.active("way")

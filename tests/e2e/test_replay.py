@@ -292,7 +292,8 @@ def publish_for_a_missing_release(place: Place, engine: BigQueryEngine) -> list[
     releases = f"gs://{BUCKET}/{RELEASES}"
     pointer = read_pointer(releases)
     missing = "missing-0123456789ab"
-    write_pointer(releases, dataclasses.replace(pointer, tenants={"gone": missing}))
+    changed = dataclasses.replace(pointer, tenants={"gone": missing})
+    write_pointer(releases, changed, replacing=pointer)
     sent: list[Outgoing] = []
 
     def look() -> list[tuple[Any, ...]]:
@@ -301,7 +302,7 @@ def publish_for_a_missing_release(place: Place, engine: BigQueryEngine) -> list[
         return states(engine, "gone")
 
     eventually(look, bool)
-    write_pointer(releases, pointer)
+    write_pointer(releases, pointer, replacing=changed)
     return sent
 
 

@@ -1,5 +1,6 @@
 """Training from a manifest to a release, on a set too small to learn much from."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -8,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from beam_pipeline import cli
 from models.features import decode_image, pack_features, unpack_features
 from models.litert import LiteRTModel
 from models.manifest import ENCODER, PRESENCE, TEXT_TRANSFORM, Manifest, ReleaseError
-from models.release import fetch_release, read_pointer
+from models.release import Pointer, fetch_release, read_pointer, write_pointer
 from models.samples import draw_listings, write_listings
 from models.text_transform import TextTransform
 from models.train import TOLERANCE, TrainingFailed, check_differences, train
@@ -136,7 +138,11 @@ def test_the_evaluation_tells_how_it_was_made(trained: Manifest) -> None:
     assert evaluation["epochs"] == 1
     assert "tensorflow" in evaluation["versions"]
     for name in ("category", "mismatch"):
-        assert set(evaluation["accuracy"][name]) == {"both", "image_only", "text_only"}
+        accuracy, counts = evaluation["accuracy"][name], evaluation["labels"][name]
+        assert set(accuracy) == {"both", "image_only", "text_only"}
+        for part in ("trained_on", "held_out"):
+            assert sum(one[part] for one in counts.values()) == evaluation[part]
+        assert 0 < evaluation["commonest_share"][name] < 1
 
 
 def test_features_are_small_and_of_the_promised_size(trained: Manifest, bundle: Path) -> None:
@@ -190,12 +196,25 @@ def test_serving_texts_needs_no_tensorflow_transform(trained: Manifest, bundle: 
     subprocess.run([sys.executable, "-c", code, folder], check=True, cwd=root)
 
 
-def test_a_release_is_the_default_only_when_asked_for(
-    trained: Manifest, releases: str, samples: Path, tmp_path: Path
+def test_the_command_takes_no_item_from_another_release(
+    samples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Training alone changes no pointer; `activate` makes the release the default."""
+    """What current.json says of default, tenants and canary stays, until --activate is given."""
+    root = str(tmp_path)
+    before = Pointer("old-1", canary="next-1", canary_share=0.2, tenants={"acme": "acmes-1"})
+    write_pointer(root, before)
+    command = ["train", f"--manifest={samples}", f"--releases={root}", "--size_px=32", "--epochs=1"]
+    assert cli.main(command) == 0
+    assert read_pointer(root) == before
+    assert "old-1 stays the default" in capsys.readouterr().out
+    assert cli.main([*command, "--task=mine", "--activate"]) == 0
+    mine = next(one.name for one in tmp_path.iterdir() if one.name.startswith("mine-"))
+    assert read_pointer(root) == dataclasses.replace(before, default=mine)
+    assert "in place of old-1" in capsys.readouterr().out
+
+
+def test_training_alone_changes_no_pointer(trained: Manifest, releases: str) -> None:
+    """Whom a release scores is the command's to say."""
+    assert trained.release.startswith("listings-")
     with pytest.raises(ReleaseError):
         read_pointer(releases)
-    root = str(tmp_path)
-    activated = train(samples, root, size_px=32, epochs=1, activate=True, report=lambda line: None)
-    assert read_pointer(root).default == activated.release

@@ -86,7 +86,7 @@ def test_the_pointer_is_read_again_between_bundles(tmp_path: Path) -> None:
     for stage in (eager, lazy):
         stage.setup()
         stage.start_bundle()
-    write_pointer(root, Pointer("new"))
+    write_pointer(root, Pointer("new"), replacing=Pointer("old"))
     assert release_of(eager) == "old"
     for stage in (eager, lazy):
         stage.start_bundle()

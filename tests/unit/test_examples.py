@@ -1,4 +1,4 @@
-"""Training data: what a manifest may hold, and how its mistakes are told."""
+"""Training data: from a manifest to arrays, and the part that is held out."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.examples import MAX_PROBLEMS, ManifestRefused, read_examples, split_examples
+from models.examples import read_examples, split_examples
+from models.features import ImageLimits
+from models.training_manifest import ManifestRefused
 
 
 def picture(folder: Path, name: str = "red.png") -> str:
@@ -49,61 +51,34 @@ def test_items_become_arrays(tmp_path: Path) -> None:
     assert not examples.images[1].any()
 
 
-def test_all_mistakes_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
-    """One run is enough to learn everything that must be mended."""
+def test_pictures_that_cannot_be_decoded_are_told_with_their_lines(tmp_path: Path) -> None:
+    """All of them at once, when nothing else is wrong."""
     (tmp_path / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0 torn")
+    (tmp_path / "none.jpg").write_bytes(b"")
     manifest = written(
-        tmp_path,
-        line(0),
-        "{not json",
-        "[]",
-        line(3, image="nowhere.jpg"),
-        line(4, image="torn.jpg"),
-        line(5, labels={}),
-        line(6, labels={"other": "a"}),
-        line(7, labels={"../kind": "a"}),
-        line(8, labels={"kind": 3}),
-        line(9, text=""),
-        line(0),
-        line(11, item_id=""),
-        line(12, text=5),
+        tmp_path, line(0), line(1, image="torn.jpg"), line(2, image="none.jpg"), line(3)
     )
-    told = problems(manifest)
-    expected = {
-        2: "not JSON",
-        3: "not a JSON object",
-        4: "image nowhere.jpg: No such file",
-        5: "image torn.jpg: image_unreadable",
-        6: "at least one label",
-        7: "labels ['other'], earlier lines have ['kind']",
-        8: "label name '../kind'",
-        9: "label 'kind' is not a text",
-        10: "neither image nor text",
-        11: "item_id 'item-0' is also on line 1",
-        12: "no item_id",
-        13: "text is not a string",
-    }
-    for (number, message), one in zip(expected.items(), told, strict=False):
-        assert one.startswith(f"line {number}: ")
-        assert message in one
-    assert told[-1] == "label 'kind' is 'a' on every line: there is nothing to learn"
-    assert len(told) == len(expected) + 1
+    torn, none = problems(manifest)
+    assert torn.startswith("line 2: image torn.jpg: image_unreadable")
+    assert none.startswith("line 3: image none.jpg: image_")
 
 
-def test_a_long_list_of_mistakes_is_cut_short(tmp_path: Path) -> None:
-    """The message shows the first ones and counts the others."""
-    manifest = written(tmp_path, *["?"] * (MAX_PROBLEMS + 5))
-    with pytest.raises(ManifestRefused, match=r"(?s)line 20: not JSON.*and 5 more$"):
-        read_examples(manifest, size_px=8)
+def test_the_limits_of_a_picture_are_those_that_are_asked_for(tmp_path: Path) -> None:
+    """The refusal names the flags that allow more, and then it is decoded."""
+    manifest = written(tmp_path, line(0, image=picture(tmp_path)), line(1))
+    for limits in (ImageLimits(max_pixels=199), ImageLimits(max_bytes=20)):
+        with pytest.raises(ManifestRefused, match=r"line 1: image red.png.*--max_image_pixels"):
+            read_examples(manifest, size_px=8, limits=limits)
+    allowed = read_examples(manifest, size_px=8, limits=ImageLimits(max_pixels=200))
+    assert allowed.images[0, 0, 0].tolist() == [255, 0, 0]
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\n\n", b"\xff\xfe"])
-def test_a_manifest_with_no_items_is_refused(tmp_path: Path, content: bytes | None) -> None:
-    """So is one that is missing or not UTF-8."""
-    path = tmp_path / "manifest.jsonl"
-    if content is not None:
-        path.write_bytes(content)
-    assert len(problems(path)) == 1
+def test_nothing_is_decoded_while_a_line_is_wrong(tmp_path: Path) -> None:
+    """What is wrong with lines is known in seconds, however many pictures there are."""
+    (tmp_path / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0 torn")
+    manifest = written(tmp_path, line(0, image="torn.jpg"), line(1, price=3))
+    (only,) = problems(manifest)
+    assert only.startswith("line 2: unknown field 'price'")
 
 
 def test_too_few_items_to_hold_some_out_are_refused(tmp_path: Path) -> None:

@@ -1,0 +1,126 @@
+"""Words of every script, from the manifest to the scores: trained as they are served."""
+
+import json
+import random
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models.features import FeatureSpec, unpack_features
+from models.saved_model import SIGNATURE
+from models.text_analysis import TEXT_FEATURES, analyse_texts
+from models.text_transform import TEXT_INPUT, TextTransform
+from models.train import train
+
+# Spelt by their code points where an editor might compose or lose them.
+HINDI = ("\u0915\u0947\u0932\u093e", "\u0915\u093f\u0932\u093e", "\u0915\u094b\u0932\u093e")
+OPENINGS = ("बिक्री के लिए", "लगभग नया", "बहुत सुंदर", "पुराना पर अच्छा", "घर के लिए")
+MARKED = (
+    *HINDI,
+    "\u0e19\u0e49\u0e33",  # Thai
+    "\u0baa\u0bbe\u0bb2\u0bcd",  # Tamil
+    "\u0995\u09be\u09b2\u09cb",  # Bengali
+    "\u0643\u064e\u062a\u064e\u0628\u064e",  # Arabic with its vowels
+    "o\u0323\u0300po\u0323\u0300",  # Yoruba
+    "\u0130stanbul",  # whose small letter is an i and a mark
+    "\u0645\u06cc\u200c\u0631\u0648\u0645",  # Persian, with a non-joiner inside
+    "\u0dc1\u0dca\u200d\u0dbb\u0dd3",  # Sinhala, with a joiner after a mark
+    "\u09b0\u200d\u09cd\u09af\u09be\u09ac",  # Bengali, with a joiner before one
+    "Donau\u00addampf",
+    "\u845b\U000e0100\u98fe",  # a variant of a Chinese character
+)
+
+
+def transform(folder: Path, texts: Sequence[str]) -> TextTransform:
+    """What training on `texts`, each there twice, would serve."""
+    analyse_texts([*texts, *texts], folder)
+    return TextTransform(folder, TEXT_FEATURES)
+
+
+def numbers(transform: TextTransform, text: str) -> list[int]:
+    """The token of each word of a text."""
+    (row,) = unpack_features(TEXT_FEATURES, transform([text]))["token_ids"]
+    return [int(one) for one in row if one]
+
+
+@pytest.fixture(scope="module")
+def marked(tmp_path_factory: pytest.TempPathFactory) -> TextTransform:
+    return transform(tmp_path_factory.mktemp("transform"), [*MARKED, "mug", "1"])
+
+
+def test_a_word_keeps_its_marks_and_joiners(marked: TextTransform) -> None:
+    """Words of every script are one token each, no two of them the same, and none unknown."""
+    found = {word: numbers(marked, f"mug, {word}!") for word in MARKED}
+    assert {word: len(one) for word, one in found.items()} == dict.fromkeys(MARKED, 2)
+    unknown = numbers(marked, "neverseen")[0]
+    assert len({one[1] for one in found.values()} | {unknown}) == len(MARKED) + 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\u2764\ufe0f mug",
+        "mug\u200d\u2764\ufe0f",
+        "\U0001f469\u200d\U0001f4bb mug\u200d",
+        "\u0301 mug \u20e3",
+        "\u200fmug\u200f",
+        "\ufeffm\u00adug",
+        "mug \U0001f3f4\U000e0067\U000e0062\U000e007f",
+    ],
+)
+def test_what_belongs_to_no_letter_is_no_word(marked: TextTransform, text: str) -> None:
+    """Emoji with their selectors and joiners, stray marks and marks of direction are cut off."""
+    assert numbers(marked, text) == numbers(marked, "mug")
+
+
+def test_a_digit_on_a_key_is_the_digit(marked: TextTransform) -> None:
+    """The enclosing mark of a keycap emoji belongs to no language's word."""
+    assert numbers(marked, "1\ufe0f\u20e3mug") == numbers(marked, "1 mug")
+
+
+@pytest.mark.parametrize("spell", [str.upper, lambda text: unicodedata.normalize("NFD", text)])
+def test_words_are_learnt_as_they_are_served(tmp_path: Path, spell: object) -> None:
+    """Capitals and decomposed letters in training texts: the vocabulary is of what is served."""
+    words = ("vi\u1ec7t", "\u0958\u0932\u092e", "mug")
+    served = transform(tmp_path, [spell(word) for word in words])  # type: ignore[operator]
+    unknown = numbers(served, "neverseen")
+    assert unknown not in [numbers(served, word) for word in words]
+
+
+def test_a_release_cuts_words_as_it_was_trained(tmp_path: Path) -> None:
+    """How texts are cut is in the release: one of before, which cut at marks, still does."""
+    module = tf.Module()
+
+    def cut_at_marks(text: tf.Tensor) -> dict[str, tf.Tensor]:
+        words = tf.strings.split(tf.strings.regex_replace(text, r"[^\p{L}\p{N}]+", " "))
+        ids = tf.strings.to_hash_bucket_fast(words, 1_000) + 1
+        return {"token_ids": tf.cast(ids.to_tensor(default_value=0, shape=(None, 4)), tf.int32)}
+
+    signature = [tf.TensorSpec((None,), tf.string, name=TEXT_INPUT)]
+    module.cut = tf.function(cut_at_marks, input_signature=signature, autograph=False)
+    tf.saved_model.save(module, str(tmp_path), signatures={SIGNATURE: module.cut})
+    specs = (FeatureSpec("token_ids", "int32", (4,)),)
+    rows = unpack_features(specs, TextTransform(tmp_path, specs)(HINDI))["token_ids"]
+    assert np.count_nonzero(rows, axis=1).tolist() == [2, 2, 2]
+    assert len(np.unique(rows, axis=0)) == 1
+
+
+def test_hindi_is_learnt_as_english_is(tmp_path: Path) -> None:
+    """Three words that differ in their vowel signs alone tell three labels apart."""
+    chance = random.Random(1)
+    lines = [
+        {
+            "item_id": f"h{number:04d}",
+            "text": f"{chance.choice(OPENINGS)} {HINDI[number % 3]} {chance.randrange(9)}",
+            "labels": {"thing": ("banana", "fort", "cola")[number % 3]},
+        }
+        for number in range(240)
+    ]
+    manifest = tmp_path / "manifest.jsonl"
+    manifest.write_text("".join(json.dumps(one) + "\n" for one in lines), encoding="utf-8")
+    made = train(manifest, str(tmp_path / "releases"), size_px=32, epochs=4, report=lambda _: None)
+    assert made.evaluation["accuracy"]["thing"]["text_only"] > 0.95
