@@ -25,9 +25,10 @@ TRAINING = {
     "models.train_network",
 }
 SERVING = {
-    "models.features", "models.handlers", "models.image_files", "models.isolation",
-    "models.kernels", "models.litert", "models.loaded", "models.manifest",
-    "models.model_process", "models.release", "models.saved_model", "models.text_transform",
+    "models.bare_images", "models.features", "models.handlers", "models.image_files",
+    "models.isolation", "models.kernels", "models.litert", "models.loaded", "models.manifest",
+    "models.model_process", "models.orientation", "models.pixels", "models.png_files",
+    "models.release", "models.saved_model", "models.text_transform",
 }  # fmt: skip
 # What people at a terminal use, and the job's workers never load.
 TERMINAL = (
