@@ -80,7 +80,8 @@ def _bare_jpeg(data: bytes) -> BareImage:
     """Frame header, tables and scans, up to the end of the image or of its only scan."""
     view = memoryview(data)
     kept: list[bytes | memoryview] = [data[:2]]
-    width_px = height_px = scans = whole = 0
+    width_px = height_px = scans = 0
+    whole = -1  # components of a scan that is the picture; none is in a progressive one
     exif = xmp = b""
     for marker, start, end in _segments(data):
         if marker == _APP1:
@@ -92,11 +93,12 @@ def _bare_jpeg(data: bytes) -> BareImage:
             if end - start < _FRAME_HEADER_BYTES:
                 raise broken("a frame header that is none")
             height_px, width_px, components = struct.unpack_from(">HHB", data, start + 3)
-            whole = components if marker in _SEQUENTIAL else 0
+            whole = components if marker in _SEQUENTIAL else -1
         elif marker == _SOS:
             scans += 1
             _judge_scans(scans, width_px, height_px)
-        if marker in _KEPT_SEGMENTS or data.startswith(_COLOURS.get(marker, b"\0"), start + 2):
+        says_colours = marker in _COLOURS and data.startswith(_COLOURS[marker], start + 2)
+        if says_colours or marker in _KEPT_SEGMENTS:
             kept.append(view[start - 2 : end])
         if marker == _SOS and data[start + 2] == whole:
             # Of what follows nothing is of this picture: phones leave out the end, and append.

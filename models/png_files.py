@@ -33,6 +33,7 @@ _TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 _XMP = b"XML:com.adobe.xmp"
 _PROFILES = tuple(b"Raw profile type " + name for name in (b"exif", b"APP1", b"xmp"))
 _KEYWORDS = (*_PROFILES, _XMP)
+_MAX_KEYWORD_BYTES = 80
 
 
 class _Chunk(NamedTuple):
@@ -169,10 +170,13 @@ def _first_frame(
     if left_px + width_px > header.width_px or top_px + height_px > header.height_px:
         return None
     following = itertools.takewhile(lambda one: one.kind == b"fdAT", behind[controls[0] + 1 :])
+    pixels = [_chunk(b"IDAT", _body(data, one)[4:]) for one in following]
+    if not pixels:
+        return None
     return _Frame(
         _chunk(b"IHDR", struct.pack(">LL", width_px, height_px) + data[24:29]),
         (left_px, top_px),
-        [_chunk(b"IDAT", _body(data, one)[4:]) for one in following],
+        pixels,
     )
 
 
@@ -182,7 +186,8 @@ def _orientation(data: bytes, chunks: Sequence[_Chunk]) -> int | None:
     texts: dict[bytes, _Chunk] = {}
     for one in chunks:
         if one.kind in _TEXTS and data.startswith(_KEYWORDS, one.start + 8):
-            texts.setdefault(data[one.start + 8 : one.end - 4][:80].partition(b"\0")[0], one)
+            keyword = data[one.start + 8 : one.start + 8 + _MAX_KEYWORD_BYTES].partition(b"\0")[0]
+            texts.setdefault(keyword, one)
     profiles = [texts[keyword] for keyword in _PROFILES if keyword in texts]
     return (
         exif_orientation(_body(data, exif))

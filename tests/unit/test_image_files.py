@@ -69,6 +69,17 @@ def test_metadata_does_not_reach_the_decoder(format_name: str) -> None:
     np.testing.assert_array_equal(pixels(full), pixels(plain))
 
 
+@pytest.mark.parametrize(
+    "body", [b"", b"\0", b"\0JFIF\0", b"Adobe", b"JFIF\0", b"x" * 99], ids=range(6)
+)
+def test_no_segment_of_a_jpeg_is_kept_for_what_it_is_not(body: bytes) -> None:
+    """JFIF's and Adobe's are known by marker and name; every other application's are dropped."""
+    plain = jpeg(16, 16)
+    for marker in (*range(0xE1, 0xEE), 0xEF, 0xFE):
+        added = bytes((0xFF, marker)) + struct.pack(">H", len(body) + 2) + body
+        assert bare_image(plain[:2] + added + plain[2:]).data == bare_image(plain).data
+
+
 def test_of_a_gif_only_colours_and_the_clear_index_are_kept() -> None:
     """No comment, and no disposal, for which a decoder would allocate its area."""
     image = quadrants().quantize(4)
