@@ -372,6 +372,14 @@ _BROKEN_IMAGES = (
         _image(files.png_with_wrong_checksum),
     ),
     HostileKind(
+        "png_of_xcode", "a PNG that begins with another chunk than its header, as Xcode writes it",
+        Reason.IMAGE_UNREADABLE, _image(files.png_of_xcode),
+    ),
+    HostileKind(
+        "webp_sizeless", "a WEBP with noise where its size would be", Reason.IMAGE_UNREADABLE,
+        _image(files.webp_without_pixels),
+    ),
+    HostileKind(
         "png_garbage", "a PNG whose pixels are no zlib stream", Reason.IMAGE_UNREADABLE,
         _image(files.png_with_garbage_for_pixels),
     ),
@@ -450,6 +458,14 @@ _COSTLY_IMAGES = (
         _image(partial(files.png_unpacking, b"zTXt", b"a\0\0")),
     ),
     HostileKind(
+        "png_xmp_bomb", "a PNG with XMP that unpacks to 50 MB", None,
+        _image(partial(files.png_unpacking, b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0")),
+    ),
+    HostileKind(
+        "png_profile_bomb", "a PNG with EXIF in a text that unpacks to 50 MB", None,
+        _image(partial(files.png_unpacking, b"zTXt", b"Raw profile type exif\0\0")),
+    ),
+    HostileKind(
         "png_icc_bomb", "a PNG with a colour profile that unpacks to 50 MB", None,
         _image(partial(files.png_unpacking, b"iCCP", b"a\0\0")),
     ),
@@ -475,6 +491,18 @@ _COSTLY_IMAGES = (
     ),
 )  # fmt: skip
 _ODD_IMAGES = (
+    HostileKind(
+        "jpeg_trailer", "a JPEG without an end and with a phone's data behind it", None,
+        _image(files.jpeg_with_trailer),
+    ),
+    HostileKind(
+        "png_clear_colour", "a PNG of 16 bits with a transparent colour", None,
+        _image(files.png_with_clear_colour),
+    ),
+    HostileKind(
+        "gif_dot", "a GIF of 64x48 whose picture is one pixel", None,
+        _image(partial(files.gif_of_a_dot, 64, 48)),
+    ),
     HostileKind("png_dot", "a PNG of one pixel", None, _image(partial(files.png, 1, 1))),
     HostileKind(
         "png_line", "a PNG of 1x30000 pixels", None, _image(partial(files.png, 1, 30_000))
@@ -515,6 +543,7 @@ _ODD_IMAGES = (
             ("tiff", "a TIFF", partial(files.saved, "TIFF")),
             ("bmp", "a BMP", partial(files.saved, "BMP")),
             ("ico", "an icon", partial(files.saved, "ICO")),
+            ("heic", "an HEIC, as phones name them .jpg,", files.heic_start),
             ("avif", "an AVIF", files.avif_start),
             ("jpeg2000", "a JPEG 2000", lambda: files.JPEG_2000),
             ("wave", "a sound in WebP's container", files.wave),

@@ -71,6 +71,21 @@ def png_with_two_sizes() -> bytes:
     return png(8, 8, png_header(BIG_SIDE_PX, BIG_SIDE_PX))
 
 
+def png_of_xcode() -> bytes:
+    """As Xcode optimises it for its devices: a chunk before the header, and no zlib header."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packed = packer.compress(bytes(1 + 4 * 8) * 8) + packer.flush()
+    parts = (chunk(b"CgBI", b"\x50\0\x20\x02"), png_header(8, 8, colours=6), chunk(b"IDAT", packed))
+    return PNG_START + b"".join(parts) + chunk(b"IEND", b"")
+
+
+def png_with_clear_colour() -> bytes:
+    """Black of 16 bits, which is transparent."""
+    header, pixels = png_header(8, 8, bits=16), zlib.compress(bytes(1 + 6 * 8) * 8)
+    body = chunk(b"tRNS", bytes(6)) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return PNG_START + header + body
+
+
 def png_with_wrong_checksum() -> bytes:
     data = bytearray(png(8, 8))
     data[29] ^= 1
@@ -171,6 +186,11 @@ def jpeg_closed_early() -> bytes:
     return cut("JPEG") + b"\xff\xd9"
 
 
+def jpeg_with_trailer() -> bytes:
+    """As a phone writes a panorama: no end, and data of its own that looks like segments."""
+    return saved("JPEG")[:-2] + b"\0\0\1\x0aImage_UTC_Data" + b"\xff\xc4\0\x13\xff\xd8" * 500
+
+
 def zipped() -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
@@ -186,6 +206,13 @@ def gif(width_px: int = 1, height_px: int = 1, before: bytes = b"", frames: int 
 
 def gif_frame(width_px: int, height_px: int) -> bytes:
     return b"," + struct.pack("<HHHHB", 0, 0, width_px, height_px, 0) + b"\x02\x02\x4c\x01\0"
+
+
+def gif_of_a_dot(width_px: int, height_px: int) -> bytes:
+    """Its only picture is one pixel in the middle of its screen."""
+    data = gif(width_px, height_px)
+    place = data.index(b",") + 1
+    return data[:place] + struct.pack("<HH", width_px // 2, height_px // 2) + data[place + 4 :]
 
 
 def gif_with_large_disposal() -> bytes:
@@ -237,6 +264,15 @@ def webp_with_many_frames() -> bytes:
     frame = bytes(6) + side * 2 + b"\x01\0\0\0" + file.getvalue()[12:]
     body = b"WEBP" + _riff(b"VP8X", b"\x02\0\0\0" + side * 2) + _riff(b"ANIM", bytes(6))
     return _riff(b"RIFF", body + _riff(b"ANMF", frame) * MANY_FRAMES)
+
+
+def webp_without_pixels() -> bytes:
+    """Noise where a frame begins, which read as a size is 16383x16383."""
+    return _riff(b"RIFF", b"WEBP" + _riff(b"VP8 ", b"\xff" * 30))
+
+
+def heic_start() -> bytes:
+    return struct.pack(">L", 24) + b"ftypheic\0\0\0\0heicmif1" + bytes(100)
 
 
 def avif_start() -> bytes:

@@ -16,15 +16,15 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from models.image_files import bare_image, exif_orientation
+from models.bare_images import BareImage
+from models.image_files import bare_image
+from models.orientation import exif_orientation, xmp_orientation
+from models.pixels import to_square, upright
 from transforms.records import ImageFacts, Reason, Rejected
 
 MAX_SIDE_PX = 65_535  # the longest that JPEG and GIF have
 OUT_OF_MEMORY = "needs more memory than a call may take"
 MAX_MARKS = 30  # on one letter; Unicode's stream-safe format allows as many
-# A JPEG is decoded at the smallest scale that still leaves this many times the
-# target size: nearly the pixels of a full decode at half its time.
-DRAFT_FACTOR = 2
 
 # Pillow only warns at its own limit; ours is judged from the header instead,
 # before a pixel is allocated, and differs by pipeline, not by process.
@@ -50,17 +50,6 @@ DECODER_ERRORS = (
     zlib.error,
     Image.DecompressionBombError,
 )
-
-# The square is turned after resizing, which costs less and gives the same.
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,25 +78,27 @@ def decode_image(
 ) -> tuple[np.ndarray, ImageFacts]:
     """Decode one still image to the square that the encoder was trained on.
 
-    Returns uint8 RGB (size_px, size_px, 3), 0-255, not normalised; EXIF
-    rotation applied, alpha laid on white, 16 bits brought down to 8, aspect
+    Returns uint8 RGB (size_px, size_px, 3), 0-255, not normalised; turned
+    upright by EXIF or else XMP, what is transparent laid on white, 16 bits
+    brought down to 8, a PNG's gamma applied and colour profiles not, aspect
     ratio not kept, first frame of an animation. The facts describe the file,
     before any of that.
     Raises Rejected: IMAGE_TOO_LARGE, judged from length and header before any
     pixel is allocated, or when memory ends; IMAGE_FORMAT_REFUSED; IMAGE_UNREADABLE.
     """
     if len(data) > limits.max_bytes:
-        raise Rejected(Reason.IMAGE_TOO_LARGE, f"{len(data)} bytes, allowed are {limits.max_bytes}")
+        raise Rejected(
+            Reason.IMAGE_TOO_LARGE,
+            f"{len(data)} bytes, allowed are {limits.max_bytes} (--max_image_bytes)",
+        )
     try:
         bare = bare_image(data)
         _judge_size(bare.width_px, bare.height_px, limits)
         facts = ImageFacts(bare.format, bare.width_px, bare.height_px, len(data))
         with Image.open(BytesIO(bare.data), formats=(bare.format,)) as image:
             _judge_size(*image.size, limits)  # a file may give two sizes
-            turn = _UPRIGHT.get(exif_orientation(bare.exif or image.info.get("exif", b"")) or 1)
-            square = _square(image, size_px)
-        if turn is not None:
-            square = square.transpose(turn)
+            square = to_square(image, bare, size_px)
+            square = upright(square, _orientation(bare, image))
         return np.asarray(square), facts
     except MemoryError as error:
         raise Rejected(Reason.IMAGE_TOO_LARGE, OUT_OF_MEMORY) from error
@@ -117,36 +108,27 @@ def decode_image(
         raise Rejected(Reason.IMAGE_UNREADABLE, f"{type(error).__name__}: {error}") from error
 
 
+def _orientation(bare: BareImage, image: Image.Image) -> int | None:
+    """The walk's, or a WebP's, whose metadata Pillow gives as bytes."""
+    return (
+        bare.orientation
+        or exif_orientation(image.info.get("exif", b""))
+        or xmp_orientation(image.info.get("xmp", b""))
+    )
+
+
 def _judge_size(width_px: int, height_px: int, limits: ImageLimits) -> None:
     """Raises Rejected: IMAGE_TOO_LARGE."""
     if width_px * height_px > limits.max_pixels:
         raise Rejected(
             Reason.IMAGE_TOO_LARGE,
-            f"{width_px}x{height_px} pixels, allowed are {limits.max_pixels}",
+            f"{width_px}x{height_px} pixels, allowed are {limits.max_pixels} (--max_image_pixels)",
         )
     if max(width_px, height_px) > MAX_SIDE_PX:
         raise Rejected(
             Reason.IMAGE_TOO_LARGE,
             f"{width_px}x{height_px} pixels, allowed are {MAX_SIDE_PX} a side",
         )
-
-
-def _square(image: Image.Image, size_px: int) -> Image.Image:
-    """Scale to (size_px, size_px) RGB, doing the costly steps on few pixels."""
-    image.draft("RGB", (size_px * DRAFT_FACTOR, size_px * DRAFT_FACTOR))
-    if image.mode.startswith("I"):  # 16-bit grey: Pillow's convert would clip, not scale
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode == "1":
-        image = image.convert("L")
-    elif image.mode != "RGBA" and image.has_transparency_data:
-        image = image.convert("RGBA")
-    elif image.mode not in ("RGB", "RGBA", "L"):
-        image = image.convert("RGB")
-    small = image.resize((size_px, size_px), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    if small.mode == "RGBA":
-        white = Image.new("RGBA", small.size, (255, 255, 255, 255))
-        small = Image.alpha_composite(white, small)
-    return small.convert("RGB")
 
 
 def normalise_text(text: str) -> str:

@@ -26,9 +26,10 @@ TRAINING = {
     "models.training_manifest",
 }
 SERVING = {
-    "models.encodings", "models.features", "models.handlers", "models.image_files",
-    "models.isolation", "models.kernels", "models.litert", "models.loaded", "models.manifest",
-    "models.model_process", "models.release", "models.saved_model", "models.text_transform",
+    "models.bare_images", "models.encodings", "models.features", "models.handlers",
+    "models.image_files", "models.isolation", "models.kernels", "models.litert", "models.loaded",
+    "models.manifest", "models.model_process", "models.orientation", "models.pixels",
+    "models.png_files", "models.release", "models.saved_model", "models.text_transform",
 }  # fmt: skip
 # What people at a terminal use, and the job's workers never load.
 TERMINAL = (

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
+from models.bare_images import IMAGE_FORMATS
 from models.features import (
     FeatureSpec,
     ImageLimits,
@@ -32,7 +33,7 @@ from models.features import (
     pack_features,
     unpack_features,
 )
-from models.image_files import EXIF_ORIENTATION, IMAGE_FORMATS
+from models.orientation import EXIF_ORIENTATION
 from transforms.records import ImageFacts, Reason, Rejected
 
 SIZE_PX = 32

@@ -12,8 +12,9 @@ import pytest
 from beam_pipeline.cli import main
 from loadtest import fuzz, mutations
 from loadtest.hostile_files import saved
+from models.bare_images import IMAGE_FORMATS
 from models.features import OUT_OF_MEMORY
-from models.image_files import IMAGE_FORMATS, bare_image
+from models.image_files import bare_image
 from transforms.records import Reason, Rejected, Stage
 
 SEED = 11
