@@ -25,8 +25,8 @@ TRAINING = {
     "models.train_network",
 }
 SERVING = {
-    "models.features", "models.handlers", "models.image_files", "models.isolation",
-    "models.kernels", "models.litert", "models.loaded", "models.manifest",
+    "models.exchange", "models.features", "models.handlers", "models.image_files",
+    "models.isolation", "models.kernels", "models.litert", "models.loaded", "models.manifest",
     "models.model_process", "models.release", "models.saved_model", "models.text_transform",
 }  # fmt: skip
 # What people at a terminal use, and the job's workers never load.
