@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, KeysView
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from beam_pipeline.commands.engines import BigQueryEngine
 from beam_pipeline.commands.failure import CommandError
 from beam_pipeline.commands.place import local_place
 from beam_pipeline.local.stack import LocalStack
+from beam_pipeline.threads import Background
 from loadtest.chaos_report import OF_FAULTS, by_kind, compare, outcomes_of, tell
 from loadtest.chaos_traffic import Planned, traffic
 from loadtest.faults import Fault, FaultPlan, faulty_environment
@@ -86,11 +88,12 @@ class Chaos:
             self._job = job
             exits.callback(self._ended.set)
             started_s = time.monotonic()
-            killer = threading.Thread(target=self._kill, args=(job,), name="kill", daemon=True)
+            killer = Background(partial(self._kill, job), "kill")
             killer.start()
             self._publish()
             self._ended.set()
             killer.join()
+            killer.check()
             self._plan.change({})
             rest_s = self._rest(self._published.keys())
             replayed = self._replay()

@@ -16,6 +16,7 @@ from typing import Self
 
 import psutil
 
+from beam_pipeline.threads import Background
 from loadtest.measure import MODELS
 
 RUN = (sys.executable, "-m", "beam_pipeline.cli", "run")
@@ -55,7 +56,7 @@ class Job:
         self._stopping = threading.Event()
         self._seen: set[psutil.Process] = set()
         self._process = self._start()
-        self._watcher = threading.Thread(target=self._watch, name="watch-job", daemon=True)
+        self._watcher = Background(self._watch, "watch-job")
 
     def __enter__(self) -> Self:
         self._watcher.start()
@@ -95,10 +96,12 @@ class Job:
         self._watcher.join()
         self._process.terminate()
         try:
-            return self._process.wait(STOP_ALLOWED_S)
+            code = self._process.wait(STOP_ALLOWED_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            return self._process.wait()
+            code = self._process.wait()
+        self._watcher.check()
+        return code
 
     def _start(self) -> "subprocess.Popen[bytes]":
         self.starts += 1

@@ -7,44 +7,37 @@ Once may be chance, such as the system's want of memory; twice is the item's doi
 """
 
 import atexit
-import contextlib
 import functools
 import logging
 import os
 import re
-import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import msgpack
 
+from models.exchange import Child, ProcessEnded
 from models.kernels import Answer
 from models.model_process import LOAD_ALLOWED_S, Setup, unpack_answers
+from transforms.failures import attempt
 from transforms.records import Failure, Reason
 
 LOG = logging.getLogger(__name__)
 LOAD_TRIES = 2
-END_ALLOWED_S = 5.0
+# Of a request, beyond what one item may take: for the others of its batch, however many
+# (those of a batch that needs more go one by one), and for a release that is loaded again.
+SPARE_S = LOAD_ALLOWED_S
+# -P: a folder `models` where the user happens to stand is not this package.
+COMMAND = (sys.executable, "-P", "-m", "models.model_process")
+ROOT = str(Path(__file__).parents[1])
 # What leads to a service or opens it. The process reads senders' bytes, and asks nobody.
 ACCESS = re.compile(
     "GOOGLE|GCLOUD|CLOUDSDK|EMULATOR|PROXY|AUTH|CREDENTIAL|SECRET|TOKEN|PASSW|API_?KEY",
     re.IGNORECASE,
 )
-
-
-class ProcessEnded(Exception):
-    """The model's process ended during a call; says how."""
-
-    def __init__(self, code: int) -> None:
-        self.cut = -code == signal.SIGALRM
-        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        super().__init__(name)
 
 
 class ModelProcess:
@@ -53,18 +46,22 @@ class ModelProcess:
     Safe to use from several threads; calls take turns.
     """
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(
+        self, setup: Setup, *, spare_s: float = SPARE_S, command: Sequence[str] = COMMAND
+    ) -> None:
         self._setup = setup
+        self._allowed_s = spare_s + setup.calls.decode_s + 2 * setup.calls.call_s
+        self._command = (*command, setup.to_json())
         self._turn = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._connection: Connection | None = None
+        self._child: Child | None = None
         self._loaded: set[str] = set()
         atexit.register(self.close)
 
     @property
     def pid(self) -> int:
         """Of the running process; 0 when there is none now."""
-        return self._process.pid if self._process is not None else 0
+        child = self._child
+        return child.pid if child is not None else 0
 
     def load(self, folder: Path) -> Failure | None:
         """Load a release's part; returns why it cannot be."""
@@ -82,98 +79,74 @@ class ModelProcess:
 
     def close(self) -> None:
         """End the process; a later call starts another."""
-        if self._connection is not None:
-            self._connection.close()  # by which it knows
-            self._connection = None
-        if self._process is not None:
-            try:
-                self._process.wait(END_ALLOWED_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._process = None
-        self._loaded.clear()
+        child, self._child = self._child, None
+        if child is not None:
+            child.end()
 
     def _alone(self, folder: str, item: Any) -> Answer:
         try:
             return self._ask(folder, [item])[0]
         except ProcessEnded as ended:
             if ended.cut:
-                return self._failed(Reason.TIMED_OUT, self._allowed())
+                return self._failed(Reason.TIMED_OUT, f"cut ({ended}); {self._allowed()}")
             return self._failed(Reason.CRASHED, f"it ended the model's process: {ended}")
 
     def _allowed(self) -> str:
         calls = self._setup.calls
-        return f"cut; allowed are {calls.decode_s:g} s to decode and {calls.call_s:g} s a call"
+        return f"allowed are {calls.decode_s:g} s to decode and {calls.call_s:g} s a call"
 
     def _failed(self, reason: Reason, detail: str) -> Answer:
         LOG.warning("%s models: %s: %s", self._setup.stage, reason, detail)
         return Answer(Failure(self._setup.stage, reason, detail), 0)
 
     def _ask(self, folder: str, items: Sequence[Any]) -> list[Answer]:
+        """Raises ProcessEnded."""
         failure = self._load(folder)
         if failure is not None:
             return [Answer(failure, 0)] * len(items)
-        calls = self._setup.calls
         # The process cuts itself; this is for one that even its alarm cannot end.
-        allowed_s = LOAD_ALLOWED_S + len(items) * (calls.decode_s + 2 * calls.call_s)
-        return self._exchange(folder, items, allowed_s)
+        return self._exchange(folder, items, self._allowed_s)
 
     def _load(self, folder: str) -> Failure | None:
-        if folder in self._loaded:
-            return None
         for _ in range(LOAD_TRIES):
             try:
-                answers = self._exchange(folder, [], 2 * LOAD_ALLOWED_S)
+                return self._load_once(folder)
             except ProcessEnded as error:
                 ended = error
-                continue
-            if answers:
-                return answers[0].result
-            self._loaded.add(folder)
-            return None
         detail = f"loading it ended the model's process: {ended}"
         return Failure(self._setup.stage, Reason.RELEASE_UNAVAILABLE, detail)
 
+    def _load_once(self, folder: str) -> Failure | None:
+        """Raises ProcessEnded."""
+        self._running()
+        if folder in self._loaded:
+            return None
+        answers = self._exchange(folder, [], 2 * LOAD_ALLOWED_S)
+        if answers:
+            return answers[0].result
+        self._loaded.add(folder)
+        return None
+
     def _exchange(self, folder: str, items: Sequence[Any], allowed_s: float) -> list[Answer]:
         """Raises ProcessEnded."""
-        connection = self._connected()
-        with contextlib.suppress(EOFError, ConnectionError):
-            connection.send_bytes(msgpack.packb((folder, items)))
-            if connection.poll(allowed_s):
-                return unpack_answers(self._setup.stage, connection.recv_bytes())
-        raise self._ended()
+        stage, request = self._setup.stage, msgpack.packb((folder, items))
+        child = self._running()
+        data = child.ask(request, allowed_s)
+        answers = attempt(stage, Reason.CRASHED, unpack_answers, stage, data, len(items))
+        if isinstance(answers, Failure):
+            child.end()  # what else it would say is worth as little
+            raise ProcessEnded(f"its answer cannot be read: {answers.detail}")
+        return answers
 
-    def _ended(self) -> ProcessEnded:
-        process = self._process
-        if process is None:
-            raise RuntimeError("no process was started")
-        try:
-            code = process.wait(END_ALLOWED_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            code = -signal.SIGALRM  # which did not come through
-        self.close()
-        return ProcessEnded(code)
-
-    def _connected(self) -> Connection:
-        if self._connection is None:
-            # Not socket.socketpair: its ends keep the default timeout that Beam sets for
-            # its HTTP clients, and the process's first read would fail at once.
-            ours, theirs = Pipe()
-            with theirs:
-                self._process = subprocess.Popen(
-                    [
-                        *(sys.executable, "-m", "models.model_process"),
-                        *(str(theirs.fileno()), self._setup.to_json()),
-                    ],
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    env={k: v for k, v in os.environ.items() if not ACCESS.search(k)},
-                    process_group=0,  # Ctrl-C is the worker's to handle
-                )
-            self._connection = ours
-        return self._connection
+    def _running(self) -> Child:
+        if self._child is None or not self._child.usable:
+            self.close()
+            environment = {k: v for k, v in os.environ.items() if not ACCESS.search(k)}
+            paths = filter(None, (ROOT, environment.get("PYTHONPATH")))
+            environment["PYTHONPATH"] = os.pathsep.join(paths)
+            self._loaded = set()
+            self._child = Child(self._command, environment)
+        return self._child
 
 
 _starting = threading.Lock()

@@ -1,12 +1,12 @@
 """The process that holds the models of one stage, and that may be lost at any time.
 
-    python -m models.model_process FD SETUP
+    python -P -m models.model_process SETUP FD
 
 Requests come over the socket FD from the worker that started it (models.isolation)
 and are answered one by one; when the worker is gone, in whatever way, the socket
-ends, and so does this process. Time limits are the system's alarm, and memory is
-limited by the system too: an item that breaks out of either ends this process, and
-nothing else. No Beam is imported here, so that it starts fast.
+ends, and so does this process, in the middle of a call too. Time limits are the
+system's alarm, and memory is limited by the system too: an item that breaks out of
+either ends this process, and nothing else. No Beam is imported here, so that it starts fast.
 
 A request is msgpack of [folder of a release, items]; without items it only loads.
 The answer is [failed, value, microseconds] an item. Nothing is ever unpickled.
@@ -17,7 +17,10 @@ import json
 import os
 import re
 import resource
+import select
+import signal
 import sys
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -83,23 +86,41 @@ def pack_answers(answers: Sequence[Answer]) -> bytes:
     return packed
 
 
-def unpack_answers(stage: Stage, data: bytes) -> list[Answer]:
-    """What `pack_answers` packed in the process of that stage."""
+def unpack_answers(stage: Stage, data: bytes, count: int) -> list[Answer]:
+    """What `pack_answers` packed in the process of that stage, for a request of `count` items.
+
+    Raises ValueError or TypeError for what it never packs.
+    """
     result = RESULTS[stage]
-    return [
-        Answer(Failure(*value) if failed else result(value), spent_us)
+    answers = [
+        Answer(_failure(value) if failed else result(value), int(spent_us))
         for failed, value, spent_us in msgpack.unpackb(data)
     ]
+    why_not_loaded = [one for one in answers if isinstance(one.result, Failure)][:1]
+    if len(answers) != count and (count or answers != why_not_loaded):
+        raise ValueError(f"{len(answers)} answers to {count} items")
+    return answers
+
+
+def _failure(value: Sequence[Any]) -> Failure:
+    stage, reason, detail = value
+    return Failure(Stage(stage), Reason(reason), str(detail))
 
 
 def _seen(value: Sequence[Any]) -> Seen:
     features, image, decode_us = value
-    return Seen(features, ImageFacts(*image), decode_us)
+    return Seen(_bytes(features), ImageFacts(*image), int(decode_us))
+
+
+def _bytes(value: Any) -> bytes:
+    if not isinstance(value, bytes):
+        raise TypeError(f"{type(value).__name__} for bytes")
+    return value
 
 
 RESULTS: Mapping[Stage, Callable[[Any], Any]] = {
     Stage.IMAGE: _seen,
-    Stage.TEXT: bytes,
+    Stage.TEXT: _bytes,
     Stage.SCORE: lambda value: [Score(*one) for one in value],
 }
 
@@ -155,8 +176,28 @@ def be_first_to_go() -> None:
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
 
+def end_with_worker(number: int) -> None:
+    """End this process when the socket ends, whatever it does then."""
+    watch = select.poll()
+    watch.register(number, 0)  # nothing but the end
+    threading.Thread(target=_outlive_nobody, args=(watch,), name="worker", daemon=True).start()
+
+
+def _outlive_nobody(watch: select.poll) -> None:
+    watch.poll()
+    os._exit(0)
+
+
+def let_alarms_end() -> None:
+    """A worker's own ways with signals are inherited: one that it ignores would cut nothing."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
 def main(number: int, setup: Setup) -> int:
     """Answer until the worker is gone."""
+    let_alarms_end()
+    end_with_worker(number)
     be_first_to_go()
     server = Server(setup)
     with Connection(number) as connection:
@@ -164,10 +205,10 @@ def main(number: int, setup: Setup) -> int:
             try:
                 request = connection.recv_bytes()
                 connection.send_bytes(pack_answers(server.answer(request)))
-            except (EOFError, ConnectionError):
+            except (EOFError, OSError):  # also in the middle of a request
                 return 0
 
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.exit(main(int(sys.argv[1]), Setup.from_json(sys.argv[2])))
+    sys.exit(main(int(sys.argv[2]), Setup.from_json(sys.argv[1])))

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from google.cloud import bigquery
@@ -108,7 +108,7 @@ def _stream(console: Console, arguments: argparse.Namespace, project: str, relea
         _wait(console, "First outcome", engine, wanted=1, **waiting)
         console.print(f"[bold]Publishing[/bold] {len(outgoing) - 1} more at {arguments.rate:g}/s")
         sent = sender.submit(publish, place.topic, outgoing[1:], rate=arguments.rate)
-        found = _wait(console, "Outcomes", engine, wanted=len(messages), **waiting)
+        found = _wait(console, "Outcomes", engine, wanted=len(messages), sent=sent, **waiting)
         sent.result()
     print_report(console, engine)
     return len(messages) - found
@@ -172,8 +172,12 @@ def _wait(
     wanted: int,
     pipeline: subprocess.Popen[bytes],
     timeout_s: float,
+    sent: "Future[int] | None" = None,
 ) -> int:
-    """Returns the outcomes found: those wanted, or as many as there are when time is up."""
+    """Returns the outcomes found: those wanted, or as many as there are when time is up.
+
+    Raises what ended the sending.
+    """
     deadline_s = time.monotonic() + timeout_s
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
@@ -183,6 +187,8 @@ def _wait(
             progress.update(task, completed=min(found, wanted))
             if found >= wanted or time.monotonic() > deadline_s:
                 return found
+            if sent is not None and sent.done():
+                sent.result()
             if pipeline.poll() is not None:
                 raise CommandError("the pipeline ended; its log is .testudo/logs/pipeline.log")
             time.sleep(POLL_S)

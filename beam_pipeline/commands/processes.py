@@ -142,6 +142,8 @@ def end_with_supervisor() -> None:
 
 
 def _outlive_nobody() -> None:
-    while os.read(sys.stdin.fileno(), 1):
-        pass
-    os.kill(os.getpid(), signal.SIGKILL)
+    try:
+        while os.read(sys.stdin.fileno(), 1):
+            pass
+    finally:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -143,5 +143,6 @@ class Launcher:
                 job = Job.from_json(OBJECTS.read(job_object).decode())
         except (OSError, subprocess.SubprocessError, ParseError) as error:
             said = f"{said}\n{error}"
-        with self._lock:
-            finish(key, job, f"Error processing the template: {said}")
+        finally:  # also of what nobody thought of: whoever launched it waits
+            with self._lock:
+                finish(key, job, f"Error processing the template: {said}")

@@ -8,24 +8,29 @@ Leases are renewed in between. How many messages and bytes are held, from here t
 their outcomes, is bounded: a slow model or sink slows the reading, and memory
 does not grow.
 
+An outage of Pub/Sub is waited out, however long. Whatever else goes wrong in a thread
+here is raised by `next`, and ends the job.
+
 Plain pull requests, not Google's streaming pull: the emulator does not notice
 when a stream ends, and hands out messages to nobody from then on.
 """
 
 import atexit
-import collections
 import logging
 import os
 import threading
-import time
 from collections.abc import Iterable
-from typing import NamedTuple
 
 import grpc
 from google.api_core import exceptions
+from google.api_core.retry import Retry, if_exception_type
+from google.auth.exceptions import GoogleAuthError
 from google.cloud import pubsub_v1
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 from google.pubsub_v1.types import ReceivedMessage
+
+from beam_pipeline.local.held import Held
+from beam_pipeline.threads import Background
 
 LOG = logging.getLogger(__name__)
 _PULL_COUNT = 100  # messages a request
@@ -34,6 +39,8 @@ _PULL_COUNT = 100  # messages a request
 # which nobody reads, and stay there until its lease ends.
 _PULL_TIMEOUT_S = 5.0
 _CLOSE_ALLOWED_S = 10.0
+_REQUEST_TIMEOUT_S = 10.0
+_RETRY_FOR_S = 60.0
 _WAIT_FOR_ROOM_S = 0.02
 _WAIT_AFTER_ERROR_S = 1.0
 # After kill -9 messages come back when this is over: short, so that recovery is fast.
@@ -43,38 +50,45 @@ _RENEW_EVERY_S = 5.0  # half of Pub/Sub's shortest first lease
 _MAX_HELD_S = 1800.0
 _IDS_A_REQUEST = 1000  # Pub/Sub takes 512 KB
 _TRANSIENT = (exceptions.ServerError, exceptions.TooManyRequests, exceptions.Aborted)
+# All that a request may end with. RetryError, the end of trying again, is no
+# GoogleAPICallError, only a GoogleAPIError.
+_REFUSALS = (exceptions.GoogleAPIError, GoogleAuthError)
 
 
-class _Held(NamedTuple):
-    """A delivery that is neither acked nor given back."""
-
-    message_id: str
-    size_bytes: int
-    since_s: float
+class PullError(Exception):
+    """Pub/Sub does not hand out messages, and would not if it were asked again."""
 
 
 class Pull:
     """A running puller, shared by every reader of one subscription.
 
-    Safe to use from several threads.
+    Acks that Pub/Sub does not take now are tried again for `retry_for_s`. A message
+    without an outcome is given up after `max_held_s`. Safe to use from several threads.
     """
 
-    def __init__(self, subscription: str, max_messages: int, max_bytes: int) -> None:
+    def __init__(
+        self,
+        subscription: str,
+        max_messages: int,
+        max_bytes: int,
+        *,
+        retry_for_s: float = _RETRY_FOR_S,
+        renew_every_s: float = _RENEW_EVERY_S,
+        max_held_s: float = _MAX_HELD_S,
+    ) -> None:
         self.subscription = subscription
         self.readers = 0
         self._max_messages = max_messages
         self._max_bytes = max_bytes
-        self._held: dict[str, _Held] = {}  # by ack id
-        self._ack_ids: dict[str, set[str]] = {}  # by message id: two, where a lease ended early
-        self._held_bytes = 0
-        self._arrived: collections.deque[ReceivedMessage] = collections.deque()
-        self._lock = threading.Lock()
+        self._retry = Retry(predicate=if_exception_type(*_TRANSIENT), timeout=retry_for_s)
+        self._renew_every_s = renew_every_s
+        self._max_held_s = max_held_s
+        self._held = Held()
         self._closing = threading.Event()
-        self._error: exceptions.GoogleAPICallError | None = None
+        self._refusal = ""
         self._client = _client()
         self._threads = [
-            threading.Thread(target=work, daemon=True, name=f"pubsub-{work.__name__}")
-            for work in (self._pull, self._renew)
+            Background(work, f"pubsub-{work.__name__}") for work in (self._pull, self._renew)
         ]
         for thread in self._threads:
             thread.start()
@@ -86,59 +100,58 @@ class Pull:
 
     @property
     def failed(self) -> bool:
-        """Whether pulling ended with an error, which `next` raises."""
-        return self._error is not None
+        """Whether it has ended with an error, which `next` raises."""
+        return bool(self._refusal) or any(thread.error for thread in self._threads)
 
     def next(self) -> ReceivedMessage | None:
         """The next message, None when there is none now or a drain has begun.
 
-        Raises what ended the pulling, for instance NotFound for a subscription
-        that is not there.
+        Raises PullError, for instance for a subscription that is not there, and
+        BackgroundError for a bug in a thread of this puller.
         """
-        if _draining.is_set():
-            return None
-        try:
-            return self._arrived.popleft()
-        except IndexError:
-            if self._error is not None:
-                raise self._error from None
-            return None
+        if not _draining.is_set():
+            if (message := self._held.read()) is not None:
+                return message
+            if self._refusal:
+                raise PullError(self._refusal)
+        for thread in self._threads:
+            thread.check()
+        return None
 
     def settle(self, message_ids: Iterable[str]) -> None:
         """Ack messages whose outcomes are stored; does nothing for one not held here.
 
         Should Pub/Sub not take an ack, the message comes back when its lease ends.
         """
-        with self._lock:
-            held = [each for one in message_ids for each in self._ack_ids.get(one, ())]
+        held = self._held.ack_ids(message_ids)
         try:
             for ids in _parts(held):
-                self._client.acknowledge(subscription=self.subscription, ack_ids=ids)
-        except exceptions.GoogleAPICallError as error:
-            LOG.warning("%s does not take acks: %s", self.subscription, error)
-        self._forget(held)
+                self._acknowledge(ids)
+        finally:
+            self._held.remove(held)
 
     def give_back(self, ack_ids: list[str]) -> None:
-        """Let Pub/Sub hand out messages again at once, here or elsewhere."""
-        self._set_lease(self._forget(ack_ids), 0)
+        """Let Pub/Sub hand out messages again at once, here or elsewhere.
+
+        Those that it does not take back it hands out when their leases end.
+        """
+        self._set_lease(self._held.remove(ack_ids), 0)
 
     def close(self) -> None:
         """End, and give back what was not acked; for the end of the process."""
         self._closing.set()
         for thread in self._threads:
             thread.join(_CLOSE_ALLOWED_S)
-        with self._lock:
-            self._arrived.clear()
-        self.give_back(list(self._held))
+        self.give_back(self._held.ack_ids())
         self._client.close()
 
     def _pull(self) -> None:
         while not self._closing.is_set():
             if self.readers < 1 or _draining.is_set():
                 # Here, where no request of ours waits that would get them again.
-                self._give_back_unread()
+                self._set_lease(self._held.remove_unread(), 0)
             room = self._max_messages - len(self._held)
-            full = room < 1 or self._held_bytes >= self._max_bytes
+            full = room < 1 or self._held.size_bytes >= self._max_bytes
             if full or self.readers < 1 or _draining.is_set():
                 self._closing.wait(_WAIT_FOR_ROOM_S)
                 continue
@@ -153,66 +166,41 @@ class Pull:
                 LOG.warning("%s answers %s; asking again", self.subscription, error.code)
                 self._closing.wait(_WAIT_AFTER_ERROR_S)
                 continue
-            except exceptions.GoogleAPICallError as error:
-                self._error = type(error)(f"{self.subscription}: {error.message}")
+            except _REFUSALS as error:
+                self._refusal = f"{self.subscription}: {error}"
                 return
-            self._hold(answer.received_messages)
-
-    def _give_back_unread(self) -> None:
-        with self._lock:
-            unread = [each.ack_id for each in self._arrived]
-            self._arrived.clear()
-        try:
-            self.give_back(unread)
-        except exceptions.GoogleAPICallError as error:
-            LOG.warning("%s does not take back messages: %s", self.subscription, error)
-
-    def _hold(self, messages: Iterable[ReceivedMessage]) -> None:
-        now_s = time.monotonic()
-        with self._lock:
-            for each in messages:
-                message_id, size_bytes = each.message.message_id, len(each.message.data)
-                self._held[each.ack_id] = _Held(message_id, size_bytes, now_s)
-                self._ack_ids.setdefault(message_id, set()).add(each.ack_id)
-                self._held_bytes += size_bytes
-                self._arrived.append(each)
-
-    def _forget(self, ack_ids: Iterable[str]) -> list[str]:
-        """Hold deliveries no longer; returns those of them that were held."""
-        forgotten = []
-        with self._lock:
-            for each in ack_ids:
-                held = self._held.pop(each, None)
-                if held is None:
-                    continue
-                forgotten.append(each)
-                self._held_bytes -= held.size_bytes
-                ids = self._ack_ids[held.message_id]
-                ids.discard(each)
-                if not ids:
-                    del self._ack_ids[held.message_id]
-        return forgotten
+            self._held.add(answer.received_messages)
 
     def _renew(self) -> None:
-        while not self._closing.wait(_RENEW_EVERY_S):
-            since_s = time.monotonic() - _MAX_HELD_S
-            with self._lock:
-                lost = [ack_id for ack_id, each in self._held.items() if each.since_s < since_s]
-            if lost:
-                LOG.error("%d messages have no outcome and are given up", len(lost))
-                self._forget(lost)
-            with self._lock:
-                held = list(self._held)
-            try:
-                self._set_lease(held, _LEASE_S)
-            except exceptions.GoogleAPICallError as error:
-                LOG.warning("%s does not renew leases: %s", self.subscription, error)
+        while not self._closing.wait(self._renew_every_s):
+            if lost := self._held.remove_older(self._max_held_s):
+                LOG.error("%d messages have no outcome and are given up", lost)
+            self._set_lease(self._held.ack_ids(), _LEASE_S)
+
+    def _acknowledge(self, ack_ids: list[str]) -> None:
+        try:
+            self._client.acknowledge(
+                subscription=self.subscription,
+                ack_ids=ack_ids,
+                retry=self._retry,
+                timeout=_REQUEST_TIMEOUT_S,
+            )
+        except _REFUSALS as error:
+            LOG.warning("%s does not take acks: %s", self.subscription, error)
 
     def _set_lease(self, ack_ids: list[str], seconds: int) -> None:
+        """Not tried again here: renewals come round, and what ends without one comes again."""
         for ids in _parts(ack_ids):
-            self._client.modify_ack_deadline(
-                subscription=self.subscription, ack_ids=ids, ack_deadline_seconds=seconds
-            )
+            try:
+                self._client.modify_ack_deadline(
+                    subscription=self.subscription,
+                    ack_ids=ids,
+                    ack_deadline_seconds=seconds,
+                    retry=None,
+                    timeout=_REQUEST_TIMEOUT_S,
+                )
+            except _REFUSALS as error:
+                LOG.warning("%s does not set leases: %s", self.subscription, error)
 
 
 _draining = threading.Event()
@@ -227,7 +215,11 @@ def open_pull(subscription: str, max_messages: int, max_bytes: int) -> Pull:
     """
     with _pulls_lock:
         pull = _pulls.get(subscription)
-        if pull is None or pull.failed:
+        if pull is not None and pull.failed:
+            del _pulls[subscription]
+            pull.close()
+            pull = None
+        if pull is None:
             pull = _pulls[subscription] = Pull(subscription, max_messages, max_bytes)
         pull.readers += 1
         return pull

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from beam_pipeline.local.stack import LocalStack
+from beam_pipeline.threads import Background
 from loadtest.measure import MODELS
 
 EVERY_S = 1.0
@@ -73,7 +74,7 @@ class Usage:
         self._cpu_s: dict[psutil.Process, float] = {}  # of each, since sampling began
         self._before_s: dict[psutil.Process, float] = {}
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="usage", daemon=True)
+        self._thread = Background(self._run, "usage")
 
     def __enter__(self) -> Self:
         self._busy_before_s = _busy_s()
@@ -89,6 +90,8 @@ class Usage:
     ) -> None:
         self._ended.set()
         self._thread.join()
+        if error is None:
+            self._thread.check()
 
     def save(self, path: Path) -> pa.Table:
         """Write what was sampled until now; returns it too."""

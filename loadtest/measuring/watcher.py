@@ -21,6 +21,7 @@ from typing import NamedTuple, Self
 from google.cloud.bigquery import Client
 
 from beam_pipeline.commands.place import Place
+from beam_pipeline.threads import Background
 from loadtest.measure import MeasuringError, last_lines
 from loadtest.measuring.sightings import Looker, Sightings
 
@@ -80,7 +81,7 @@ class Watcher:
                 stderr=log,
                 process_group=0,  # a terminal's Ctrl-C ends it through its parent
             )
-        self._reader = threading.Thread(target=self._read, name="watcher", daemon=True)
+        self._reader = Background(self._read, "watcher")
         self._reader.start()
         if not self._ready.wait(START_ALLOWED_S):
             self._end()
@@ -100,6 +101,7 @@ class Watcher:
         """Raises MeasuringError with its last words where it has ended by itself."""
         if self._process.poll() is not None:
             raise MeasuringError(f"the watcher ended:\n{last_lines(self._log.read_text())}")
+        self._reader.check()
 
     def finish(self) -> Sightings:
         """Have it read all rows and end. Raises MeasuringError."""
@@ -117,11 +119,13 @@ class Watcher:
         return sightings
 
     def _read(self) -> None:
-        for line in self._process.stdout or ():
-            look = json.loads(line)
-            self.seen_s.update(dict.fromkeys(look["fresh"], look["at_s"]))
+        try:
+            for line in self._process.stdout or ():
+                look = json.loads(line)
+                self.seen_s.update(dict.fromkeys(look["fresh"], look["at_s"]))
+                self._ready.set()
+        finally:
             self._ready.set()
-        self._ready.set()
 
     def _end(self) -> None:
         if self._process.poll() is None:
@@ -165,8 +169,10 @@ def main() -> int:
 
 
 def _wait_for_end(ended: threading.Event) -> None:
-    sys.stdin.buffer.read()
-    ended.set()
+    try:
+        sys.stdin.buffer.read()
+    finally:
+        ended.set()
 
 
 if __name__ == "__main__":

@@ -144,6 +144,9 @@ class OpenLoop:
             self.failure = str(error)
         except exceptions.RetryError as error:
             self.failure = str(error.cause)
+        except BaseException as error:  # which nobody asks this thread for
+            self.failure = f"{type(error).__name__}: {error}"
+            raise
         finally:
             with self._lock:
                 self._outstanding_bytes -= size_bytes

@@ -137,8 +137,10 @@ def main() -> int:
 
 
 def _stop_at_end(stop: threading.Event) -> None:
-    os.read(sys.stdin.fileno(), 1)  # no lock of the interpreter's is held meanwhile
-    stop.set()
+    try:
+        os.read(sys.stdin.fileno(), 1)  # no lock of the interpreter's is held meanwhile
+    finally:
+        stop.set()
 
 
 if __name__ == "__main__":

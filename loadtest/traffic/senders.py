@@ -40,6 +40,7 @@ class Senders:
                     stdout=subprocess.PIPE,
                     stderr=log,
                     text=True,
+                    errors="replace",  # the listener must not end, whatever is said
                 )
             self._running.append(process)
             threading.Thread(target=self._listen, args=(number, process), daemon=True).start()

@@ -1,0 +1,335 @@
+"""The exchange with a model's process, which may stop, die or talk nonsense at any moment."""
+
+import array
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import termios
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+import psutil
+import pytest
+from builders import encoded, grain
+from conftest import Releases
+from PIL import Image
+from streaming import eventually
+
+from models.features import ImageLimits
+from models.isolation import ModelProcess
+from models.kernels import Answer, CallLimits
+from models.manifest import MANIFEST
+from models.model_process import Setup
+from models.release import fetch_release
+from transforms.records import Failure, Reason, Stage
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux does")
+
+GOOD = [encoded(grain(40, 40, seed=number), "PNG") for number in range(3)]
+LARGE = [encoded(grain(400, 400, seed=number), "PNG") for number in range(4)]  # 480 KB each
+CALLS = CallLimits(decode_s=5, call_s=2)  # nine seconds a request
+
+
+@pytest.fixture(scope="module")
+def many() -> list[bytes]:
+    """Items of a small request, of which the first takes a while, and a large answer.
+
+    A pipe holds 200 KB; each refusal has a hundred bytes.
+    """
+    slow = encoded(Image.new("RGB", (4_000, 4_000)), "PNG")
+    return [slow, *[b"<svg/>"] * 3_000, *GOOD]
+
+
+@pytest.fixture
+def folder(releases: Releases, tmp_path: Path) -> Path:
+    return fetch_release(releases.root, releases.first.release, tmp_path / "cache")[1]
+
+
+@pytest.fixture
+def process(folder: Path) -> Iterator[ModelProcess]:
+    """A process that has loaded the release, and may take no time beyond an item's."""
+    made = ModelProcess(Setup(Stage.IMAGE, CALLS, ImageLimits()), spare_s=0)
+    assert made.load(folder) is None
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def expected(process: ModelProcess, folder: Path) -> list[bytes]:
+    return features(process.answers(folder, GOOD))
+
+
+def features(answers: list[Answer]) -> list[bytes]:
+    return [one.result.features for one in answers]
+
+
+def reasons(answers: list[Answer]) -> list[str]:
+    return [one.result.reason if isinstance(one.result, Failure) else "" for one in answers]
+
+
+class Interrupted(Exception):
+    """What a caller's own code raises in the midst of a call."""
+
+
+@contextlib.contextmanager
+def in_the_midst(act: Callable[[], None], after_s: float = 0.05) -> Iterator[None]:
+    """Have this thread call `act` in the midst of what it does or waits for in the block."""
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        act()
+
+    before = signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, after_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def until_it_writes(process: ModelProcess) -> None:
+    """Wait until its answer has filled the pipe, of which nothing is read meanwhile."""
+    child = psutil.Process(process.pid)
+    seen = [0]
+
+    def unread_bytes() -> int:
+        count = array.array("i", [0])
+        fcntl.ioctl(process._child._connection.fileno(), termios.FIONREAD, count)
+        seen.append(count[0])
+        return count[0]
+
+    def blocked(count: int) -> bool:
+        return count > 0 and seen[-2:] == [count] * 2 and child.status() == psutil.STATUS_SLEEPING
+
+    eventually(unread_bytes, blocked)
+
+
+def stop(process: ModelProcess) -> None:
+    os.kill(process.pid, signal.SIGSTOP)
+
+
+def kill(process: ModelProcess) -> None:
+    os.kill(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("items", [GOOD, LARGE], ids=["small", "larger than the pipe"])
+def test_a_stopped_process_is_killed_and_the_items_answered(
+    process: ModelProcess, folder: Path, items: list[bytes]
+) -> None:
+    """Whether the request fits into the pipe or not: its time is over, and another answers."""
+    expected, stopped = process.answers(folder, items), process.pid
+    stop(process)
+    assert features(process.answers(folder, items)) == features(expected)
+    assert process.pid != stopped
+    assert not psutil.pid_exists(stopped)
+
+
+def test_a_process_that_stops_during_a_call_costs_no_item(
+    process: ModelProcess, folder: Path, expected: list[bytes], many: list[bytes]
+) -> None:
+    """The time is over, however many items there are, and they are answered one by one."""
+    with in_the_midst(lambda: stop(process)):
+        answers = process.answers(folder, many)
+    assert features(answers[-3:]) == expected
+    assert len(answers) == len(many)
+
+
+@pytest.mark.parametrize("end", [stop, kill])
+def test_a_process_that_ends_in_mid_answer_costs_no_item(
+    process: ModelProcess,
+    folder: Path,
+    expected: list[bytes],
+    many: list[bytes],
+    end: Callable[[ModelProcess], None],
+) -> None:
+    """A part of an answer is none: killed or stopped there, another process answers."""
+
+    def end_it() -> None:
+        until_it_writes(process)
+        end(process)
+
+    with in_the_midst(end_it):
+        answers = process.answers(folder, many)
+    assert features(answers[-3:]) == expected
+    assert len(answers) == len(many)
+
+
+@pytest.mark.parametrize("error", [Interrupted, KeyboardInterrupt, TimeoutError])
+@pytest.mark.parametrize("writing", [False, True], ids=["waiting", "receiving"])
+def test_an_interrupted_receive_does_not_answer_the_next_request(
+    process: ModelProcess,
+    folder: Path,
+    expected: list[bytes],
+    many: list[bytes],
+    error: type[BaseException],
+    *,
+    writing: bool,
+) -> None:
+    """Whatever the caller raises meanwhile: the next call gets its own answers."""
+    interrupted = process.pid
+
+    def interrupt() -> None:
+        if writing:
+            until_it_writes(process)
+        raise error
+
+    with in_the_midst(interrupt), pytest.raises(error):
+        process.answers(folder, many)
+    assert not psutil.pid_exists(interrupted)
+    assert features(process.answers(folder, GOOD)) == expected
+
+
+def test_a_stopped_process_can_be_closed(process: ModelProcess) -> None:
+    """It holds nothing that its end would wait for."""
+    stopped = process.pid
+    stop(process)
+    process.close()
+    assert process.pid == 0
+    assert not psutil.pid_exists(stopped)
+
+
+# Speaks as the models' process does, and has a bad answer for a batch or for one item of it.
+TALKS_NONSENSE = """
+import sys, time
+from multiprocessing.connection import Connection
+import msgpack
+from models.model_process import Server, Setup, pack_answers
+setup, connection = Setup.from_json(sys.argv[2]), Connection(int(sys.argv[3]))
+server = Server(setup)
+while True:
+    request = connection.recv_bytes()
+    answers = server.answer(request)
+    items = msgpack.unpackb(request)[1]
+    if b"hang" in items:
+        time.sleep(1_000_000)
+    if len(items) < 2 and b"culprit" not in items:
+        connection.send_bytes(pack_answers(answers))
+    elif sys.argv[1] == "length":
+        connection._send((-1).to_bytes(4, signed=True) + (2**62).to_bytes(8))
+    elif sys.argv[1] == "header":
+        connection._send(b"#" * 64)
+    elif sys.argv[1] == "silence":
+        connection.close()
+        time.sleep(1_000_000)
+    else:
+        connection.send_bytes(eval(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        "b'nonsense'",
+        "b''",
+        "pack_answers(answers)[:-1]",
+        "pack_answers(answers[1:])",
+        "pack_answers(answers * 2)",
+        "msgpack.packb(7)",
+        "msgpack.packb([(False, None, 0)] * len(items))",
+        "msgpack.packb([(False, ('text', ['JPEG', 1, 1, 1], 0), 0)] * len(items))",
+        "msgpack.packb([(True, ('image', 'no such reason', ''), 0)] * len(items))",
+        "msgpack.packb([(True, ('image',), 0)] * len(items))",
+        "length",
+        "header",
+        "silence",
+    ],
+)
+def test_nonsense_in_an_answer_is_no_crash_of_the_stage(
+    folder: Path, expected: list[bytes], nonsense: str
+) -> None:
+    """It ends the process: the others get their results, and who gets it alone, too, a failure."""
+    command = [sys.executable, "-c", TALKS_NONSENSE, nonsense]
+    process = ModelProcess(Setup(Stage.IMAGE, CALLS, ImageLimits()), command=command)
+    answers = process.answers(folder, [*GOOD, b"culprit"])
+    process.close()
+    assert features(answers[:3]) == expected
+    assert reasons(answers) == ["", "", "", Reason.CRASHED]
+
+
+def test_an_item_that_no_alarm_cuts_is_a_failure_all_the_same(
+    folder: Path, expected: list[bytes]
+) -> None:
+    """The process hangs where its own alarm does not end it: with its time, the item's is over."""
+    command = [sys.executable, "-c", TALKS_NONSENSE, ""]
+    process = ModelProcess(Setup(Stage.IMAGE, CALLS, ImageLimits()), spare_s=0, command=command)
+    answers = process.answers(folder, [b"hang"])
+    process.close()
+    assert reasons(answers) == [Reason.TIMED_OUT]
+    assert "no answer in 9 s" in answers[0].result.detail
+
+
+# --- how the process starts, and ends ------------------------------------------------------
+
+
+def test_a_folder_of_the_users_does_not_shadow_the_models(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder `models` where the user stands, or `transforms`, is not taken for ours."""
+    for name in ("models", "transforms"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('the wrong one')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    process = ModelProcess(Setup(Stage.IMAGE, CALLS, ImageLimits()))
+    failure = process.load(folder)
+    process.close()
+    assert failure is None
+
+
+@pytest.mark.parametrize("how", ["ignored", "blocked"])
+def test_a_worker_that_hears_no_alarm_still_has_its_items_cut(folder: Path, how: str) -> None:
+    """What a worker does with the alarm's signal is not what it does to its models' process."""
+    costly = encoded(Image.new("RGB", (7_000, 7_000)), "PNG")
+    before = signal.signal(signal.SIGALRM, signal.SIG_IGN if how == "ignored" else signal.SIG_DFL)
+    if how == "blocked":
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    process = ModelProcess(Setup(Stage.IMAGE, CallLimits(decode_s=0.2), ImageLimits()))
+    try:
+        answers = process.answers(folder, [GOOD[0], costly])
+    finally:
+        process.close()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+        signal.signal(signal.SIGALRM, before)
+    assert reasons(answers) == ["", Reason.TIMED_OUT]
+
+
+WORKER = """
+import sys
+from pathlib import Path
+from models.features import ImageLimits
+from models.isolation import ModelProcess
+from models.kernels import CallLimits
+from models.model_process import Setup
+from transforms.records import Stage
+ModelProcess(Setup(Stage.IMAGE, CallLimits(), ImageLimits())).load(Path(sys.argv[1]))
+"""
+
+
+def test_the_process_ends_with_its_worker_in_the_middle_of_a_call(tmp_path: Path) -> None:
+    """kill -9 of the worker: it does not finish what nobody waits for, here for two minutes."""
+    os.mkfifo(tmp_path / MANIFEST)  # a disk that does not answer
+    with subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path)]) as worker:
+        end = eventually(lambda: open_to_write(tmp_path / MANIFEST), lambda end: end is not None)
+        (child,) = psutil.Process(worker.pid).children()
+        worker.kill()
+    eventually(lambda: lives(child), lambda living: not living)
+    os.close(end)
+
+
+def open_to_write(path: Path) -> int | None:
+    """The writing end of a pipe that somebody waits to read."""
+    try:
+        return os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+
+
+def lives(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
