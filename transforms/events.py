@@ -37,6 +37,7 @@ from transforms.records import (
     Rejected,
     Stage,
 )
+from transforms.violations import NO_SIDE, violation
 
 ATTEMPT_ATTRIBUTE = "testudo_attempt"
 ATTEMPT = re.compile("[0-9]{1,9}")
@@ -58,7 +59,7 @@ def parse_message(data: bytes, *, max_bytes: int) -> Mapping[str, Any]:
     """Return the fields of a valid message; of a field that is there twice, the last one.
 
     Raises Rejected: MESSAGE_TOO_LARGE; NOT_JSON (which includes wrong UTF-8 and
-    lone surrogates); SCHEMA_VIOLATION, naming the field and the rule it breaks.
+    lone surrogates); SCHEMA_VIOLATION, naming the field, what was sent and what is wanted.
     """
     if len(data) > max_bytes:
         raise Rejected(Reason.MESSAGE_TOO_LARGE, f"{len(data)} bytes, allowed are {max_bytes}")
@@ -67,34 +68,22 @@ def parse_message(data: bytes, *, max_bytes: int) -> Mapping[str, Any]:
     except orjson.JSONDecodeError as error:
         raise Rejected(Reason.NOT_JSON, str(error)) from error
     try:
-        message_schema().validate(fields)
-    except jsonschema_rs.ValidationError as error:
-        field = "/".join(str(part) for part in error.instance_path)
-        rule = "/".join(str(part) for part in error.schema_path)
-        raise Rejected(Reason.SCHEMA_VIOLATION, _broken_rule(field, rule)) from error
+        problem = _problem(fields)
     except ValueError as error:  # the validator's own limit, 255 levels; an item has two
         raise Rejected(Reason.SCHEMA_VIOLATION, "message: is nested too deep") from error
-    if not (fields.keys() & {"image", "image_uri"} or fields["text"].strip()):
-        # Blank in Python, where U+001C to U+001F and U+0085 are, and not in the schema.
-        raise Rejected(Reason.SCHEMA_VIOLATION, f"message: {WHOLE_RULES['anyOf']}")
+    if problem:
+        raise Rejected(Reason.SCHEMA_VIOLATION, problem)
     return fields
 
 
-# The schema's rules about the message as a whole, in words.
-WHOLE_RULES = {
-    "required": "item_id or tenant_id is missing",
-    "anyOf": "has neither a text nor an image",
-    "not": "has both image and image_uri",
-    "additionalProperties": "has fields that no message has",
-    "type": "is not an object",
-}
-
-
-def _broken_rule(field: str, rule: str) -> str:
-    """Say which rule was broken without repeating what the sender wrote."""
-    if not field:
-        return f"message: {WHOLE_RULES[rule.split('/', maxsplit=1)[0]]}"
-    return f"{field}: breaks the schema's rule {rule}"
+def _problem(fields: Any) -> str:
+    """What breaks the schema, in words; empty for a valid message."""
+    schema = message_schema()
+    if not schema.is_valid(fields):
+        return violation(fields, schema.iter_errors(fields))
+    # Blank in Python, where U+001C to U+001F and U+0085 are, and not in the schema.
+    blank = not (fields.keys() & {"image", "image_uri"} or fields["text"].strip())
+    return NO_SIDE if blank else ""
 
 
 def time_us(rfc3339: str) -> int:
@@ -162,21 +151,37 @@ def parse_item(message: Message, arrival: Arrival, pointer: Pointer, *, max_byte
 def reject(message: Message, arrival: Arrival, failure: Failure) -> DeadLetter:
     """The dead letter of a message that is no item.
 
-    Its ids are the attributes', if they are ids: what is none is only in `attributes_json`.
+    Its ids are those of the JSON, as an item's are; the attributes' where it has
+    none, or could not be read. What is no id is only in `attributes_json`.
     """
+    unread = failure.reason in (Reason.MESSAGE_TOO_LARGE, Reason.NOT_JSON)
+    ids = _ids(message.attributes) | ({} if unread else ids_in(message.data))
     envelope = make_envelope(
         message,
         arrival,
-        item_id=_id_in(message.attributes, "item_id"),
-        tenant_id=_id_in(message.attributes, "tenant_id"),
+        item_id=ids.get("item_id", ""),
+        tenant_id=ids.get("tenant_id", ""),
         release="",
     )
     return DeadLetter(envelope, [failure], time.time_ns() // 1000)
 
 
-def _id_in(attributes: Mapping[str, str], name: str) -> str:
-    value = attributes.get(name, "")
-    return value if ID.fullmatch(value) else ""
+def ids_in(data: bytes) -> dict[str, str]:
+    """The ids that a message's JSON carries, by field, although it may be no item."""
+    try:
+        fields = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return {}
+    return _ids(fields) if isinstance(fields, dict) else {}
+
+
+def _ids(fields: Mapping[str, Any]) -> dict[str, str]:
+    """Those of item_id and tenant_id that are ids; a whole number is one by its digits."""
+    found = {name: fields[name] for name in ("item_id", "tenant_id") if name in fields}
+    texts = {name: str(one) if type(one) is int else one for name, one in found.items()}
+    return {
+        name: text for name, text in texts.items() if isinstance(text, str) and ID.fullmatch(text)
+    }
 
 
 class _ParseDoFn(beam.DoFn):
