@@ -15,6 +15,8 @@ from beam_pipeline.commands.failure import CommandError
 from beam_pipeline.local.servers import PROJECT
 
 LEADING = ("PUBSUB_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST", "STORAGE_EMULATOR_HOST", ENDPOINT)
+# They lead nowhere by themselves, but are in the way of a cloud's credentials and project.
+BESIDE = {"GOOGLE_CLOUD_PROJECT": PROJECT, "NO_GCE_CHECK": "true"}
 CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
 STAND_INS_FOR = "TESTUDO_STAND_INS_FOR"  # projects, with commas; for tests of several
 
@@ -25,10 +27,11 @@ def refuse_stand_ins(*projects: str) -> None:
     others = sorted({one for one in projects if one} - theirs)
     led = led_to_stand_ins(os.environ)
     if others and led:
+        beside = (name for name, value in BESIDE.items() if os.environ.get(name) == value)
         raise CommandError(
             f"{' and '.join(others)}: not the local stack's project, and this shell leads to "
             f"stand-ins: {', '.join(f'{name}={value}' for name, value in led.items())}; "
-            f"`unset {' '.join(led)}`"
+            f"`unset {' '.join([*led, *beside])}`"
         )
 
 

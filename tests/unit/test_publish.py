@@ -33,7 +33,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield made
 
 
-def bare(item_id: str, **changes: Any) -> str:
+def bare(item_id: str, /, **changes: Any) -> str:
     return json.dumps({"item_id": item_id, "tenant_id": "acme", "text": "a red mug", **changes})
 
 
