@@ -77,6 +77,10 @@ def _unknown(message: Mapping[str, Any]) -> str:
     """The fields that no message has, by name where they have one that may be shown."""
     unknown = sorted(message.keys() - WANTED.keys())
     shown = [name for name in unknown if FIELD_NAME.fullmatch(name)][:MOST_SHOWN]
+    allowed = f"it may have {', '.join(WANTED)}"
+    if not shown:
+        return f"message: has fields that no message has; {allowed}"
     others = len(unknown) - len(shown)
-    names = [*shown, *[f"{others} others" if shown else f"{others} fields"] * bool(others)]
-    return f"{', '.join(names)}: fields that no message has; it may have {', '.join(WANTED)}"
+    more = f" and {others} more" * bool(others)
+    what = "is no field" if len(unknown) == 1 else "are no fields"
+    return f"{', '.join(shown)}{more}: {what} of a message; {allowed}"

@@ -270,10 +270,10 @@ ID_WANTED = "wanted is a text of 1 to 128 characters of A-Z a-z 0-9 . _ : -"
 @pytest.mark.parametrize(
     ("sent", "said"),
     [
-        (fields(price=5), "price: fields that no message has; it may have item_id, tenant_id, "
+        (fields(price=5), "price: is no field of a message; it may have item_id, tenant_id, "
          "text, image, image_uri, event_time"),
-        (fields(b=1, a=2, c=3, d=4), "a, b, c, 1 others: fields that no message has"),
-        (fields(**{"a b": 1}), "1 fields: fields that no message has"),
+        (fields(b=1, a=2, c=3, d=4), "a, b, c and 1 more: are no fields of a message; "),
+        (fields(**{"a b": 1}), "message: has fields that no message has; it may have item_id, "),
         (fields(item_id=12345), f'item_id: is a number; {ID_WANTED}, as "mug-1"'),
         (fields(tenant_id=7), f'tenant_id: is a number; {ID_WANTED}, as "acme"'),
         (fields(item_id=True), "item_id: is true or false; "),
