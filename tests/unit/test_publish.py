@@ -228,10 +228,12 @@ def test_an_error_under_a_progress_bar_ends_the_process() -> None:
     """Whoever takes the items fails half-way, and keeps hold of them."""
     text = """
 from beam_pipeline.commands.progress import tracked
-with tracked(iter(range(9)), "Testing") as shown:
-    for number in shown:
+def take(items):
+    for number in items:
         if number == 3:
             raise KeyError(number)
+with tracked(iter(range(9)), "Testing") as shown:
+    take(shown)
 """
     ended = subprocess.run(
         [sys.executable, "-c", text], capture_output=True, text=True, timeout=ENDS_WITHIN_S
