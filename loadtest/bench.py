@@ -14,11 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from beam_pipeline.commands.failure import CommandError
 from beam_pipeline.commands.place import add_home_argument
+from beam_pipeline.commands.progress import tracked
 from beam_pipeline.local.missing import ToolsMissing
 from beam_pipeline.local.processes import StackError
 from loadtest.measure import Cost, MeasuringError, Wanted, cost_of_process
@@ -53,8 +53,9 @@ def draw_messages(target: Path, count: int) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     listings = draw_listings(count, seed=SEED, width_px=WIDTH_PX, height_px=HEIGHT_PX)
     partial = target.with_suffix(".partial")
-    with partial.open("wb") as file:
-        for index, listing in enumerate(track(listings, "Drawing messages", count)):
+    bar = tracked(listings, "Drawing messages", total=count)
+    with partial.open("wb") as file, bar as drawn:
+        for index, listing in enumerate(drawn):
             fields = {
                 "item_id": listing.item_id,
                 "tenant_id": TENANTS[index % len(TENANTS)],

@@ -14,13 +14,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from google.cloud import bigquery, pubsub_v1, storage
+from google.cloud import bigquery, storage
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from beam_pipeline.cloud.publishing import Publisher
 from beam_pipeline.commands.engines import BigQueryEngine
 from beam_pipeline.commands.failure import CommandError
 from beam_pipeline.commands.place import local_place
+from beam_pipeline.commands.progress import tracked
+from beam_pipeline.commands.sending import pubsub_message
 from beam_pipeline.local.stack import LocalStack
 from beam_pipeline.threads import Background
 from loadtest.chaos_report import OF_FAULTS, by_kind, compare, outcomes_of, tell
@@ -135,27 +137,22 @@ class Chaos:
         count = round(seconds * self._wanted.rate)
         images = self._objects.bucket(self._place.image_bucket)
         messages = traffic(count, seed=self._wanted.seed, bucket=self._place.image_bucket)
-        publisher = pubsub_v1.PublisherClient()
+        publisher = Publisher(self._place.topic)
         try:
-            for planned in self._on_time(messages, count):
-                for name, data in planned.uploads.items():
-                    images.blob(name).upload_from_string(data)
-                sent = publisher.publish(
-                    self._place.topic, planned.outgoing.data, **planned.outgoing.attributes
-                )
-                self._published[sent.result(timeout=60)] = planned
+            with tracked(messages, "chaos", total=count, console=self._console) as shown:
+                for planned in self._on_time(shown):
+                    for name, data in planned.uploads.items():
+                        images.blob(name).upload_from_string(data)
+                    (message_id,) = publisher.publish([pubsub_message(planned.outgoing)])
+                    self._published[message_id] = planned
         finally:
-            publisher.stop()
+            publisher.close()
 
-    def _on_time(self, messages: Iterator[Planned], count: int) -> Iterator[Planned]:
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self._console) as progress:
-            task = progress.add_task("chaos", total=count)
-            began_s = time.monotonic()
-            for number, planned in enumerate(messages):
-                time.sleep(max(0.0, began_s + number / self._wanted.rate - time.monotonic()))
-                yield planned
-                progress.update(task, advance=1)
+    def _on_time(self, messages: Iterator[Planned]) -> Iterator[Planned]:
+        began_s = time.monotonic()
+        for number, planned in enumerate(messages):
+            time.sleep(max(0.0, began_s + number / self._wanted.rate - time.monotonic()))
+            yield planned
 
     def _kill(self, job: Job) -> None:
         chance = random.Random(self._wanted.seed + 1)  # noqa: S311 - chance that can be repeated

@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from beam_pipeline.commands.publish import Outgoing
+from beam_pipeline.commands.sending import Outgoing
 from loadtest.hostile import HOSTILE, SCORED
 from loadtest.messages import message_attributes, sample_messages
 from loadtest.traps import ABORT_WORD, HANG_WORD

@@ -22,9 +22,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from beam_pipeline.cloud.environment import Environment
 from beam_pipeline.commands.engines import Answer
 from beam_pipeline.commands.environments import add_environment_arguments, environment_of
-from beam_pipeline.commands.publish import Outgoing, publish
 from beam_pipeline.commands.query import as_table
 from beam_pipeline.commands.refused import told
+from beam_pipeline.commands.sending import Outgoing, publish
 from beam_pipeline.tables import fill
 from loadtest.messages import REASONS, SampleMessage, sample_messages
 from loadtest.verdict import PREDICTED, Outcome, Verdict, verdict

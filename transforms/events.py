@@ -37,6 +37,7 @@ from transforms.records import (
     Rejected,
     Stage,
 )
+from transforms.violations import NO_SIDE, violation
 
 ATTEMPT_ATTRIBUTE = "testudo_attempt"
 EVENT_TIME_ATTRIBUTE = "testudo_event_time"  # RFC 3339; a replay keeps its place in time by it
@@ -59,7 +60,7 @@ def parse_message(data: bytes, *, max_bytes: int) -> Mapping[str, Any]:
     """Return the fields of a valid message; of a field that is there twice, the last one.
 
     Raises Rejected: MESSAGE_TOO_LARGE; NOT_JSON (which includes wrong UTF-8 and
-    lone surrogates); SCHEMA_VIOLATION, naming the field and the rule it breaks.
+    lone surrogates); SCHEMA_VIOLATION, naming the field, what was sent and what is wanted.
     """
     if len(data) > max_bytes:
         raise Rejected(Reason.MESSAGE_TOO_LARGE, f"{len(data)} bytes, allowed are {max_bytes}")
@@ -68,34 +69,22 @@ def parse_message(data: bytes, *, max_bytes: int) -> Mapping[str, Any]:
     except orjson.JSONDecodeError as error:
         raise Rejected(Reason.NOT_JSON, str(error)) from error
     try:
-        message_schema().validate(fields)
-    except jsonschema_rs.ValidationError as error:
-        field = "/".join(str(part) for part in error.instance_path)
-        rule = "/".join(str(part) for part in error.schema_path)
-        raise Rejected(Reason.SCHEMA_VIOLATION, _broken_rule(field, rule)) from error
+        problem = _problem(fields)
     except ValueError as error:  # the validator's own limit, 255 levels; an item has two
         raise Rejected(Reason.SCHEMA_VIOLATION, "message: is nested too deep") from error
-    if not (fields.keys() & {"image", "image_uri"} or fields["text"].strip()):
-        # Blank in Python, where U+001C to U+001F and U+0085 are, and not in the schema.
-        raise Rejected(Reason.SCHEMA_VIOLATION, f"message: {WHOLE_RULES['anyOf']}")
+    if problem:
+        raise Rejected(Reason.SCHEMA_VIOLATION, problem)
     return fields
 
 
-# The schema's rules about the message as a whole, in words.
-WHOLE_RULES = {
-    "required": "item_id or tenant_id is missing",
-    "anyOf": "has neither a text nor an image",
-    "not": "has both image and image_uri",
-    "additionalProperties": "has fields that no message has",
-    "type": "is not an object",
-}
-
-
-def _broken_rule(field: str, rule: str) -> str:
-    """Say which rule was broken without repeating what the sender wrote."""
-    if not field:
-        return f"message: {WHOLE_RULES[rule.split('/', maxsplit=1)[0]]}"
-    return f"{field}: breaks the schema's rule {rule}"
+def _problem(fields: Any) -> str:
+    """What breaks the schema, in words; empty for a valid message."""
+    schema = message_schema()
+    if not schema.is_valid(fields):
+        return violation(fields, schema.iter_errors(fields))
+    # Blank in Python, where U+001C to U+001F and U+0085 are, and not in the schema.
+    blank = not (fields.keys() & {"image", "image_uri"} or fields["text"].strip())
+    return NO_SIDE if blank else ""
 
 
 def time_us(rfc3339: str) -> int:
@@ -183,35 +172,47 @@ def parse_item(message: Message, arrival: Arrival, pointer: Pointer, *, max_byte
 def reject(message: Message, arrival: Arrival, failure: Failure) -> DeadLetter:
     """The dead letter of a message that is no item.
 
-    Its ids are the attributes', if they are ids: what is none is only in `attributes_json`.
-    Its event time is the data's, if that can be read.
+    Its ids and its event time are those of the JSON, as an item's are; its ids are the
+    attributes' where it has none, or could not be read. What is no id is only in
+    `attributes_json`.
     """
+    unread = failure.reason in (Reason.MESSAGE_TOO_LARGE, Reason.NOT_JSON)
+    carried = {} if unread else _fields_in(message.data)
+    ids = _ids(message.attributes) | _ids(carried)
     envelope = make_envelope(
         message,
         arrival,
-        item_id=_id_in(message.attributes, "item_id"),
-        tenant_id=_id_in(message.attributes, "tenant_id"),
+        item_id=ids.get("item_id", ""),
+        tenant_id=ids.get("tenant_id", ""),
         release="",
     )
-    if failure.reason == Reason.SCHEMA_VIOLATION:  # so it is JSON, and not too large
-        event_time_us = _event_time_in(message.data)
-        if event_time_us is not None:
-            envelope = envelope._replace(event_time_us=event_time_us)
+    event_time_us = given_time_us(carried.get("event_time"))
+    if event_time_us is not None:
+        envelope = envelope._replace(event_time_us=event_time_us)
     return DeadLetter(envelope, [failure], time.time_ns() // 1000)
 
 
-def _event_time_in(data: bytes) -> int | None:
-    """The event time of data that breaks the schema, which may be anything."""
+def ids_in(data: bytes) -> dict[str, str]:
+    """The ids that a message's JSON carries, by field, although it may be no item."""
+    return _ids(_fields_in(data))
+
+
+def _fields_in(data: bytes) -> Mapping[str, Any]:
+    """The fields of data that may be anything; none of what is no JSON object."""
     try:
         fields = orjson.loads(data)
     except orjson.JSONDecodeError:
-        return None
-    return given_time_us(fields.get("event_time")) if isinstance(fields, dict) else None
+        return {}
+    return fields if isinstance(fields, dict) else {}
 
 
-def _id_in(attributes: Mapping[str, str], name: str) -> str:
-    value = attributes.get(name, "")
-    return value if ID.fullmatch(value) else ""
+def _ids(fields: Mapping[str, Any]) -> dict[str, str]:
+    """Those of item_id and tenant_id that are ids; a whole number is one by its digits."""
+    found = {name: fields[name] for name in ("item_id", "tenant_id") if name in fields}
+    texts = {name: str(one) if type(one) is int else one for name, one in found.items()}
+    return {
+        name: text for name, text in texts.items() if isinstance(text, str) and ID.fullmatch(text)
+    }
 
 
 class _ParseDoFn(beam.DoFn):

@@ -20,6 +20,7 @@ from beam_pipeline.commands.place import (
     add_home_argument,
     enter_local_stack,
 )
+from beam_pipeline.commands.stand_ins import refuse_stand_ins
 from beam_pipeline.local.servers import PROJECT
 
 LOCAL = "local"
@@ -38,14 +39,16 @@ def add_environment_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def environment_of(arguments: argparse.Namespace) -> Environment:
-    """Raises CommandError with all that is wrong with the environment."""
+    """Raises CommandError with all that is wrong with it, or when stand-ins would answer for it."""
     if arguments.environment == LOCAL:
         enter_local_stack(arguments.home)
         return local_environment()
     try:
-        return read_environment(arguments.environment, arguments.environments)
+        environment = read_environment(arguments.environment, arguments.environments)
     except BadEnvironment as error:
         raise CommandError(str(error)) from error
+    refuse_stand_ins(environment.project)
+    return environment
 
 
 def local_environment() -> Environment:

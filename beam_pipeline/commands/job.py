@@ -1,17 +1,23 @@
 """One job of `testudo run`: checked, started, and ended cleanly when a signal asks for it."""
 
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
 
 import grpc
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    GoogleCloudOptions,
+    PipelineOptions,
+    StandardOptions,
+)
 from apache_beam.runners.dataflow.dataflow_runner import DataflowPipelineResult
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
 from beam_pipeline.checks import check
 from beam_pipeline.commands.failure import CommandError
+from beam_pipeline.commands.stand_ins import refuse_stand_ins
 from beam_pipeline.config import Config, ConfigError, config_from
 from beam_pipeline.local.deliveries import begin_drain
 from beam_pipeline.main import make_pipeline
@@ -25,11 +31,20 @@ def checked(flags: Sequence[str]) -> tuple[Config, PipelineOptions]:
     """What the flags say, when all that they name is there. Raises CommandError."""
     try:
         config, options = config_from(flags)
+        refuse_stand_ins(*projects_of(config, options))
         if config.input_subscription:
             check(config)
     except ConfigError as error:
         raise CommandError(str(error)) from error
     return config, options
+
+
+def projects_of(config: Config, options: PipelineOptions) -> list[str]:
+    """The projects that the flags name."""
+    paths = filter(None, (config.input_subscription, config.overflow_topic))
+    tables = (config.predictions_table, config.dead_letters_table)
+    named = [*(path.split("/")[1] for path in paths), *(re.split("[:.]", one)[0] for one in tables)]
+    return [*named, options.view_as(GoogleCloudOptions).project or ""]
 
 
 def run_job(flags: Sequence[str]) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from beam_pipeline.commands.failure import CommandError
+from beam_pipeline.commands.stand_ins import refuse_stand_ins
 from beam_pipeline.local.detached import StackState, read_state
 from beam_pipeline.local.resources import (
     Table,
@@ -52,11 +53,16 @@ def add_home_argument(parser: argparse._ActionsContainer) -> None:
 
 
 def place_from(arguments: argparse.Namespace) -> Place:
-    """Raises CommandError when no project is named and no local stack runs."""
+    """Raises CommandError when no project is named and no local stack runs.
+
+    Also where a project is named, and stand-ins would answer for it.
+    """
+    refuse_stand_ins(arguments.project or "", arguments.dataset.rpartition(".")[0])
     if arguments.project:
         topic = f"projects/{arguments.project}/topics/{arguments.topic}"
         return Place(arguments.project, topic, arguments.dataset)
     enter_local_stack(arguments.home)
+    refuse_stand_ins(arguments.dataset.rpartition(".")[0])
     return local_place(PROJECT)
 
 

@@ -2,55 +2,45 @@
 
 import argparse
 import base64
+import hashlib
 import json
-import time
-from collections.abc import Iterable, Iterator
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-from google.api_core.exceptions import GoogleAPICallError
-from google.cloud import pubsub_v1, storage
-from rich.progress import track
+from google.cloud import storage
 
+from beam_pipeline.cloud.publishing import refusals
 from beam_pipeline.commands.failure import CommandError
+from beam_pipeline.commands.message_file import form_problem, messages_in
 from beam_pipeline.commands.place import Place, add_place_arguments, place_from
-from beam_pipeline.endpoints import message_from_line
+from beam_pipeline.commands.progress import tracked
+from beam_pipeline.commands.refused import told
+from beam_pipeline.commands.sending import Outgoing, publish
 from loadtest.messages import SampleMessage, message_attributes, sample_messages
+from transforms.events import ID
 
-PUBLISH_TIMEOUT_S = 60.0
-MAX_ID_CHARS = 128
-
-
-class Outgoing(NamedTuple):
-    data: bytes
-    attributes: dict[str, str]
+NAME_CHARS, DIGEST_CHARS = 100, 12  # of an item's id, which takes 128
+PROBLEMS_SHOWN = 10
 
 
-def from_file(path: Path) -> Iterator[Outgoing]:
-    """One message a line, as files mode reads them; a bare item's ids become attributes."""
-    for line in path.read_bytes().splitlines():
-        message = message_from_line(line)
-        yield Outgoing(message.data, dict(message.attributes) or _attributes_of(message.data))
+def item_id_of(path: Path) -> str:
+    """The file's name and a digest of its whole path.
 
-
-def _attributes_of(data: bytes) -> dict[str, str]:
-    """The ids in the data as attributes; none where there are none that Pub/Sub would take."""
-    try:
-        fields = json.loads(data)
-    except ValueError:
-        fields = None  # published all the same: the pipeline says what is wrong with it
-    ids = fields if isinstance(fields, dict) else {}
-    item_id, tenant_id = str(ids.get("item_id", "")), str(ids.get("tenant_id", ""))
-    fit = max(len(item_id), len(tenant_id)) <= MAX_ID_CHARS
-    return message_attributes(tenant_id, item_id, data) if fit else {}
+    So no two files have one id, whatever they are published with, and a file has
+    the same one each time.
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.name)[:NAME_CHARS]
+    whole = os.fsencode(path.parent.resolve() / path.name)
+    return f"{name}-{hashlib.sha256(whole).hexdigest()[:DIGEST_CHARS]}"
 
 
 def from_images(paths: Iterable[Path], *, tenant_id: str, text: str) -> Iterator[Outgoing]:
-    """One message an image file; the item's id is the file's name."""
+    """One message an image file."""
     for path in paths:
-        item_id = "".join(c if c.isascii() and c.isalnum() else "-" for c in path.name)[
-            :MAX_ID_CHARS
-        ]
+        item_id = item_id_of(path)
         fields = {
             "item_id": item_id,
             "tenant_id": tenant_id,
@@ -58,7 +48,7 @@ def from_images(paths: Iterable[Path], *, tenant_id: str, text: str) -> Iterator
             "image": base64.b64encode(path.read_bytes()).decode(),
         }
         data = json.dumps(fields).encode()
-        yield Outgoing(data, message_attributes(tenant_id, item_id, data))
+        yield Outgoing(data, message_attributes(tenant_id, item_id, data), str(path))
 
 
 def from_samples(count: int, *, seed: int, place: Place) -> Iterator[Outgoing]:
@@ -78,31 +68,15 @@ def upload(place: Place, samples: Iterable[SampleMessage]) -> None:
                 bucket.blob(name).upload_from_string(image, content_type="image/jpeg")
 
 
-def publish(topic: str, messages: Iterable[Outgoing], *, rate: float = 0.0) -> int:
-    """Publish at `rate` messages a second (0: at once), on schedule; returns how many.
-
-    Raises CommandError when a message is not taken.
-    """
-    publisher = pubsub_v1.PublisherClient()
-    started, sent = time.monotonic(), []
-    for number, message in enumerate(messages):
-        if rate:
-            time.sleep(max(0.0, started + number / rate - time.monotonic()))
-        sent.append(publisher.publish(topic, message.data, **message.attributes))
-    try:
-        for future in sent:
-            future.result(timeout=PUBLISH_TIMEOUT_S)
-    except (GoogleAPICallError, TimeoutError) as error:
-        raise CommandError(f"{topic} did not take a message: {error}") from error
-    finally:
-        publisher.stop()
-    return len(sent)
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--file", type=Path, help="JSON Lines file, a message a line")
-    source.add_argument("--images", type=Path, nargs="+", help="image files, an item each")
+    source.add_argument(
+        "--images",
+        type=Path,
+        nargs="+",
+        help="image files, an item each; its id is the file's name and a digest of its path",
+    )
     source.add_argument("--samples", type=int, metavar="N", help="drawn listings, some broken")
     parser.add_argument("--text", default="", help="with --images: the items' text")
     parser.add_argument("--tenant_id", default="me", help="with --images (%(default)s)")
@@ -112,17 +86,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    place = place_from(arguments)
-    messages: Iterable[Outgoing]
-    missing = [str(p) for p in (arguments.images or [arguments.file]) if p and not p.is_file()]
-    if missing:
-        raise CommandError(f"no such file: {', '.join(missing)}")
-    if arguments.file:
-        messages = from_file(arguments.file)
-    elif arguments.images:
-        messages = from_images(arguments.images, tenant_id=arguments.tenant_id, text=arguments.text)
+    if arguments.samples is None:
+        with told("The file system"):
+            source = _source(arguments)
+            check(source())
+        place = place_from(arguments)
+        messages = source()
     else:
+        place = place_from(arguments)
         messages = from_samples(arguments.samples, seed=arguments.seed, place=place)
-    count = publish(place.topic, track(messages, "Publishing"), rate=arguments.rate)
+    with told("Pub/Sub"), tracked(messages, "Publishing") as shown:
+        count = publish(place.topic, shown, rate=arguments.rate)
     print(f"{count} messages published to {place.topic}")
     return 0
+
+
+def _source(arguments: argparse.Namespace) -> Callable[[], Iterator[Outgoing]]:
+    """What makes the messages of files, each time anew: they are too many to keep.
+
+    Raises CommandError with everything that is wrong with the flags.
+    """
+    given = arguments.images or [arguments.file]
+    problems = [f"no such file: {path}" for path in given if not path.is_file()]
+    if not problems and arguments.file:
+        problems += filter(None, [form_problem(arguments.file)])
+    if not ID.fullmatch(arguments.tenant_id):
+        problems.append(f"--tenant_id: {arguments.tenant_id!r} does not match {ID.pattern}")
+    if problems:
+        raise CommandError("\n".join(problems))
+    if arguments.file:
+        return partial(messages_in, arguments.file)
+    return partial(
+        from_images, arguments.images, tenant_id=arguments.tenant_id, text=arguments.text
+    )
+
+
+def check(messages: Iterable[Outgoing]) -> None:
+    """Raises CommandError naming the sources of messages that Pub/Sub would not take."""
+    problems = [
+        f"{message.source}: {problem}"
+        for message in messages
+        for problem in refusals(message.data, message.attributes)
+    ]
+    if problems:
+        more = [f"and {len(problems) - PROBLEMS_SHOWN:,} more"] * (len(problems) > PROBLEMS_SHOWN)
+        raise CommandError("\n".join([*problems[:PROBLEMS_SHOWN], *more]) + "; nothing was sent")

@@ -9,7 +9,6 @@ from google.api_core.exceptions import GoogleAPIError
 from google.cloud.bigquery import Client
 from google.cloud.storage import Client as StorageClient
 from rich.console import Console
-from rich.progress import track
 
 from beam_pipeline.commands.dead_letters import (
     Choice,
@@ -20,6 +19,7 @@ from beam_pipeline.commands.dead_letters import (
 from beam_pipeline.commands.engines import Answer
 from beam_pipeline.commands.failure import CommandError, shown
 from beam_pipeline.commands.place import BUCKET, Place, place_from
+from beam_pipeline.commands.progress import tracked
 from beam_pipeline.commands.query import as_table
 from beam_pipeline.commands.rejected_rows import find_rejected_rows
 from beam_pipeline.commands.replay_flags import Plan, add_arguments, read_plan
@@ -57,9 +57,11 @@ def main(arguments: argparse.Namespace) -> int:
         return 0
     resender = Resender(place.topic, client, f"{place.project}.{place.dataset}.replays")
     replays = replay_all(choice.letters, resender, rate=plan.rate)
+    total = len(choice.letters)
     try:
-        for _ in track(replays, "Replaying", total=len(choice.letters), console=console):
-            pass  # only the progress is of interest here
+        with tracked(replays, "Replaying", total=total, console=console) as shown:
+            for _ in shown:
+                pass  # only the progress is of interest here
     finally:
         resender.close()
         failed = _print_errors(console, resender.done)

@@ -8,22 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from google import pubsub_v1
 from google.api_core.exceptions import GoogleAPIError
 from google.cloud.bigquery import Client
-from google.cloud.pubsub_v1 import PublisherClient
 
+from beam_pipeline.cloud.publishing import RESERVED, Publisher
 from beam_pipeline.commands.dead_letters import Letter
 from beam_pipeline.commands.failure import CommandError
-from beam_pipeline.commands.publish import Outgoing
+from beam_pipeline.commands.sending import Outgoing, pubsub_message
 from transforms.events import ATTEMPT_ATTRIBUTE, EVENT_TIME_ATTRIBUTE
 from transforms.payloads import read_payload
 
 IDEMPOTENCY_KEY = "idempotency_key"
-RESERVED = "goog"  # attributes that Pub/Sub sets itself, and refuses from a sender
 AT_ONCE = 16  # reads and publishes
 MAX_BATCH = 32  # replays between two records of them
-PUBLISH_TIMEOUT_S = 60.0
 # As transforms.payloads names them: a row must not make the replay publish any other object,
 # or a file of this machine.
 PAYLOAD_URI = re.compile(r"gs://[^#]+/payloads/dt=\d{4}-\d\d-\d\d/[0-9a-f]{32}\.bin#\d+-\d+")
@@ -96,27 +93,19 @@ class Resender:
     """
 
     def __init__(self, topic: str, client: Client, table: str) -> None:
-        self._topic = topic
         self._client = client
         self._table = table
-        self._publisher = PublisherClient()
+        self._publisher = Publisher(topic)
         self.done: list[Sent] = []
 
     def send(self, letter: Letter) -> Sent:
         """Read the payload, publish it, and wait until Pub/Sub has it."""
         try:
             message = replay_message(letter, payload_of(letter))
-            # The generated method: the other takes attributes as keywords, and one may be
-            # named like its own.
-            answer = pubsub_v1.PublisherClient.publish(
-                self._publisher,
-                topic=self._topic,
-                messages=[message._asdict()],
-                timeout=PUBLISH_TIMEOUT_S,
-            )
+            (message_id,) = self._publisher.publish([pubsub_message(message)])
         except (GoogleAPIError, OSError, ValueError) as error:
             return Sent(letter, "", datetime.now(UTC), f"{type(error).__name__}: {error}")
-        return Sent(letter, answer.message_ids[0], datetime.now(UTC))
+        return Sent(letter, message_id, datetime.now(UTC))
 
     def record(self, batch: Sequence[Sent]) -> None:
         """Raises CommandError when the table does not take it."""
@@ -134,7 +123,7 @@ class Resender:
         self.done += batch
 
     def close(self) -> None:
-        self._publisher.stop()
+        self._publisher.close()
 
 
 def replay_all(letters: Sequence[Letter], resender: Resender, *, rate: float) -> Iterator[Sent]:

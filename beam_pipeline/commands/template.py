@@ -109,13 +109,14 @@ def _unpinned(text: str) -> list[str]:
 
 
 def _build(arguments: argparse.Namespace) -> int:
+    environment = environment_of(arguments)
     # The local stack has no images: any may be named there.
     if arguments.environment != LOCAL:
         text = arguments.dockerfile.read_text(encoding="utf-8")
         if unpinned := _unpinned(text):
             raise SpecRefused("\n".join(unpinned))
     image = by_digest(arguments.image)
-    print(write_spec(environment_of(arguments), arguments.version, image))
+    print(write_spec(environment, arguments.version, image))
     _say(f"The image is {image}")
     return 0
 

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 import apache_beam as beam
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
-from google import pubsub_v1
-from google.cloud.pubsub_v1 import PublisherClient
+from google.pubsub_v1 import PubsubMessage
 
+from beam_pipeline.cloud.publishing import Publisher, size_of
 from transforms.quotas import MAX_REQUEST_BYTES, overflow_attributes
 from transforms.records import Message
 
 MAX_MESSAGES = 1_000  # a request
-_TIMEOUT_S = 60.0
 
 
 class _PublishDoFn(beam.DoFn):
@@ -26,18 +25,16 @@ class _PublishDoFn(beam.DoFn):
         self._topic = topic
 
     def setup(self) -> None:
-        self._publisher = PublisherClient()
+        self._publisher = Publisher(self._topic)
 
     def start_bundle(self) -> None:
-        self._waiting: list[pubsub_v1.PubsubMessage] = []
+        self._waiting: list[PubsubMessage] = []
         self._waiting_bytes = 0
         self._message_ids: list[str] = []
 
     def process(self, message: Message) -> None:
-        outgoing = pubsub_v1.PubsubMessage(
-            data=message.data, attributes=overflow_attributes(message)
-        )
-        size_bytes = pubsub_v1.PubsubMessage.pb(outgoing).ByteSize()
+        outgoing = PubsubMessage(data=message.data, attributes=overflow_attributes(message))
+        size_bytes = size_of(outgoing)
         full = self._waiting_bytes + size_bytes > MAX_REQUEST_BYTES
         if full or len(self._waiting) == MAX_MESSAGES:
             self._flush()
@@ -50,16 +47,12 @@ class _PublishDoFn(beam.DoFn):
         yield from map(GlobalWindows.windowed_value, self._message_ids)
 
     def teardown(self) -> None:
-        self._publisher.stop()
+        self._publisher.close()
 
     def _flush(self) -> None:
         waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
         if waiting:
-            # The generated method: the client's own takes attributes as keywords, and one
-            # may be named like its own.
-            pubsub_v1.PublisherClient.publish(
-                self._publisher, topic=self._topic, messages=waiting, timeout=_TIMEOUT_S
-            )
+            self._publisher.publish(waiting)
 
 
 @dataclass(eq=False, kw_only=True)

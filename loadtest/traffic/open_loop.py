@@ -7,21 +7,18 @@ message is refused, which the run's result tells.
 """
 
 import bisect
-import os
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import grpc
 import numpy as np
 from google.api_core import exceptions
-from google.api_core.retry import Retry, if_exception_type
 from google.pubsub_v1 import PublisherClient
-from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.types import PublishRequest
 
+from beam_pipeline.cloud.publishing import publisher_client, retry_for
 from loadtest.traffic.day import Times
 from loadtest.traffic.payloads import Payloads
 from loadtest.traffic.schedule import Schedule
@@ -32,28 +29,9 @@ OUTSTANDING_BYTES = 64_000_000
 THREADS = 16
 REPORT_EVERY_S = 1.0
 GIVE_UP_S = 20.0
-_RETRY = Retry(
-    predicate=if_exception_type(
-        exceptions.Aborted,
-        exceptions.DeadlineExceeded,
-        exceptions.InternalServerError,
-        exceptions.ResourceExhausted,
-        exceptions.ServiceUnavailable,
-        exceptions.Unknown,
-    ),
-    initial=0.1,
-    timeout=GIVE_UP_S,
-)
+_RETRY = retry_for(GIVE_UP_S)
 # The message classes under the client's: building those costs three times as much.
 _RawRequest: Any = PublishRequest.pb()
-
-
-def publisher() -> PublisherClient:
-    """A client without batches of its own: of the emulator if the environment names one."""
-    if host := os.environ.get("PUBSUB_EMULATOR_HOST"):
-        channel = grpc.insecure_channel(host, [("grpc.enable_http_proxy", 0)])
-        return PublisherClient(transport=PublisherGrpcTransport(channel=channel))
-    return PublisherClient()
 
 
 class OpenLoop:
@@ -97,7 +75,7 @@ class OpenLoop:
         due_s = (self.due_s - ahead_s).tolist()
         done, last_s, reported_s = 0, 0.0, 0.0
         # Leaving the inner block waits for all answers, which the client is needed for.
-        with publisher() as client, ThreadPoolExecutor(THREADS) as pool:
+        with publisher_client() as client, ThreadPoolExecutor(THREADS) as pool:
             while done < len(due_s):
                 wait_s = max(due_s[done], last_s + TICK_S) - time.monotonic()
                 if stop.wait(max(wait_s, 0)):

@@ -166,6 +166,29 @@ def test_exception_is_caught_in_one_place() -> None:
     assert found == ["transforms.failures"]
 
 
+def test_no_progress_bar_outlives_its_block() -> None:
+    """One that a generator holds is waited for at exit, for ever, when its reader fails."""
+    for name, tree in MODULES.items():
+        nodes = list(ast.walk(tree))
+        assert "track" not in {node.name for node in nodes if isinstance(node, ast.alias)}, name
+        generators = (
+            node for node in nodes if isinstance(node, ast.FunctionDef) and not node.decorator_list
+        )
+        for block in (one for function in generators for one in ast.walk(function)):
+            if isinstance(block, ast.With) and "Progress(" in ast.unparse(block.items[0]):
+                held = (isinstance(one, ast.Yield | ast.YieldFrom) for one in ast.walk(block))
+                assert not any(held), f"{name}: line {block.lineno}"
+
+
+def test_attributes_are_published_as_data() -> None:
+    """The client that takes them as keywords is not used: one may be named like its own."""
+    for name, tree in MODULES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                keywords = [one.arg for one in node.keywords]
+                assert node.func.attr != "publish" or None not in keywords, name
+
+
 def test_records_are_read_with_their_annotations() -> None:
     """`from __future__ import annotations` would silently end Beam's type checks."""
     for name, tree in MODULES.items():

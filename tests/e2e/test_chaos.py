@@ -19,7 +19,7 @@ from streaming import eventually
 from beam_pipeline.cli import main
 from beam_pipeline.commands.engines import BigQueryEngine
 from beam_pipeline.commands.place import local_place
-from beam_pipeline.commands.publish import Outgoing, publish
+from beam_pipeline.commands.sending import Outgoing, publish
 from beam_pipeline.local.stack import LocalStack
 from beam_pipeline.local.tools import DEFAULT_FOLDER
 from loadtest.faults import Fault, FaultPlan, faulty_environment

@@ -18,7 +18,8 @@ from streaming import REPOSITORY, STOP_ALLOWED_S, WINDOW_S, eventually
 
 from beam_pipeline.commands.engines import BigQueryEngine
 from beam_pipeline.commands.place import Place, create_dataset, local_flags
-from beam_pipeline.commands.publish import Outgoing, publish, upload
+from beam_pipeline.commands.publish import upload
+from beam_pipeline.commands.sending import Outgoing, publish
 from beam_pipeline.local.resources import (
     create_buckets,
     create_topic_and_subscription,

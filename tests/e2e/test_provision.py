@@ -15,6 +15,7 @@ from beam_pipeline.cli import main
 from beam_pipeline.cloud.existing.policies import add_member, has, read_policy, write_policy
 from beam_pipeline.cloud.resources import Kind, Resource
 from beam_pipeline.cloud.rest import call
+from beam_pipeline.commands.stand_ins import STAND_INS_FOR
 from beam_pipeline.local.stack import LocalStack
 
 EVERYTHING = """
@@ -44,11 +45,15 @@ Provision = Callable[..., Ran]
 
 @pytest.fixture
 def provision(
-    stack: LocalStack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    stack: LocalStack,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Provision]:
     """Runs `testudo provision full` for a project; permissions that it refused are given back."""
 
     def run(project: str, *flags: str) -> Ran:
+        monkeypatch.setenv(STAND_INS_FOR, project)
         path = tmp_path / "environments.toml"
         path.write_text(EVERYTHING.format(project=project))
         code = main(["provision", "full", f"--environments={path}", *flags])

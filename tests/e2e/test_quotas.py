@@ -13,7 +13,7 @@ from streaming import eventually
 from beam_pipeline.checks import check
 from beam_pipeline.commands.engines import BigQueryEngine
 from beam_pipeline.commands.place import OVERFLOW_TOPIC, local_flags, local_place
-from beam_pipeline.commands.publish import Outgoing, publish
+from beam_pipeline.commands.sending import Outgoing, publish
 from beam_pipeline.config import ConfigError, config_from
 from beam_pipeline.local.resources import create_topic_and_subscription
 from beam_pipeline.local.stack import LocalStack

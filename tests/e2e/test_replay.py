@@ -17,8 +17,8 @@ from streaming import REPOSITORY, Pipeline, eventually, wait_for_tables
 from beam_pipeline.cli import main
 from beam_pipeline.commands.engines import BigQueryEngine
 from beam_pipeline.commands.place import BUCKET, RELEASES, Place
-from beam_pipeline.commands.publish import Outgoing, publish
 from beam_pipeline.commands.rejected_rows import REJECTED_ROWS
+from beam_pipeline.commands.sending import Outgoing, publish
 from beam_pipeline.local.stack import LocalStack
 from beam_pipeline.sinks import rejected_row
 from models.release import read_pointer, write_pointer

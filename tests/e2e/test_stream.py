@@ -27,7 +27,8 @@ from beam_pipeline.commands.demo_report import (
 )
 from beam_pipeline.commands.engines import BigQueryEngine, FilesEngine
 from beam_pipeline.commands.place import BUCKET, Place
-from beam_pipeline.commands.publish import Outgoing, from_images, publish, upload
+from beam_pipeline.commands.publish import from_images, item_id_of, upload
+from beam_pipeline.commands.sending import Outgoing, publish
 from beam_pipeline.tables import OUTCOMES, TABLES, statements
 from loadtest.messages import BREAKAGES, SampleMessage, sample_messages
 from models.loaded import CACHE
@@ -193,7 +194,7 @@ def test_photographs_are_scored(
         photograph = Image.fromarray(getattr(skimage.data, name)())
         paths.append(tmp_path / f"{name}.{format_name.lower()}")
         photograph.save(paths[-1], format_name)
-        expected.add((f"{name}-{format_name.lower()}", format_name, *photograph.size, 8))
+        expected.add((item_id_of(paths[-1]), format_name, *photograph.size, 8))
     publish(place.topic, from_images(paths, tenant_id="photos", text="a picture to sell"))
     sql = """SELECT item_id, image.format, image.width_px, image.height_px, ARRAY_LENGTH(scores)
     FROM `{dataset}.predictions` WHERE tenant_id = 'photos'"""

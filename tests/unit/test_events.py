@@ -267,11 +267,97 @@ def test_long_attributes_are_cut() -> None:
     assert len(item.envelope.attributes_json) == MAX_ATTRIBUTES_CHARS
 
 
-def test_a_rejected_message_is_named_by_its_attributes() -> None:
-    """The data cannot be trusted; the attributes are all that names the item."""
-    failure = Failure(Stage.PARSE, Reason.NOT_JSON, "x")
+def rejected_ids(data: Any, reason: Reason, **attributes: str) -> tuple[str, str]:
+    failure = Failure(Stage.PARSE, reason, "x")
+    named = reject(message(data, **attributes), ARRIVAL, failure).envelope
+    return named.item_id, named.tenant_id
+
+
+@pytest.mark.parametrize("reason", [Reason.NOT_JSON, Reason.MESSAGE_TOO_LARGE])
+def test_a_message_that_was_not_read_is_named_by_its_attributes(reason: Reason) -> None:
+    """They are all that names the item; what is no id is left out."""
+    failure = Failure(Stage.PARSE, reason, "x")
     named = reject(message(b"{", item_id="mug-1", tenant_id="acme"), ARRIVAL, failure)
     assert (named.envelope.item_id, named.envelope.tenant_id) == ("mug-1", "acme")
     assert named.envelope.release == ""
     assert named.failures == [failure]
-    assert reject(message(b"{"), ARRIVAL, failure).envelope.item_id == ""
+    assert rejected_ids(b"{", reason) == ("", "")
+    assert rejected_ids(b"{", reason, item_id="a b", tenant_id="acme") == ("", "acme")
+
+
+@pytest.mark.parametrize(
+    ("sent", "attributes", "ids"),
+    [
+        (fields(price=5), {}, ("item-1", "acme")),
+        (fields(price=5), {"item_id": "other", "tenant_id": "other"}, ("item-1", "acme")),
+        (fields(item_id="a b"), {"item_id": "mug-1"}, ("mug-1", "acme")),
+        (fields(item_id="a b"), {}, ("", "acme")),
+        (fields(item_id=None), {"item_id": "mug-1"}, ("mug-1", "acme")),
+        (fields(item_id=12345), {}, ("12345", "acme")),
+        (fields(item_id=True, tenant_id=1.5), {}, ("", "")),
+        (fields(item_id=[["a"]], tenant_id="x" * 129), {}, ("", "")),
+        (["item_id"], {"item_id": "mug-1"}, ("mug-1", "")),
+    ],
+)
+def test_a_dead_letter_keeps_the_ids_of_the_data(
+    sent: Any, attributes: dict[str, str], ids: tuple[str, str]
+) -> None:
+    """As an item does, each by itself; the attributes' where the data has no such id."""
+    assert rejected_ids(sent, Reason.SCHEMA_VIOLATION, **attributes) == ids
+
+
+ID_WANTED = "wanted is a text of 1 to 128 characters of A-Z a-z 0-9 . _ : -"
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (fields(price=5), "price: is no field of a message; it may have item_id, tenant_id, "
+         "text, image, image_uri, event_time"),
+        (fields(b=1, a=2, c=3, d=4), "a, b, c and 1 more: are no fields of a message; "),
+        (fields(**{"a b": 1}), "message: has fields that no message has; it may have item_id, "),
+        (fields(item_id=12345), f'item_id: is a number; {ID_WANTED}, as "mug-1"'),
+        (fields(tenant_id=7), f'tenant_id: is a number; {ID_WANTED}, as "acme"'),
+        (fields(item_id=True), "item_id: is true or false; "),
+        (fields(item_id=""), "item_id: is empty; "),
+        (fields(item_id="a b"), "item_id: is a text of another form; "),
+        (fields(item_id="x" * 129), "item_id: is a text of 129 characters; "),
+        (fields(item_id=None), "item_id: is missing; "),
+        ({"text": "x"}, "tenant_id: is missing; "),
+        ({**fields(), "image": None}, "image: is null; wanted is the file in base64"),
+        (fields(image=[1]), "image: is an array; "),
+        (fields(text={"a": 1}), "text: is an object; "),
+        (fields(text="x" * 100_001), "text: is a text of 100,001 characters; wanted is"),
+        (fields(image_uri="https://a/b"), 'another form; wanted is a text of up to 1,300 '
+         'characters, as "gs://bucket/mug.jpg"'),
+        (fields(event_time=1_770_000_000), "event_time: is a number; wanted is RFC 3339 with a "
+         'zone, as "2026-11-24T10:00:00Z"'),
+        ([fields()], 'message: is an array; wanted is an object, as {"item_id": "mug-1"'),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_what_was_sent_and_what_is_wanted(sent: Any, said: str) -> None:
+    """The field, the kind of what stands there, and an example."""
+    assert said in refused(sent)[1]
+
+
+def test_a_refusal_names_all_fields_that_are_wrong() -> None:
+    """So that a sender is mended once."""
+    detail = refused({"item_id": 5, "text": 7, "price": 1})[1]
+    names = [one.split(":")[0] for one in detail.split("; ") if not one.startswith("wanted")]
+    assert names == ["item_id", "text", "tenant_id", "price", "it may have item_id, tenant_id, "
+                     "text, image, image_uri, event_time"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-11-24T10:00:00.123456", "2026-11-24T10:00:00.000+0000", "2026-11-24 10:00:00Z",
+        "2026-11-24T10:00:00+01", "2026-11-24T24:00:00Z", "2026-11-24", "2026-11-24T10:00Z",
+    ],
+)  # fmt: skip
+def test_a_time_of_another_form_is_refused_with_the_form(text: str) -> None:
+    """As Python, Java and people write them: without a zone, a colon, seconds, a T."""
+    rejected = rejection(lambda: parsed({"event_time": text}))
+    assert rejected.reason == Reason.SCHEMA_VIOLATION
+    assert rejected.detail.startswith("event_time: ")
+    assert "2026-11-24T10:00:00Z" in rejected.detail

@@ -7,16 +7,14 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import grpc
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from google.pubsub_v1.types import PublishRequest, PublishResponse
 from PIL import Image
+from pubsub_server import Server, serving
 
 from beam_pipeline.cloud.prices import read_prices
 from loadtest.messages import REASONS
@@ -58,44 +56,12 @@ def fields_of(payloads: Payloads, kind: int = 0, original: int = 3) -> Mapping[s
     return json.loads(data)
 
 
-def published(messages: PublishRequest) -> list[tuple[bytes, dict[str, str]]]:
-    return [(one.data, dict(one.attributes)) for one in messages.messages]
-
-
-class Server:
-    """A server of Pub/Sub's Publish alone: keeps what comes, or refuses everything."""
-
-    def __init__(self, *, refusing: bool) -> None:
-        self.messages: list[tuple[bytes, dict[str, str]]] = []
-        self._refusing = refusing
-
-    def publish(self, request: PublishRequest, context: grpc.ServicerContext) -> PublishResponse:
-        if self._refusing:
-            context.abort(grpc.StatusCode.PERMISSION_DENIED, "not yours")
-        self.messages += published(request)
-        return PublishResponse(message_ids=["1"] * len(request.messages))
-
-
 @pytest.fixture
 def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A server that `publisher` goes to; with the parameter `refusing` it takes nothing."""
-    made = Server(refusing=getattr(request, "param", "") == "refusing")
-    handler = grpc.unary_unary_rpc_method_handler(
-        made.publish,
-        request_deserializer=PublishRequest.deserialize,
-        response_serializer=PublishResponse.serialize,
-    )
-    handlers = grpc.method_handlers_generic_handler(
-        "google.pubsub.v1.Publisher", {"Publish": handler}
-    )
-    with ThreadPoolExecutor(4) as pool:
-        running = grpc.server(pool)
-        running.add_generic_rpc_handlers((handlers,))
-        port = running.add_insecure_port("127.0.0.1:0")
-        running.start()
-        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", f"127.0.0.1:{port}")
+    with serving(refusing=getattr(request, "param", "") == "refusing") as made:
+        monkeypatch.setenv("PUBSUB_EMULATOR_HOST", made.address)
         yield made
-        running.stop(None).wait()
 
 
 def test_an_item_is_what_its_kind_says() -> None:
