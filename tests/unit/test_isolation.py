@@ -12,6 +12,7 @@ import pytest
 from builders import encoded, grain, jpeg
 from conftest import Releases
 from PIL import Image
+from waiting import eventually
 
 from models import loaded
 from models.features import ImageLimits
@@ -85,11 +86,17 @@ def test_a_default_timeout_of_sockets_is_not_the_models(
 
 
 def test_a_call_that_takes_too_long_is_cut_alone(folder: Path, costly: bytes) -> None:
-    """The slow image is a failure that says so; those of its batch are seen."""
+    """The slow image is a failure that says so; those of its batch are seen.
+
+    On a busy machine a good one may be too slow as well, now and then, but not for ever.
+    """
     process = process_with(CallLimits(decode_s=0.2))
-    answers = process.answers(folder, [GOOD[0], costly, GOOD[1]])
+    batch = [GOOD[0], costly, GOOD[1]]
+    answers = eventually(
+        lambda: process.answers(folder, batch),
+        lambda found: reasons(found) == ["", Reason.TIMED_OUT, ""],
+    )
     process.close()
-    assert reasons(answers) == ["", Reason.TIMED_OUT, ""]
     assert "0.2 s" in answers[1].result.detail
 
 
