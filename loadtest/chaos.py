@@ -11,6 +11,8 @@ import argparse
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import psutil
@@ -23,9 +25,11 @@ from beam_pipeline.local.processes import StackError
 from loadtest.chaos_run import Chaos
 from loadtest.chaos_traffic import TRAPPED_TENANT
 from loadtest.streaming import own_stack
-from models.loaded import left_behind
+from models.loaded import OWNER, left_behind
 from models.manifest import ReleaseError
 from models.release import Pointer, copy_releases, read_pointer, write_pointer
+
+END_ALLOWED_S, LOOK_EVERY_S = 30.0, 0.2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +68,13 @@ def main(arguments: argparse.Namespace) -> int:
             with own_stack(arguments.home, lambda line: console.print(f"  {line}")) as stack:
                 chaos = Chaos(console, arguments, stack, releases)
                 good = chaos.run()
-            left = [*chaos.left(), *processes_of(str(stack.home)), *left_folders()]
+            left = _at_rest(
+                lambda: [
+                    *chaos.left(),
+                    *processes_of(str(stack.home)),
+                    *left_folders(chaos.pids),
+                ]
+            )
     except (ReleaseError, ToolsMissing, StackError) as error:
         raise CommandError(str(error)) from error
     console.print(f"left behind: {', '.join(left) or 'nothing'}", highlight=False)
@@ -91,8 +101,16 @@ def releases_with_traps(console: Console, source: Path, scratch: Path) -> Path:
     return root
 
 
+def _at_rest(look: Callable[[], list[str]]) -> list[str]:
+    """What is left behind, once nothing is, or after the time that what ends may take."""
+    deadline_s = time.monotonic() + END_ALLOWED_S
+    while (left := look()) and time.monotonic() < deadline_s:
+        time.sleep(LOOK_EVERY_S)
+    return left
+
+
 def processes_of(home: str) -> list[str]:
-    """Processes that still work on a home that is gone."""
+    """Processes that still work on a home that is gone: those whose command names it."""
     return [
         f"{one.info['name']} ({one.pid})"
         for one in psutil.process_iter(["cmdline", "name"])
@@ -100,6 +118,10 @@ def processes_of(home: str) -> list[str]:
     ]
 
 
-def left_folders() -> list[str]:
-    """Copies of releases whose worker is gone."""
-    return [str(one) for one in left_behind()]
+def left_folders(workers: Collection[int]) -> list[str]:
+    """Copies of releases of these workers, by their numbers, that are gone.
+
+    Another pipeline on this machine may have left some as well.
+    """
+    found = [(OWNER.match(one.name), one) for one in left_behind()]
+    return [str(one) for owner, one in found if owner and int(owner[1]) in workers]

@@ -73,9 +73,13 @@ class Chaos:
 
     def left(self) -> list[str]:
         """The pipeline's processes that are still there."""
-        if self._job is None:
-            return []
-        return [f"{' '.join(one.cmdline())} ({one.pid})" for one in self._job.left()]
+        left = [] if self._job is None else self._job.left()
+        return [str(one) for one in left]
+
+    @property
+    def pids(self) -> set[int]:
+        """The numbers of all processes that the pipeline has had."""
+        return set() if self._job is None else self._job.pids
 
     def run(self) -> bool:
         """Returns whether nothing was lost, and the end was clean."""

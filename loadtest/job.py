@@ -1,9 +1,8 @@
 """A pipeline that is killed, and starts again whenever it has ended."""
 
+import contextlib
 import enum
-import os
 import random
-import signal
 import subprocess
 import sys
 import threading
@@ -17,13 +16,14 @@ from typing import Self
 import psutil
 
 from beam_pipeline.threads import Background
+from loadtest.family import family_of, living
 from loadtest.measure import MODELS
 
 RUN = (sys.executable, "-m", "beam_pipeline.cli", "run")
 IS_RUNNING = b"Running;"  # what `testudo run` says when its job is built
 LOOK_EVERY_S = 0.5
-STOP_ALLOWED_S = 90.0
-KILL_ALLOWED_S = 60.0  # for a victim to be there
+STOP_ALLOWED_S = 300.0  # a machine with other work is slow
+KILL_ALLOWED_S = 300.0  # for a victim to be there
 ENGINE = "prism"
 
 
@@ -77,18 +77,24 @@ class Job:
         while time.monotonic() < deadline_s:
             if victims := self._find(victim):
                 for one in victims:
-                    _send(one, signal.SIGKILL)
+                    with contextlib.suppress(psutil.NoSuchProcess):  # it went with another one
+                        one.kill()
                 self.kills[victim] += 1
                 return
             time.sleep(LOOK_EVERY_S)
 
     def family(self) -> list[psutil.Process]:
         """The running worker and all processes below it, itself first."""
-        return _family(self._process.pid)
+        return family_of(self._process.pid)
+
+    @property
+    def pids(self) -> set[int]:
+        """The numbers of all processes of any of its starts."""
+        return {one.pid for one in self._seen}
 
     def left(self) -> list[psutil.Process]:
-        """Processes of any of its starts that are still there; a zombie holds nothing any more."""
-        return [one for one in self._seen if _lives(one)]
+        """Processes of any of its starts that are still there."""
+        return living(self._seen)
 
     def stop(self) -> int:
         """End it as SIGTERM does; returns its exit code."""
@@ -151,26 +157,3 @@ class Job:
         except psutil.Error:
             return []  # one has just ended: look again
         return family[:1] if victim is Victim.WORKER else family
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _family(pid: int) -> list[psutil.Process]:
-    """A process and everything below it, itself first."""
-    try:
-        head = psutil.Process(pid)
-        return [head, *head.children(recursive=True)]
-    except psutil.Error:
-        return []
-
-
-def _send(process: psutil.Process, number: signal.Signals) -> None:
-    try:
-        os.kill(process.pid, number)
-    except ProcessLookupError:
-        pass  # it went with another one

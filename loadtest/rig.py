@@ -28,9 +28,7 @@ from loadtest.traffic.schedule import Schedule
 
 WARM_UP = 40  # items a process
 ROUNDS = 5  # of warm-up: chance may leave a process without items in the first
-START_ALLOWED_S = 180.0
-WARM_ALLOWED_S = 120.0
-END_ALLOWED_S = 90.0
+START_ALLOWED_S = WARM_ALLOWED_S = END_ALLOWED_S = 300.0  # a machine with other work is slow
 LOOK_S = 0.25
 JOB_LOG = "job.log"
 NICEST = 19

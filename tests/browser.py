@@ -7,13 +7,13 @@ import json
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from waiting import DEADLINE_S, eventually
+
 CHROMIUM, DRIVER = "chromium", "chromedriver"
-ANSWER_S = 60
 FLAGS = (
     "--headless=new",
     "--no-sandbox",
@@ -39,7 +39,7 @@ class Browser:
         self._session = f"/session/{begun['sessionId']}"
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=ANSWER_S)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=DEADLINE_S)
         try:
             connection.request(method, path, None if body is None else json.dumps(body))
             value = json.loads(connection.getresponse().read())["value"]
@@ -61,13 +61,9 @@ class Browser:
         """What the script returns, in the page."""
         return self._call("POST", f"{self._session}/execute/sync", {"script": script, "args": []})
 
-    def wait_for(self, script: str, *, within_s: float = 30.0) -> Any:
-        """The script's first value that is true. Raises TimeoutError."""
-        end_s = time.monotonic() + within_s
-        while not (value := self.run(script)):
-            if time.monotonic() > end_s:
-                raise TimeoutError(f"not true within {within_s:g} s: {script}")
-        return value
+    def wait_for(self, script: str) -> Any:
+        """The script's first value that is true."""
+        return eventually(lambda: self.run(script), bool, poll_s=0.05)
 
     def log(self) -> list[str]:
         """What the page's console has said since the last call."""

@@ -3,33 +3,17 @@
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from google.api_core.exceptions import GoogleAPICallError
+from waiting import DEADLINE_S, eventually
 
 from beam_pipeline.commands.engines import BigQueryEngine
 from beam_pipeline.tables import statements
 
 REPOSITORY = Path(__file__).parents[1]
 WINDOW_S = 5
-STOP_ALLOWED_S = 60.0
-DEADLINE_S = 120.0
-POLL_S = 0.5
-
-T = TypeVar("T")
-
-
-def eventually(look: Callable[[], T], done: Callable[[T], bool]) -> T:
-    """Look again and again until what is seen will do; fails with the last sight of it."""
-    deadline_s, tick = time.monotonic() + DEADLINE_S, threading.Event()
-    while not done(seen := look()):
-        assert time.monotonic() < deadline_s, f"never came about; last seen: {seen}"
-        tick.wait(POLL_S)
-    return seen
+REFRESH_S = 2  # a test that changes releases need not wait half a minute
 
 
 def wait_for_tables(engine: BigQueryEngine) -> None:
@@ -53,6 +37,7 @@ class Pipeline:
     def __init__(self, home: Path, releases: Path) -> None:
         self._command = [sys.executable, "-m", "beam_pipeline.cli", "run", f"--home={home}"]
         self._command += [f"--local_releases={releases}", f"--window_s={WINDOW_S}"]
+        self._command.append(f"--release_refresh_s={REFRESH_S}")
         self.log = home / "logs" / "pipeline.log"
         self.start()
 
@@ -64,7 +49,7 @@ class Pipeline:
         """End it as Ctrl-C does; returns its exit code."""
         self.process.send_signal(signal.SIGINT)
         try:
-            return self.process.wait(timeout=STOP_ALLOWED_S)
+            return self.process.wait(timeout=DEADLINE_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise

@@ -19,7 +19,7 @@ from google.protobuf.json_format import ParseError
 from transforms.objects import OBJECTS
 
 ENTRY = Path(__file__).parents[2] / "templates" / "image" / "launch.py"
-ALLOWED_S = 120.0
+ALLOWED_S = 300.0
 SAID_CHARS = 4000
 # Fields of a request's environment, and the flags that they become.
 FLAGS = {

@@ -1,5 +1,6 @@
 """Start, end and look at a stack that stays when the command that started it returns."""
 
+import contextlib
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ from beam_pipeline.local.processes import StackError
 from beam_pipeline.local.stack import is_up, state_file
 from beam_pipeline.local.tools import install_tools
 
-_END_ALLOWED_S = 20.0
+_END_ALLOWED_S = 60.0
 _LOOK_EVERY_S = 0.05
 _PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
@@ -104,10 +105,11 @@ def stop_detached(home: Path) -> bool:
         state_file(home).unlink(missing_ok=True)
         return False
     for number in (signal.SIGTERM, signal.SIGKILL):
-        os.kill(state.pid, number)
+        with contextlib.suppress(ProcessLookupError):  # it ended just now
+            os.kill(state.pid, number)
         deadline = time.monotonic() + _END_ALLOWED_S
         while time.monotonic() < deadline:
-            if not is_up(home) and not any(psutil.pid_exists(each.pid) for each in state.servers):
+            if not is_up(home) and not any(_alive(each.pid) for each in state.servers):
                 state_file(home).unlink(missing_ok=True)
                 return True
             time.sleep(_LOOK_EVERY_S)
@@ -126,13 +128,20 @@ def read_state(home: Path) -> StackState | None:
     return StackState(saved["pid"], Path(saved["tools"]), saved["environment"], servers)
 
 
+def _alive(pid: int) -> bool:
+    """Whether it runs; one that has ended holds nothing, though nobody has waited for it yet."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
 def _look_at(saved: dict[str, object]) -> ServerState:
     pid = int(str(saved["pid"]))
     ports = [int(each) for each in saved["ports"]]  # type: ignore[attr-defined]
+    alive = _alive(pid)
     try:
-        process = psutil.Process(pid)
-        alive = process.status() != psutil.STATUS_ZOMBIE
-        memory = process.memory_info().rss if alive else 0
+        memory = psutil.Process(pid).memory_info().rss if alive else 0
     except psutil.Error:
         alive, memory = False, 0
     return ServerState(str(saved["name"]), ports, pid, alive, memory, Path(str(saved["log"])))

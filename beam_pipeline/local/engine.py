@@ -13,7 +13,7 @@ from beam_pipeline.local.processes import ServerProcess, wait_for_answers, warn_
 from beam_pipeline.local.servers import HOST, engine_server
 from beam_pipeline.local.tools import install_tools
 
-_START_ALLOWED_S = 60.0
+_START_ALLOWED_S = 300.0  # one that has ended is told at once
 
 
 @contextlib.contextmanager

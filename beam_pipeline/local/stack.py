@@ -34,7 +34,7 @@ from beam_pipeline.local.servers import (
 from beam_pipeline.local.tools import install_tools
 
 DEFAULT_HOME = Path(".testudo")
-START_ALLOWED_S = 90.0
+START_ALLOWED_S = 300.0  # a server that has ended is told at once
 
 
 class LocalStack:

@@ -27,8 +27,7 @@ from loadtest.measuring.sightings import Looker, Sightings
 
 LOOK_EVERY_S = 0.5
 LEAST_REST_S = 0.25  # between looks, however long they take: they load what they look at
-START_ALLOWED_S = 60.0
-SWEEP_ALLOWED_S = 120.0
+START_ALLOWED_S = SWEEP_ALLOWED_S = 180.0
 
 
 class Wanted(NamedTuple):

@@ -13,7 +13,7 @@ MODULE = "loadtest.traffic.sender"
 READY, DUE = "ready", "due"  # what a process says
 START_AHEAD_S = 0.1  # where the caller names no moment
 _LOOK_EVERY_S = 0.2
-_READY_ALLOWED_S, _END_ALLOWED_S = 120.0, 60.0
+_READY_ALLOWED_S, _END_ALLOWED_S = 180.0, 120.0
 _LOG_LINES = 15
 
 

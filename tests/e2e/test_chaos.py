@@ -2,9 +2,7 @@
 
 import contextlib
 import json
-import os
 import random
-import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +12,7 @@ import psutil
 import pytest
 from conftest import Releases
 from google.cloud import bigquery
-from streaming import eventually
+from waiting import eventually
 
 from beam_pipeline.cli import main
 from beam_pipeline.commands.engines import BigQueryEngine
@@ -55,6 +53,7 @@ def test_chaos_loses_nothing(releases: Releases, home: Path, tmp_path: Path) -> 
         "rate": 8,
         "seed": 3,
         "kill_every_s": 14,
+        "rest_s": 900,  # of which it takes what it needs
         "releases": releases.root,
         "home": home,
         "output": saved,
@@ -83,10 +82,11 @@ def slow_models(job: Job) -> Iterator[None]:
 
     def run() -> None:
         while not ended.is_set():
-            for number, pause_s in ((signal.SIGSTOP, 0.9), (signal.SIGCONT, 0.1)):
-                for one in models_of(job):
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(one.pid, number)
+            held = models_of(job)
+            for step, pause_s in ((psutil.Process.suspend, 0.9), (psutil.Process.resume, 0.1)):
+                for one in held:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        step(one)
                 ended.wait(pause_s)
 
     thread = threading.Thread(target=run)
@@ -96,9 +96,6 @@ def slow_models(job: Job) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
-        for one in models_of(job):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(one.pid, signal.SIGCONT)
 
 
 def models_of(job: Job) -> list[psutil.Process]:
@@ -138,6 +135,8 @@ def running(releases: Releases, home: Path) -> Iterator[Running]:
         plan = FaultPlan(delay_s=0.5)
         stack.redirect(exits.enter_context(faulty_environment(stack.environment, plan)))
         flags = [f"--home={stack.home}", f"--local_releases={releases.root}"]
+        # What is slow is waited for, here: a call that is cut is another test's.
+        flags += ["--decode_timeout_s=300", "--call_timeout_s=300"]
         log = stack.home / "logs" / "pipeline.log"
         job = exits.enter_context(Job(flags, log, lambda runs: None, seed=0))
         yield Running(job, plan, place.topic, engine)

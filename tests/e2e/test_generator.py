@@ -1,5 +1,6 @@
 """The load generator's real processes against the real emulator."""
 
+import contextlib
 import json
 import threading
 import time
@@ -12,11 +13,12 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 from google.cloud import pubsub_v1, storage
-from streaming import eventually
+from waiting import eventually
 
 from beam_pipeline.commands.place import IMAGE_BUCKET
 from beam_pipeline.local.resources import create_buckets, create_topic_and_subscription
 from beam_pipeline.local.stack import LocalStack
+from loadtest.family import living
 from loadtest.traffic.payloads import Payloads
 from loadtest.traffic.profile import read_profile
 from loadtest.traffic.schedule import Schedule, make_schedule
@@ -26,6 +28,7 @@ from loadtest.traffic.trace import save_trace
 
 PULLED_AT_ONCE = 20  # a gRPC channel takes 4 MB
 DURATION_S = 3.0
+LONG_S = 600.0  # is stopped long before its end, however late the stop comes
 
 
 class Ends(NamedTuple):
@@ -43,10 +46,12 @@ def ends(stack: LocalStack, request: pytest.FixtureRequest) -> Ends:
     return Ends(f"{root}/topics/{name}", f"{root}/subscriptions/{name}-pull")
 
 
-def made(tmp_path: Path, *, rate: float, name: str = "marketplace") -> tuple[Schedule, Path]:
+def made(
+    tmp_path: Path, *, rate: float, name: str = "marketplace", duration_s: float = DURATION_S
+) -> tuple[Schedule, Path]:
     # Compressed: copies come within the few seconds that there are.
     profile = read_profile(name).compressed(20)
-    schedule = make_schedule(profile, duration_s=DURATION_S, seed=4, rate=rate)
+    schedule = make_schedule(profile, duration_s=duration_s, seed=4, rate=rate)
     path = tmp_path / "trace.parquet"
     save_trace(schedule, path)
     return schedule, path
@@ -74,11 +79,11 @@ def pulled(subscription: str, count: int) -> list[tuple[bytes, dict[str, str]]]:
 
 def senders() -> list[int]:
     """The generator's processes that this one has."""
-    return [
-        one.pid
-        for one in psutil.Process().children(recursive=True)
-        if one.is_running() and MODULE in one.cmdline()
-    ]
+    found = []
+    for one in living(psutil.Process().children(recursive=True)):
+        with contextlib.suppress(psutil.Error):  # another one that ends just now
+            found += [one.pid] if MODULE in one.cmdline() else []
+    return found
 
 
 def test_a_trace_arrives_as_it_was_planned(ends: Ends, stack: LocalStack, tmp_path: Path) -> None:
@@ -124,7 +129,7 @@ def test_a_trace_arrives_as_it_was_planned(ends: Ends, stack: LocalStack, tmp_pa
 
 def test_a_run_that_is_stopped_tells_what_it_has_sent(ends: Ends, tmp_path: Path) -> None:
     """No process is left, and what arrived is what the file says."""
-    schedule, path = made(tmp_path, rate=60.0, name="steady")
+    schedule, path = made(tmp_path, rate=20.0, name="steady", duration_s=LONG_S)
     stop = threading.Event()
     result = send(ends.topic, path, prefix="cut-", report=lambda _: stop.set(), stop=stop)
     sent = pq.read_table(result.path)["index"].to_pylist()

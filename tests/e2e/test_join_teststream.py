@@ -23,7 +23,6 @@ WINDOW_S = 60
 LATENESS_S = 3_600
 WINDOWS = {"window_s": WINDOW_S, "allowed_lateness_s": LATENESS_S}
 MANY = 10_000
-START_ALLOWED_S = 60.0
 
 # An outcome, short: item, then its features, or the reasons why there are none.
 Outcome = tuple[str, str]

@@ -2,22 +2,21 @@
 
 import contextlib
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import apache_beam as beam
 import psutil
 import pytest
 from apache_beam.options.pipeline_options import DebugOptions, PipelineOptions, StandardOptions
-from google.api_core.exceptions import DeadlineExceeded
 from google.cloud import bigquery, pubsub_v1, storage
+from waiting import DEADLINE_S, eventually, nothing
 
 from beam_pipeline.local.deliveries import close_pulls, held_messages
 from beam_pipeline.local.detached import read_state, start_detached, stop_detached
@@ -31,19 +30,12 @@ from beam_pipeline.local.resources import (
 )
 from beam_pipeline.local.stack import LocalStack, is_up, state_file
 from beam_pipeline.local.tools import DEFAULT_FOLDER
+from loadtest.family import family_of, living
 from transforms.records import Message
 
 REPOSITORY = Path(__file__).parents[2]
 TOOLS = REPOSITORY / DEFAULT_FOLDER
-DEADLINE_S = 60.0
-
-
-def eventually(condition: Callable[[], bool], what: str) -> None:
-    """Wait until a condition holds; fails after a generous deadline."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"never happened: {what}"
-        threading.Event().wait(0.05)
+POLL_S = 0.05  # of what this process knows itself
 
 
 @pytest.fixture
@@ -74,10 +66,7 @@ def publish(topic: str, payloads: list[bytes]) -> None:
 def pull(subscription: str, count: int) -> list[pubsub_v1.types.ReceivedMessage]:
     """Up to `count` messages that Pub/Sub would hand out now; none is acked."""
     with pubsub_v1.SubscriberClient() as client:
-        try:
-            answer = client.pull(subscription=subscription, max_messages=count, timeout=5)
-        except DeadlineExceeded:
-            return []
+        answer = client.pull(subscription=subscription, max_messages=count, return_immediately=True)
         return list(answer.received_messages)
 
 
@@ -101,7 +90,7 @@ def test_pubsub_hands_out_what_was_published(stack: LocalStack) -> None:
     """A published message is pulled with its bytes and attributes."""
     topic, subscription = create_topic_and_subscription(stack.project, "simple", "simple-sub")
     publish(topic, [b"hello"])
-    (received,) = pull(subscription, 1)
+    (received,) = eventually(lambda: pull(subscription, 1), bool)
     assert received.message.data == b"hello"
     assert dict(received.message.attributes) == {"kind": "test"}
 
@@ -203,8 +192,8 @@ def test_source_acks_every_message_that_is_settled(
     )
     result = pipeline.run()
     try:
-        eventually(lambda: len(received) == len(sent), "all messages arrived")
-        eventually(lambda: held_messages() == {subscription: 0}, "all messages were acked")
+        eventually(lambda: len(received), lambda found: found == len(sent), poll_s=POLL_S)
+        eventually(held_messages, lambda held: held == {subscription: 0}, poll_s=POLL_S)
     finally:
         result.cancel()
     assert {message.attributes["kind"] for message in received.values()} == {"test"}
@@ -226,21 +215,21 @@ def test_source_gives_back_what_was_not_settled(
     pipeline = beam.Pipeline(options=streaming)
     _ = pipeline | ReadFromSubscription(subscription=subscription) | beam.Map(wait_to_pass)
     result = pipeline.run()
-    eventually(lambda: bool(received), "a message is in a bundle")
+    eventually(lambda: len(received), bool, poll_s=POLL_S)
     if passing:
         may_pass.set()
-        eventually(lambda: len(received) == 3, "every message passed")
+        eventually(lambda: len(received), lambda found: found == 3, poll_s=POLL_S)
     result.cancel()
     close_pulls()
     may_pass.set()
     assert held_messages() == {}
     back: set[bytes] = set()
 
-    def all_came_back() -> bool:
+    def look() -> set[bytes]:
         back.update(each.message.data for each in pull(subscription, 10))
-        return back == {b"a", b"b", b"c"}
+        return back
 
-    eventually(all_came_back, "every message came back")
+    eventually(look, lambda seen: seen == {b"a", b"b", b"c"})
 
 
 def test_source_holds_no_more_messages_than_allowed(
@@ -258,14 +247,14 @@ def test_source_holds_no_more_messages_than_allowed(
     result = pipeline.run()
     held: list[int] = []
 
-    def full() -> bool:
+    def last() -> list[int]:
         held.extend(held_messages().values())
-        return held[-20:] == [40] * 20
+        return held[-20:]
 
     try:
-        eventually(full, "the limit is reached and kept")
+        eventually(last, lambda seen: seen == [40] * 20, poll_s=POLL_S)
         may_pass.set()
-        eventually(lambda: len(received) == 300, "every message passed")
+        eventually(lambda: len(received), lambda found: found == 300, poll_s=POLL_S)
     finally:
         may_pass.set()
         result.cancel()
@@ -304,7 +293,7 @@ def test_source_stamps_messages_with_their_arrival(
     )
     result = pipeline.run()
     try:
-        eventually(lambda: set(received) == {b"one", b"two"}, "the windows closed")
+        eventually(lambda: set(received), lambda found: found == {b"one", b"two"}, poll_s=POLL_S)
     finally:
         result.cancel()
         close_pulls()
@@ -349,14 +338,27 @@ def owner_of(home: Path) -> "Iterator[subprocess.Popen[str]]":
             owner.kill()
 
 
-def assert_nothing_is_left(home: Path, state: dict[str, list[dict[str, object]]]) -> None:
-    for server in state["servers"]:
-        eventually(lambda pid=server["pid"]: not psutil.pid_exists(pid), f"{server} ended")
-        for port in server["ports"]:
-            assert not listens(port)
-    eventually(lambda: not any((home / "data").glob("*/*")), "the data is deleted")
-    guards = [each.info["cmdline"] or [] for each in psutil.process_iter(["cmdline"])]
-    assert not [each for each in guards if str(home / "data") in " ".join(each)]
+class Parts(NamedTuple):
+    """What a running stack consists of."""
+
+    processes: list[psutil.Process]  # each server with its guard, and what they started
+    ports: list[int]
+
+
+def parts_of(home: Path) -> Parts:
+    servers = json.loads(state_file(home).read_text())["servers"]
+    guards = [psutil.Process(server["pid"]).ppid() for server in servers]
+    return Parts(
+        [one for guard in guards for one in family_of(guard)],
+        [port for server in servers for port in server["ports"]],
+    )
+
+
+def assert_nothing_is_left(home: Path, parts: Parts) -> None:
+    assert len(parts.processes) >= 8
+    eventually(lambda: living(parts.processes), nothing)
+    eventually(lambda: [port for port in parts.ports if listens(port)], nothing)
+    eventually(lambda: list((home / "data").glob("*/*")), nothing)
     assert not is_up(home)
     assert read_state(home) is None
 
@@ -366,49 +368,49 @@ def assert_nothing_is_left(home: Path, state: dict[str, list[dict[str, object]]]
 def test_servers_end_with_their_owner(tmp_path: Path, number: signal.Signals) -> None:
     """Whatever signal ends the owner, kill -9 too: no process, port or data is left."""
     with owner_of(tmp_path) as owner:
-        state = json.loads(state_file(tmp_path).read_text())
+        parts = parts_of(tmp_path)
         owner.send_signal(number)
         assert owner.wait(DEADLINE_S) != 0
-    assert_nothing_is_left(tmp_path, state)
+    assert_nothing_is_left(tmp_path, parts)
 
 
 @pytest.mark.usefixtures("stack")
 def test_servers_end_when_the_block_raises(tmp_path: Path) -> None:
     """An exception inside the block ends the servers on its way out."""
-    state: dict[str, list[dict[str, object]]] = {}
+    parts: list[Parts] = []
     with pytest.raises(ZeroDivisionError), LocalStack(tmp_path, print, tools=TOOLS) as stack:
-        state.update(json.loads(state_file(stack.home).read_text()))
+        parts.append(parts_of(stack.home))
         raise ZeroDivisionError
-    assert_nothing_is_left(tmp_path, state)
+    assert_nothing_is_left(tmp_path, *parts)
 
 
 @pytest.mark.usefixtures("stack")
 def test_detached_stack_stays_until_it_is_taken_down(tmp_path: Path) -> None:
     """`up` leaves a running stack, a second one is refused, `down` leaves nothing."""
     started = start_detached(tmp_path, print, tools=TOOLS)
-    state = json.loads(state_file(tmp_path).read_text())
+    parts = parts_of(tmp_path)
     assert [each.alive for each in started.servers] == [True] * 4
     assert read_state(tmp_path) is not None
     with pytest.raises(StackError, match="already"), LocalStack(tmp_path, print, tools=TOOLS):
         pass
     assert stop_detached(tmp_path) is True
     assert stop_detached(tmp_path) is False
-    assert_nothing_is_left(tmp_path, state)
+    assert_nothing_is_left(tmp_path, parts)
 
 
 @pytest.mark.usefixtures("stack")
 def test_dead_server_is_seen_and_the_rest_can_be_taken_down(tmp_path: Path) -> None:
     """A server that was killed shows as dead, and `down` still ends the others."""
     started = start_detached(tmp_path, print, tools=TOOLS)
-    state = json.loads(state_file(tmp_path).read_text())
-    victim = started.servers[0]
-    os.kill(victim.pid, signal.SIGKILL)
-    eventually(lambda: not psutil.pid_exists(victim.pid), "the server is gone")
+    parts = parts_of(tmp_path)
+    victim = psutil.Process(started.servers[0].pid)
+    victim.kill()
+    eventually(lambda: living([victim]), nothing)
     seen = read_state(tmp_path)
     assert seen is not None
     assert [each.alive for each in seen.servers] == [False, True, True, True]
     assert stop_detached(tmp_path) is True
-    assert_nothing_is_left(tmp_path, state)
+    assert_nothing_is_left(tmp_path, parts)
 
 
 @pytest.mark.usefixtures("stack")

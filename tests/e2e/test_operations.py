@@ -38,7 +38,7 @@ bucket = "testudo"
 image_buckets = ["testudo-images"]
 dataset_location = "US"
 max_num_workers = 2
-latency_goal_s = 60.0
+latency_goal_s = 3600.0
 """
 
 DOCKERFILE = f"ARG PYTHON_BASE=docker.io/library/python:3.13@sha256:{'b' * 64}\n"

@@ -8,13 +8,14 @@ import psutil
 import pytest
 from conftest import Releases
 from google.cloud import bigquery
-from streaming import eventually
+from waiting import eventually, nothing
 
 from beam_pipeline.commands.engines import BigQueryEngine
 from beam_pipeline.commands.place import local_place
 from beam_pipeline.commands.sending import Outgoing, publish
 from beam_pipeline.local.stack import LocalStack
 from beam_pipeline.local.tools import DEFAULT_FOLDER, install_tools
+from loadtest.family import living
 from loadtest.job import Job
 from loadtest.messages import sample_messages
 from loadtest.streaming import own_stack
@@ -91,9 +92,9 @@ def test_a_killed_process_loses_nothing(job: Job, own: LocalStack, ran: list[boo
     eventually(lambda: list(ran), lambda seen: seen == [True, False, True])
     killed = job.family()
     killed[0].kill()
-    eventually(lambda: [one for one in killed if one.is_running()], lambda left: not left)
+    eventually(lambda: living(killed), nothing)
     eventually(lambda: list(ran), lambda seen: seen == [True, False, True, False, True])
     last = job.family()
     assert job.stop() == 0
-    assert job.left() == []
+    eventually(job.left, nothing)
     assert [one for each in last for one in TEMPORARY.glob(f"{CACHE}{each.pid}-*")] == []

@@ -36,7 +36,7 @@ bucket = "testudo"
 image_buckets = ["testudo-images"]
 dataset_location = "US"
 max_num_workers = 2
-latency_goal_s = 60.0
+latency_goal_s = 3600.0
 [pipeline-staging]
 [pipeline-production]
 """

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from builders import jpeg
 from google.cloud import pubsub_v1, storage
-from streaming import REPOSITORY, Pipeline, eventually, wait_for_tables
+from streaming import REPOSITORY, Pipeline, wait_for_tables
+from waiting import DEADLINE_S, eventually
 
 from beam_pipeline.cli import main
 from beam_pipeline.commands.engines import BigQueryEngine
@@ -200,11 +201,11 @@ def test_a_replay_that_is_ended_in_the_middle_can_be_run_again(
     stack: LocalStack, place: Place, engine: BigQueryEngine, replay: Replay, number: signal.Signals
 ) -> None:
     """Nothing is lost and no item doubled; after Ctrl-C nothing is published twice either."""
-    tenant_id, count = number.name.lower(), 30  # a minute of replay, ended early
+    tenant_id, count = number.name.lower(), 30  # five minutes of replay, ended early
     dead(engine, place, tenant_id, awaiting_images(place, tenant_id, count))
     upload_images(place, tenant_id, count)
     command = [sys.executable, "-m", "beam_pipeline.cli", "replay", f"--home={stack.home}"]
-    command += [f"--tenant={tenant_id}", "--rate=0.5"]
+    command += [f"--tenant={tenant_id}", "--rate=0.1"]
 
     def replays() -> int:
         sql = f"SELECT COUNT(*) FROM `{{dataset}}.replays` WHERE tenant_id = '{tenant_id}'"
@@ -214,7 +215,7 @@ def test_a_replay_that_is_ended_in_the_middle_can_be_run_again(
         try:
             eventually(replays, bool)
             running.send_signal(number)
-            assert running.wait(60) == (130 if number == signal.SIGINT else -number)
+            assert running.wait(DEADLINE_S) == (130 if number == signal.SIGINT else -number)
         finally:
             running.kill()
     before = replays()
@@ -283,7 +284,7 @@ def test_a_dead_letter_of_every_stage_is_replayed(
     found = eventually(lambda: states(engine, "stages"), lambda rows: len(rows) == 8)
     assert [row[3] for row in found] == [1, 2] * 4
 
-    # The pipeline reads the restored pointer within half a minute; until then it fails again.
+    # The pipeline reads the restored pointer in a moment; until then it fails again.
     assert eventually(lambda: replayed_once_more(engine, replay, "gone"), bool)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import load_results
 import pytest
 from browser import Browser, browser, missing
+from waiting import eventually
 
 from loadtest.capacity.plan_file import plan_toml
 from loadtest.report.material import read_material
@@ -77,7 +78,13 @@ def test_the_page_asks_for_nothing(opened: Browser) -> None:
     assert opened.run("return performance.getEntriesByType('resource').length") == 0
     opened.run("window.went = 'open'; fetch('http://127.0.0.1:9/').catch(e => window.went = 'no')")
     assert opened.wait_for("return window.went !== 'open' && window.went") == "no"
-    assert "Content Security Policy" in " ".join(opened.log())
+    said: list[str] = []
+
+    def told() -> str:
+        said.extend(opened.log())
+        return " ".join(said)
+
+    eventually(told, lambda text: "Content Security Policy" in text)
 
 
 def test_a_hostile_name_is_only_shown(opened: Browser) -> None:

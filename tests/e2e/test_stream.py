@@ -9,14 +9,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pyarrow.parquet as pq
 import pytest
 import skimage.data
 from apache_beam.io.filesystems import FileSystems
 from google.cloud import pubsub_v1
 from PIL import Image
-from streaming import Pipeline, eventually, wait_for_tables
+from streaming import Pipeline, wait_for_tables
+from waiting import eventually, nothing
 
 from beam_pipeline.commands.demo_report import (
     ACCURACY,
@@ -30,6 +30,7 @@ from beam_pipeline.commands.place import BUCKET, Place
 from beam_pipeline.commands.publish import from_images, item_id_of, upload
 from beam_pipeline.commands.sending import Outgoing, publish
 from beam_pipeline.tables import OUTCOMES, TABLES, statements
+from loadtest.family import family_of, listening, living
 from loadtest.messages import BREAKAGES, SampleMessage, sample_messages
 from models.loaded import CACHE
 from transforms.outcomes import ARCHIVE_SCHEMA
@@ -37,7 +38,6 @@ from transforms.payloads import read_payload
 from transforms.records import Reason
 
 SAMPLES = 100
-LISTEN = psutil.CONN_LISTEN
 QUANTILE = re.compile(r"p\d\d_(s|ms|score)")
 EXPECTED_REASONS = {
     "cut_json": Reason.NOT_JSON,
@@ -210,12 +210,8 @@ def listens(address: tuple[str, int]) -> bool:
 @pytest.mark.usefixtures("streamed")
 def test_the_job_listens_on_this_machine_only(pipeline: Pipeline) -> None:
     """Engine, workers and models' processes: who gets at them could give them code to run."""
-    worker = psutil.Process(pipeline.process.pid)
-    family = [worker, *worker.children(recursive=True)]
-    found = {
-        one.laddr.ip for each in family for one in each.net_connections() if one.status == LISTEN
-    }
-    assert {one.removeprefix("::ffff:") for one in found} == {"127.0.0.1"}
+    found = listening(family_of(pipeline.process.pid))
+    assert {address.removeprefix("::ffff:") for address, _ in found} == {"127.0.0.1"}
 
 
 @pytest.mark.usefixtures("streamed")
@@ -230,14 +226,13 @@ def test_a_stopped_pipeline_finishes_or_gives_back_what_it_has(
     samples = list(sample_messages(60, seed=12, broken_share=0))
     outgoing = [Outgoing(one.data, dict(one.attributes)) for one in samples]
     publish(place.topic, outgoing[:40])
-    worker = psutil.Process(pipeline.process.pid)
-    family = [worker, *worker.children(recursive=True)]
-    ports = [one.laddr for each in family for one in each.net_connections() if one.status == LISTEN]
-    assert ports
+    family = family_of(pipeline.process.pid)
+    addresses = listening(family)
+    assert addresses
     assert pipeline.stop() == 0
-    assert [one for one in family if one.is_running()] == []
-    assert [port for port in ports if listens(port)] == []
-    assert list(Path(tempfile.gettempdir()).glob(f"{CACHE}{worker.pid}-*")) == []
+    eventually(lambda: living(family), nothing)
+    eventually(lambda: [one for one in addresses if listens(one)], nothing)
+    assert list(Path(tempfile.gettempdir()).glob(f"{CACHE}{pipeline.process.pid}-*")) == []
     publish(place.topic, outgoing[40:])
     pipeline.start()
     eventually(lambda: len(outcomes(engine, "listing-12-")), lambda found: found >= len(samples))

@@ -24,7 +24,7 @@ from transforms.payloads import read_payload
 from transforms.records import Message
 
 BUCKET = "hostile-pictures"
-FETCH_TIMEOUT_S = 3.0
+FETCH_TIMEOUT_S = 10.0  # one object is never answered
 MAX_IMAGE_BYTES = 5_000_000
 BLOCK = bytes(1_000_000)
 OBJECTS = f"/download/storage/v1/b/{BUCKET}/o/"

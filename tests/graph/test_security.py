@@ -235,7 +235,7 @@ def outcome(
         model_process(Setup(stage, CallLimits(), its_limits)).close()
     made = Config(
         output=str(tmp_path / "out"), releases=releases.root, input_file=str(source),
-        image_limits=limits, image_access=ImageAccess(frozenset({BUCKET}), timeout_s=5),
+        image_limits=limits, image_access=ImageAccess(frozenset({BUCKET}), timeout_s=300),
     )  # fmt: skip
     with caplog.at_level(logging.INFO):
         ran = run_all(made)

@@ -167,7 +167,7 @@ def test_images_are_fetched_from_the_allowed_buckets(
         for number, name in enumerate(names)
     ]
     foreign = item(9, release=releases.first.release, image_uri="gs://other-bucket/text")
-    access = ImageAccess(frozenset({BUCKET}), timeout_s=5)
+    access = ImageAccess(frozenset({BUCKET}), timeout_s=300)
     limits = ImageLimits(max_bytes=4_000)
     ran = encode([*items, foreign], releases, access=access, limits=limits)
     halves = by_item(ran)

@@ -94,7 +94,7 @@ def test_what_is_no_reason_is_a_finding(
 
 def test_an_input_that_ends_the_process_is_a_finding_and_the_next_is_tried() -> None:
     """A crash of a native decoder would be such an end."""
-    run = fuzz.outcomes(SEED, 500_000, 120.0)
+    run = fuzz.outcomes(SEED, 500_000, 3600.0)
     try:
         first = next(run)
         assert first.number == 0
@@ -115,6 +115,7 @@ def test_a_run_of_so_many_inputs_ends_and_says_what_it_saw(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The command itself: no findings, exit code 0, and nothing is saved."""
-    assert main(["fuzz", "--inputs=200", f"--seed={SEED}", f"--home={tmp_path}"]) == 0
+    flags = ["--inputs=200", "--seconds=3600", f"--seed={SEED}", f"--home={tmp_path}"]
+    assert main(["fuzz", *flags]) == 0
     assert f"200 inputs of seed {SEED}, 0 findings" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []

@@ -152,7 +152,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
         server.server_close()
 
 
-def store(*, max_bytes: int = 1_000, timeout_s: float = 10.0) -> ImageStore:
+def store(*, max_bytes: int = 1_000, timeout_s: float = 300.0) -> ImageStore:
     return ImageStore(ImageAccess(frozenset({BUCKET}), timeout_s), max_bytes)
 
 

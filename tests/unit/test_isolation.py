@@ -1,5 +1,6 @@
 """Models in processes of their own: whatever an item does to one, the others get their results."""
 
+import itertools
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ import pytest
 from builders import encoded, grain, jpeg
 from conftest import Releases
 from PIL import Image
+from waiting import eventually
 
 from models import loaded
 from models.features import ImageLimits
@@ -79,18 +81,29 @@ def test_a_default_timeout_of_sockets_is_not_the_models(
         assert process.load(folder) is None
     finally:
         socket.setdefaulttimeout(before)
-    with pytest.raises(psutil.TimeoutExpired):
-        psutil.Process(process.pid).wait(0.5)
+    pid = process.pid
     assert reasons(process.answers(folder, GOOD)) == ["", "", ""]
+    assert process.pid == pid  # another would have been started for one that had ended
 
 
 def test_a_call_that_takes_too_long_is_cut_alone(folder: Path, costly: bytes) -> None:
-    """The slow image is a failure that says so; those of its batch are seen."""
-    process = process_with(CallLimits(decode_s=0.2))
-    answers = process.answers(folder, [GOOD[0], costly, GOOD[1]])
-    process.close()
-    assert reasons(answers) == ["", Reason.TIMED_OUT, ""]
-    assert "0.2 s" in answers[1].result.detail
+    """The slow image is a failure that says so; those of its batch are seen.
+
+    It takes a thousand times as long as a good one, on a busy machine too: of these limits
+    one lies between them.
+    """
+    limits = itertools.cycle((0.2, 0.6, 2.0, 6.0))
+
+    def answers() -> tuple[list, float]:
+        decode_s = next(limits)
+        process = process_with(CallLimits(decode_s=decode_s))
+        try:
+            return process.answers(folder, [GOOD[0], costly, GOOD[1]]), decode_s
+        finally:
+            process.close()
+
+    found, decode_s = eventually(answers, lambda one: reasons(one[0]) == ["", Reason.TIMED_OUT, ""])
+    assert f"{decode_s:g} s to decode" in found[1].result.detail
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is limited on Linux")

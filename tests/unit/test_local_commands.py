@@ -2,12 +2,16 @@
 
 import argparse
 import json
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
+from waiting import eventually
 
 from beam_pipeline.local.commands import add_arguments, main
-from beam_pipeline.local.detached import read_state
+from beam_pipeline.local.detached import read_state, stop_detached
 from beam_pipeline.local.stack import is_up, state_file
 
 
@@ -49,3 +53,29 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str], command: str
     with pytest.raises(SystemExit, match="0"):
         run(command, "--help")
     assert "--home" in capsys.readouterr().out
+
+
+HOLDS = """
+import fcntl, signal, sys
+lock = open(sys.argv[1], "a")
+fcntl.flock(lock, fcntl.LOCK_EX)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+print(flush=True)
+signal.pause()
+"""
+
+
+def test_a_server_that_nobody_has_waited_for_yet_holds_up_no_end(tmp_path: Path) -> None:
+    """It has ended: in a container there may be nobody who ever does."""
+    command = [sys.executable, "-c", HOLDS, str(tmp_path / "stack.lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as owner:
+        assert owner.stdout
+        owner.stdout.readline()
+        with subprocess.Popen([sys.executable, "-c", ""]) as server:
+            ended = psutil.Process(server.pid)
+            eventually(ended.status, lambda status: status == psutil.STATUS_ZOMBIE)
+            one = {"name": "pubsub", "pid": server.pid, "ports": [1], "log": "pubsub.log"}
+            state = {"pid": owner.pid, "tools": "tools", "environment": {}, "servers": [one]}
+            state_file(tmp_path).write_text(json.dumps(state))
+            assert stop_detached(tmp_path) is True
+    assert not state_file(tmp_path).exists()

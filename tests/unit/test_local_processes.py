@@ -6,26 +6,29 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from waiting import DEADLINE_S, eventually, nothing
 
 from beam_pipeline.local.processes import ServerProcess, StackError, free_ports, wait_for_answers
 from beam_pipeline.local.servers import HOST, Server, client_environment
+from loadtest.family import living
 
-DEADLINE_S = 60.0
+POLL_S = 0.02
 GUARD = Path(__file__).parents[2] / "beam_pipeline" / "local" / "guard.py"
 
 
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.02)
+def wait_for_words(log: Path, words: bytes) -> bytes:
+    """What the log says, once it says these."""
+
+    def read() -> bytes:
+        return log.read_bytes() if log.exists() else b""
+
+    return eventually(read, lambda said: words in said, poll_s=POLL_S)
 
 
 def web_server(ports: list[int], folder: Path) -> list[str]:
@@ -69,9 +72,10 @@ def test_server_answers_and_leaves_nothing_when_stopped(tmp_path: Path) -> None:
         process.start()
         wait(process)
         assert process.alive()
+        running = psutil.Process(process.pid)
         assert process.open_addresses() == []
         assert (tmp_path / "data").is_dir()
-    assert not psutil.pid_exists(process.pid)
+    assert living([running]) == []
     assert not (tmp_path / "data").exists()
     with socket.socket() as probe:
         assert probe.connect_ex((HOST, process.ports[0])) != 0
@@ -98,7 +102,7 @@ def test_server_that_does_not_answer_in_time_is_named(tmp_path: Path) -> None:
     silent = program("import signal; print('loading', flush=True); signal.pause()")
     with server(tmp_path, silent) as process:
         process.start()
-        eventually(lambda: b"loading" in process.log.read_bytes())
+        wait_for_words(process.log, b"loading")
         with pytest.raises(StackError, match=r"(?s)example.*no answer in 0 s.*refused.*loading"):
             wait(process, allowed_s=0.0)
 
@@ -128,7 +132,7 @@ def test_taken_port_is_replaced(tmp_path: Path) -> None:
         with server(tmp_path, late_server) as process:
             process.start()
             # Until the server has failed, the other program would answer for it.
-            eventually(lambda: b"already in use" in process.log.read_bytes())
+            wait_for_words(process.log, b"already in use")
             wait(process)
             assert process.ports != blocked
 
@@ -141,7 +145,7 @@ def test_environment_of_this_python_does_not_reach_servers(
     show = program("import os, signal; print('PATH is', os.getenv('PYTHONPATH'), flush=True)")
     with server(tmp_path, show) as process:
         process.start()
-        eventually(lambda: b"PATH is None" in process.log.read_bytes())
+        wait_for_words(process.log, b"PATH is None")
 
 
 def test_free_ports_differ() -> None:
@@ -175,12 +179,12 @@ def test_guard_ends_what_ignores_sigterm_and_what_it_started(tmp_path: Path) -> 
     with guard(log, folder, STUBBORN) as process:
         assert process.stdout is not None
         server_pid = int(process.stdout.readline())
-        eventually(lambda: log.exists() and log.read_text().endswith("\n"))
-        below_pid = int(log.read_text())
+        below_pid = int(wait_for_words(log, b"\n"))
+        started = [psutil.Process(pid) for pid in (server_pid, below_pid)]
         assert process.stdin is not None
         process.stdin.close()
         assert process.wait(DEADLINE_S) == -signal.SIGKILL % 256
-    eventually(lambda: not any(map(psutil.pid_exists, (server_pid, below_pid))))
+    eventually(lambda: living(started), nothing)
     assert not folder.exists()
 
 

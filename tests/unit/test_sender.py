@@ -38,8 +38,10 @@ TEXT = Kind(name="text")
 PHOTO = Kind(name="photo", width_px=64, height_px=48, format="JPEG")
 
 
-def schedule_of(*kinds: Kind, rate: float = 200.0, **changes: Any) -> Schedule:
-    """A second of messages of these kinds, one as often as the other, a fifth of them copies."""
+def schedule_of(
+    *kinds: Kind, rate: float = 200.0, duration_s: float = 1.0, **changes: Any
+) -> Schedule:
+    """Messages of these kinds, one as often as the other, a fifth of them copies."""
     mix = tuple(Part(kind=kind, share=1 / len(kinds)) for kind in kinds)
     profile = Profile(
         name="test",
@@ -48,7 +50,7 @@ def schedule_of(*kinds: Kind, rate: float = 200.0, **changes: Any) -> Schedule:
         mix=mix,
         copies=Copies(share=0.2, after_s=0.1),
     )
-    return make_schedule(profile, duration_s=1.0, seed=1, rate=rate, **changes)
+    return make_schedule(profile, duration_s=duration_s, seed=1, rate=rate, **changes)
 
 
 def fields_of(payloads: Payloads, kind: int = 0, original: int = 3) -> Mapping[str, Any]:
@@ -204,12 +206,12 @@ def test_more_bytes_than_allowed_on_their_way_are_refused(server: Server, tmp_pa
 
 def test_a_run_that_is_stopped_keeps_what_it_sent(server: Server, tmp_path: Path) -> None:
     """Nothing is sent after the stop, and such a run has not kept up."""
-    schedule = schedule_of(TEXT)
+    schedule = schedule_of(TEXT, rate=5.0, duration_s=600.0)
     loop, stop = (
         OpenLoop(TOPIC, schedule, Payloads.draw(schedule.kinds), prefix="a-"),
         threading.Event(),
     )
-    done = loop.run(time.time() - 0.5, stop, lambda _: stop.set())
+    done = loop.run(time.time(), stop, lambda _: stop.set())
     assert 0 < done < len(schedule.due_s)
     assert len(server.messages) == done
     result = finished(loop, tmp_path, done, whole=len(schedule.due_s))
