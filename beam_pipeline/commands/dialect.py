@@ -1,5 +1,6 @@
 """BigQuery's SQL for DuckDB: what is proven to mean the same there; all else is refused."""
 
+import functools
 import logging
 import re
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ def check_statement(sql: str) -> None:
         raise SqlError(f"{{{others[0]}}} is not filled in; only {{dataset}} is")
 
 
+@functools.cache  # it takes some milliseconds, and views are the same each time
 def to_duckdb(sql: str) -> str:
     """The statement in DuckDB's SQL, with its tables in SCHEMA and values as BigQuery has them.
 

@@ -81,8 +81,7 @@ class FilesEngine:
         self._connection.execute("SET enable_external_access = false")  # tables are all there is
 
     def ask(self, sql: str, given: Mapping[str, Any] = NOTHING_GIVEN) -> Answer:
-        statement = to_duckdb(fill(sql, SCHEMA))
-        cursor = self._connection.execute(statement, values_for(sql, given))
+        cursor = self._connection.execute(to_duckdb(fill(sql, SCHEMA)), values_for(sql, given))
         return Answer([column[0] for column in cursor.description or ()], cursor.fetchall())
 
 

@@ -13,6 +13,7 @@ from apache_beam.runners.runner import PipelineResult, PipelineState
 from beam_pipeline.checks import check
 from beam_pipeline.commands.failure import CommandError
 from beam_pipeline.config import Config, ConfigError, config_from
+from beam_pipeline.file_checks import check_files
 from beam_pipeline.local.deliveries import begin_drain
 from beam_pipeline.main import make_pipeline
 
@@ -27,6 +28,8 @@ def checked(flags: Sequence[str]) -> tuple[Config, PipelineOptions]:
         config, options = config_from(flags)
         if config.input_subscription:
             check(config)
+        else:
+            check_files(config)
     except ConfigError as error:
         raise CommandError(str(error)) from error
     return config, options

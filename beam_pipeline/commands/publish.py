@@ -14,7 +14,7 @@ from rich.progress import track
 
 from beam_pipeline.commands.failure import CommandError
 from beam_pipeline.commands.place import Place, add_place_arguments, place_from
-from beam_pipeline.endpoints import message_from_line
+from beam_pipeline.lines import message_from_line
 from loadtest.messages import SampleMessage, message_attributes, sample_messages
 
 PUBLISH_TIMEOUT_S = 60.0
