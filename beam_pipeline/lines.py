@@ -60,10 +60,10 @@ def start_problem(start: bytes) -> str:
         return f"line 1 is not in UTF-8, but in UTF-16 or no text; {WANTED}"
     blank = len(start) - len(start.lstrip())
     number = 1 + start[:blank].count(b"\n")
-    first = start[blank:].split(b"\n", 1)[0]
+    first, _, rest = start[blank:].partition(b"\n")
     if first.startswith(b"["):
         return f"line {number} begins with [, as a JSON array does; {WANTED}"
-    if first.strip() == b"{" and len(start) > blank + 1:
+    if first.strip() == b"{" and rest.lstrip().startswith(b'"'):
         return f"line {number} begins an object that ends on another line; {WANTED}"
     return ""
 

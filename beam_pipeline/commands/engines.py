@@ -56,6 +56,8 @@ class BigQueryEngine:
 class FilesEngine:
     """The same tables and views over `predictions-*.jsonl` and `dead_letters-*.jsonl`.
 
+    What a statement says must have BigQuery's meaning here: else SqlError.
+
     `tables` adds further JSON Lines files as tables, by name.
     """
 

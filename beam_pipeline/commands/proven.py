@@ -69,12 +69,10 @@ FORMATS = re.compile(r"(%[YmdHMSyjaAbB%]|[^%])*")
 
 
 def unit_of(node: exp.Expr) -> str:
-    unit = node.args.get("unit")
-    return (
-        ""
-        if unit is None
-        else str(unit.name if isinstance(unit, exp.Literal) else unit.sql("bigquery")).upper()
-    )
+    """As DAY or WEEK(MONDAY)."""
+    unit = node.args["unit"]
+    text: str = unit.name if isinstance(unit, exp.Literal) else unit.sql("bigquery")
+    return text.upper()
 
 
 def _units(allowed: set[str]) -> Callable[[exp.Expr], bool]:

@@ -126,7 +126,7 @@ def test_every_file_of_a_pattern_is_looked_at(config: Config, tmp_path: Path) ->
     assert found[-1] == "--input_file: 2 more files"
 
 
-@pytest.mark.parametrize("content", [b"", b"\n \n", LINE, b"cut {\n" + LINE, b"{\n"])
+@pytest.mark.parametrize("content", [b"", b"\n \n", LINE, b"cut {\n" + LINE, b"{\n" + LINE])
 def test_what_is_wrong_with_one_item_is_left_to_the_run(config: Config, content: bytes) -> None:
     """As is a file without any."""
     Path(config.input_file).write_bytes(content)

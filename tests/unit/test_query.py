@@ -126,7 +126,6 @@ def test_what_is_no_run_is_not_asked(tmp_path: Path, capsys: pytest.CaptureFixtu
         str(tmp_path / "missing"): "there is no folder",
         str(tmp_path / "a file"): "is a file",
         str(tmp_path / "empty"): "is not of a run over files",
-        "": "there is no folder",
         "gs://bucket/out": "is not a folder here",
     }
     for output, problem in told.items():
