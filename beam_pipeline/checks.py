@@ -39,15 +39,15 @@ def check(config: Config, *, retry_for_s: float = RETRY_FOR_S) -> None:
     """
     looks: list[Callable[[], Problems]] = [
         partial(_subscription, config.input_subscription, config.overflow_topic, retry_for_s),
-        partial(_bucket, "output", config.output, "roles/storage.objectUser", retry_for_s),
-        partial(_releases, config.releases, retry_for_s),
+        partial(bucket_problems, "output", config.output, "roles/storage.objectUser", retry_for_s),
+        partial(release_problems, config.releases, retry_for_s),
     ]
     looks += [
         partial(_table, f"{name}_table", getattr(config, f"{name}_table"), name, retry_for_s)
         for name in ("predictions", "dead_letters")
     ]
     looks += [
-        partial(_bucket, "image_buckets", one, "roles/storage.objectViewer", retry_for_s)
+        partial(bucket_problems, "image_buckets", one, "roles/storage.objectViewer", retry_for_s)
         for one in sorted(config.image_access.buckets)
     ]
     if config.overflow_topic:
@@ -139,7 +139,7 @@ def _table(flag: str, path: str, kind: str, retry_for_s: float) -> Problems:
     return _looked(flag, f"table {path}", ask, create, role="roles/bigquery.dataEditor")
 
 
-def _bucket(flag: str, uri: str, role: str, retry_for_s: float) -> Problems:
+def bucket_problems(flag: str, uri: str, role: str, retry_for_s: float) -> Problems:
     bucket, prefix = split_uri(uri)
 
     def ask() -> Problems:
@@ -159,7 +159,7 @@ def _bucket(flag: str, uri: str, role: str, retry_for_s: float) -> Problems:
     return _looked(flag, f"bucket {bucket}", ask, create, role)
 
 
-def _releases(root: str, retry_for_s: float) -> Problems:
+def release_problems(root: str, retry_for_s: float) -> Problems:
     problems = []
     try:
         for release in sorted(read_pointer(root, retry_for_s=retry_for_s).releases):

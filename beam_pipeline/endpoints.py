@@ -1,28 +1,24 @@
 """Ends: where the graph reads and writes. The graph itself is the same at all of them."""
 
-import base64
-import contextlib
 import dataclasses
 from collections import defaultdict
 from functools import partial
 from typing import Any, ClassVar
 
 import apache_beam as beam
-import orjson
 from apache_beam.coders import BytesCoder
 
 from beam_pipeline.config import Config
 from beam_pipeline.inserts import EVERY_S
+from beam_pipeline.lines import holds_message, message_from_line
 from beam_pipeline.pubsub import (
     ReadFromPubSub,
     ReadWithinQuotas,
     WriteToTopic,
-    now_us,
     on_arrival,
 )
 from beam_pipeline.sinks import WriteArchive, WriteLines, WriteTable
 from transforms import coders  # noqa: F401 - registers the records'
-from transforms.events import given_time_us
 from transforms.outcomes import dead_letter_row, prediction_row
 from transforms.quotas import AdmitTenants
 from transforms.records import Message
@@ -109,30 +105,12 @@ def _tables(config: Config, read: beam.PTransform, insert_every_s: float = EVERY
     )
 
 
-def message_from_line(line: bytes) -> Message:
-    """A line is a message's data, or a whole message as Pub/Sub's REST API writes it.
-
-    The latter is an object of `data` in base64 and `attributes`; they name an
-    item whose data is broken. It may have `messageId` and `publishTime`; without the
-    latter a line is published when it is read.
-    """
-    if b'"attributes"' in line:  # cheap, and false of nearly every bare item
-        with contextlib.suppress(ValueError, TypeError, KeyError):
-            whole = orjson.loads(line)
-            data = base64.b64decode(whole["data"], validate=True)
-            pairs = dict(whole["attributes"]).items()
-            attributes = {str(name): str(text) for name, text in pairs}
-            published_us = given_time_us(whole.get("publishTime"))
-            message_id = str(whole.get("messageId", ""))
-            return Message(
-                data, attributes, message_id, now_us() if published_us is None else published_us
-            )
-    return Message(line, {}, "", now_us())
-
-
 @dataclasses.dataclass(eq=False, kw_only=True)
 class ReadFromLines(beam.PTransform):
-    """Messages of JSON Lines files, one a line, with the time of reading as timestamp."""
+    """Messages of JSON Lines files, one a line, with the time of reading as timestamp.
+
+    Blank lines are no messages.
+    """
 
     pattern: str
 
@@ -140,6 +118,7 @@ class ReadFromLines(beam.PTransform):
         return (
             pipeline
             | "Lines" >> beam.io.ReadFromText(self.pattern, coder=BytesCoder())
+            | "NotBlank" >> beam.Filter(holds_message)
             | "ToMessage" >> beam.Map(message_from_line).with_output_types(Message)
             | "Stamp" >> beam.Map(on_arrival).with_output_types(Message)
         )

@@ -20,7 +20,7 @@ from typing import TypeVar
 from apache_beam.coders import StrUtf8Coder, TupleCoder, registry
 
 from beam_pipeline.config import Config
-from beam_pipeline.endpoints import message_from_line
+from beam_pipeline.lines import message_from_line
 from loadtest.measure import difference, measured_run, tell
 from models.kernels import ImageKernel, ScoreKernel, Sides, TextKernel
 from models.release import fetch_release, read_pointer

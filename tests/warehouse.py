@@ -9,6 +9,7 @@ from typing import Any
 from beam_pipeline.cloud.costs import JobDay, Usage, cost_row
 from beam_pipeline.cloud.prices import read_prices
 from beam_pipeline.commands.engines import FilesEngine
+from beam_pipeline.tables import OUTCOMES
 
 MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -89,9 +90,12 @@ def job_cost(day: date, *, job_id: str = "job-1", vcpu_s: float = 3600.0, hour: 
 
 
 def files_engine(folder: Path, tables: Tables) -> FilesEngine:
-    for name, rows in tables.items():
+    """Over a folder that is made to look as a run in files mode leaves it."""
+    outcomes: Tables = dict.fromkeys(OUTCOMES, ())
+    for name, rows in {**outcomes, **tables}.items():
         lines = [json.dumps(row) for row in rows]
-        (folder / f"{name}-0.jsonl").write_text("\n".join(lines), encoding="utf-8")
+        path = folder / f"{name}-00000-of-00001.jsonl"
+        path.write_text("\n".join(lines), encoding="utf-8")
     return FilesEngine(folder)
 
 

@@ -9,6 +9,7 @@ missing it says so and runs the same graph over files, with the same report.
 import argparse
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -117,10 +118,9 @@ def _stream(console: Console, arguments: argparse.Namespace, project: str, relea
 def _over_files(console: Console, arguments: argparse.Namespace, releases: Path) -> int:
     """Returns how many items have no outcome."""
     output, log = arguments.home / "demo", arguments.home / "logs" / "pipeline.log"
+    shutil.rmtree(output, ignore_errors=True)  # of an earlier demo
     for folder in (output, log.parent):
         folder.mkdir(parents=True, exist_ok=True)
-    for old in output.glob("*.jsonl"):
-        old.unlink()
     messages = _draw(console, arguments.items, bucket="")
     write_messages(output / "messages.jsonl", messages)
     write_published(output / f"{PUBLISHED}.jsonl", messages)

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import duckdb
-import sqlglot
 from google.cloud.bigquery import Client, QueryJobConfig, ScalarQueryParameter, SchemaField
 
+from beam_pipeline.commands.dialect import SCHEMA, to_duckdb
 from beam_pipeline.commands.parameters import PARAMETERS, values_for
+from beam_pipeline.commands.rewrites import MACROS
 from beam_pipeline.tables import TABLES, fill, statements, table_schema
 
 DUCK_TYPES = {
@@ -55,6 +56,8 @@ class BigQueryEngine:
 class FilesEngine:
     """The same tables and views over `predictions-*.jsonl` and `dead_letters-*.jsonl`.
 
+    What a statement says must have BigQuery's meaning here: else SqlError.
+
     `tables` adds further JSON Lines files as tables, by name.
     """
 
@@ -62,6 +65,7 @@ class FilesEngine:
         self._connection = duckdb.connect()
         self._connection.execute("SET TimeZone = 'UTC'")
         self._connection.execute("CREATE SCHEMA files")
+        self._connection.execute(MACROS)
         for name in TABLES:
             columns = {field.name: duck_type(field) for field in table_schema(name)}
             listed = ", ".join(f"{column} {kind}" for column, kind in columns.items())
@@ -75,11 +79,11 @@ class FilesEngine:
             rows = self._connection.read_json(str(path), format="newline_delimited")
             rows.create(f"files.{name}")
         for name, sql in statements("views").items():
-            self.ask(f"CREATE VIEW `{{dataset}}.{name}` AS {sql}")
+            self._connection.execute(f"CREATE VIEW files.{name} AS {to_duckdb(fill(sql, SCHEMA))}")
+        self._connection.execute("SET enable_external_access = false")  # tables are all there is
 
     def ask(self, sql: str, given: Mapping[str, Any] = NOTHING_GIVEN) -> Answer:
-        (statement,) = sqlglot.transpile(fill(sql, "files"), read="bigquery", write="duckdb")
-        cursor = self._connection.execute(statement, values_for(sql, given))
+        cursor = self._connection.execute(to_duckdb(fill(sql, SCHEMA)), values_for(sql, given))
         return Answer([column[0] for column in cursor.description or ()], cursor.fetchall())
 
 

@@ -19,6 +19,7 @@ from beam_pipeline.checks import check
 from beam_pipeline.commands.failure import CommandError
 from beam_pipeline.commands.stand_ins import refuse_stand_ins
 from beam_pipeline.config import Config, ConfigError, config_from
+from beam_pipeline.file_checks import check_files
 from beam_pipeline.local.deliveries import begin_drain
 from beam_pipeline.main import make_pipeline
 
@@ -34,6 +35,8 @@ def checked(flags: Sequence[str]) -> tuple[Config, PipelineOptions]:
         refuse_stand_ins(*projects_of(config, options))
         if config.input_subscription:
             check(config)
+        else:
+            check_files(config)
     except ConfigError as error:
         raise CommandError(str(error)) from error
     return config, options

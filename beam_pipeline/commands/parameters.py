@@ -3,12 +3,14 @@
 import argparse
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from beam_pipeline.commands.failure import CommandError
 
 USED = re.compile(r"@(\w+)")
+AGE = re.compile(r"([0-9]{1,6})([mhd])")
+UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 class Parameter(NamedTuple):
@@ -37,7 +39,9 @@ def values_for(sql: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def add_parameter_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("asked of")
-    group.add_argument("--since", type=moment, help="outcomes from this time on, as 2026-11-24")
+    group.add_argument(
+        "--since", type=moment, help="outcomes from this time on, as 2026-11-24 or 2h (ago)"
+    )
     group.add_argument(
         "--until", type=moment, help="outcomes before this time, as 2026-11-24T18:00"
     )
@@ -59,6 +63,20 @@ def given_for(name: str, sql: str, arguments: argparse.Namespace) -> dict[str, A
 
 
 def moment(text: str) -> datetime:
-    """A day or time of ISO 8601, UTC where it names no other zone."""
-    found = datetime.fromisoformat(text)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    try:
+        return read_time(text, datetime.now(UTC))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def read_time(text: str, now: datetime) -> datetime:
+    """A moment: RFC 3339, a day, or an age such as 30m, 2h or 3d; UTC where no zone is named."""
+    try:
+        if age := AGE.fullmatch(text):
+            return now - timedelta(**{UNITS[age[2]]: int(age[1])})
+        moment = datetime.fromisoformat(text.upper())
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(
+            f"{text!r} is not a time such as 2026-11-24, 2026-11-24T10:00:00Z or 2h (ago)"
+        ) from error

@@ -14,11 +14,12 @@ from google.cloud import storage
 
 from beam_pipeline.cloud.publishing import refusals
 from beam_pipeline.commands.failure import CommandError
-from beam_pipeline.commands.message_file import form_problem, messages_in
+from beam_pipeline.commands.message_file import messages_in
 from beam_pipeline.commands.place import Place, add_place_arguments, place_from
 from beam_pipeline.commands.progress import tracked
 from beam_pipeline.commands.refused import told
 from beam_pipeline.commands.sending import Outgoing, publish
+from beam_pipeline.lines import LineError
 from loadtest.messages import SampleMessage, message_attributes, sample_messages
 from transforms.events import ID
 
@@ -108,8 +109,6 @@ def _source(arguments: argparse.Namespace) -> Callable[[], Iterator[Outgoing]]:
     """
     given = arguments.images or [arguments.file]
     problems = [f"no such file: {path}" for path in given if not path.is_file()]
-    if not problems and arguments.file:
-        problems += filter(None, [form_problem(arguments.file)])
     if not ID.fullmatch(arguments.tenant_id):
         problems.append(f"--tenant_id: {arguments.tenant_id!r} does not match {ID.pattern}")
     if problems:
@@ -123,11 +122,14 @@ def _source(arguments: argparse.Namespace) -> Callable[[], Iterator[Outgoing]]:
 
 def check(messages: Iterable[Outgoing]) -> None:
     """Raises CommandError naming the sources of messages that Pub/Sub would not take."""
-    problems = [
-        f"{message.source}: {problem}"
-        for message in messages
-        for problem in refusals(message.data, message.attributes)
-    ]
+    try:
+        problems = [
+            f"{message.source}: {problem}"
+            for message in messages
+            for problem in refusals(message.data, message.attributes)
+        ]
+    except LineError as error:
+        raise CommandError(str(error)) from error
     if problems:
         more = [f"and {len(problems) - PROBLEMS_SHOWN:,} more"] * (len(problems) > PROBLEMS_SHOWN)
         raise CommandError("\n".join([*problems[:PROBLEMS_SHOWN], *more]) + "; nothing was sent")

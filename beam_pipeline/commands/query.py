@@ -9,17 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from google.api_core.exceptions import GoogleAPICallError
+from google.api_core.exceptions import GoogleAPIError
+from google.auth.exceptions import GoogleAuthError
 from google.cloud.bigquery import Client
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from beam_pipeline.commands.dialect import SqlError, check_statement
 from beam_pipeline.commands.engines import Answer, BigQueryEngine, Engine, FilesEngine
 from beam_pipeline.commands.failure import CommandError, shown
 from beam_pipeline.commands.parameters import add_parameter_arguments, given_for
 from beam_pipeline.commands.place import add_place_arguments, place_from
-from beam_pipeline.tables import question_of, statements
+from beam_pipeline.results import results_problem
+from beam_pipeline.tables import DATASET, question_of, statements
 
 
 def as_table(answer: Answer) -> Table:
@@ -73,9 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("name", nargs="?", help="a question by name; without it they are listed")
     parser.add_argument("--sql", help="a BigQuery statement of your own, {dataset} in it")
-    parser.add_argument(
-        "--output", type=Path, metavar="FOLDER", help="ask a files-mode run instead"
-    )
+    parser.add_argument("--output", metavar="FOLDER", help="ask a files-mode run instead")
     parser.add_argument("--format", choices=FORMATS, default="table", help="(%(default)s)")
     add_parameter_arguments(parser)
     add_place_arguments(parser)
@@ -84,25 +85,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     questions = statements("queries")
     console = Console()
-    if not (arguments.name or arguments.sql):
+    if not arguments.name and arguments.sql is None:
         for name, sql in questions.items():
             console.print(f"[bold]{name:15}[/bold] {question_of(sql)}", soft_wrap=True)
         return 0
     if arguments.name and arguments.name not in questions:
         raise CommandError(f"there is no question {arguments.name!r}, but {', '.join(questions)}")
-    sql = arguments.sql or questions[arguments.name]
+    sql = questions[arguments.name] if arguments.sql is None else arguments.sql
     given = given_for(arguments.name or "this statement", sql, arguments)
-    engine: Engine
-    if arguments.output:
-        engine = FilesEngine(arguments.output)
-    else:
-        place = place_from(arguments)
-        engine = BigQueryEngine(Client(project=place.project), place.dataset)
     try:
-        answer = engine.ask(arguments.sql or questions[arguments.name], given)
-    except (GoogleAPICallError, duckdb.Error) as error:
-        raise CommandError(f"the query was refused: {error}") from error
+        check_statement(sql)
+        answer = _engine(arguments).ask(sql, given)
+    except SqlError as error:
+        raise CommandError(f"--sql: {error}") from error
+    except (GoogleAPIError, GoogleAuthError, duckdb.Error) as error:
+        raise CommandError(f"the query was refused: {_first_part(error)}") from error
     if arguments.name and arguments.format == "table":
         console.print(f"[bold]{question_of(sql)}[/bold]")
     FORMATS[arguments.format](answer)
     return 0
+
+
+def _engine(arguments: argparse.Namespace) -> Engine:
+    """Raises CommandError where there is nothing to ask."""
+    if arguments.output is not None:
+        if problem := results_problem(arguments.output):
+            raise CommandError(f"--output: {problem}")
+        return FilesEngine(Path(arguments.output))
+    if not DATASET.fullmatch(arguments.dataset):
+        raise CommandError(f"--dataset: {arguments.dataset!r} is not DATASET or PROJECT.DATASET")
+    place = place_from(arguments)
+    return BigQueryEngine(Client(project=place.project), place.dataset)
+
+
+def _first_part(error: Exception) -> str:
+    """What an engine says, in one line, without its drawing of the place and its job's id."""
+    return " ".join(str(error).split("\n\n")[0].split())

@@ -4,18 +4,17 @@ import argparse
 import math
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 from beam_pipeline.commands.dead_letters import FIRST_TIME, LAST_TIME, Filters
 from beam_pipeline.commands.failure import CommandError
+from beam_pipeline.commands.parameters import read_time
 from beam_pipeline.commands.place import add_place_arguments
 from beam_pipeline.tables import DATASET
 from transforms.records import Reason, Stage
 
 RATE = 50.0  # messages a second: beside the live ones, which a replay should not hold up
-AGE = re.compile(r"([0-9]{1,6})([mhd])")
-UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 T = TypeVar("T")
 
@@ -97,19 +96,6 @@ def read_plan(arguments: argparse.Namespace, *, now: datetime) -> Plan:
         until=until,
     )
     return Plan(filters, rate, limit, output)
-
-
-def read_time(text: str, now: datetime) -> datetime:
-    """A moment: RFC 3339, a day, or an age such as 30m, 2h or 3d; UTC where no zone is named."""
-    try:
-        if age := AGE.fullmatch(text):
-            return now - timedelta(**{UNITS[age[2]]: int(age[1])})
-        moment = datetime.fromisoformat(text.upper())
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(
-            f"{text!r} is not a time such as 2026-11-24, 2026-11-24T10:00:00Z or 2h (ago)"
-        ) from error
 
 
 def _read_rate(text: str) -> float:

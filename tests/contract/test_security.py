@@ -33,13 +33,12 @@ SQL = re.compile(
 # Statements made of parts, and why that is safe.
 MADE_OF_PARTS = {
     ("beam_pipeline.commands.engines", "CREATE TABLE files."): "columns of templates/bigquery",
-    ("beam_pipeline.commands.engines", "CREATE VIEW `{dataset}."): "files of templates/bigquery",
+    ("beam_pipeline.commands.engines", "CREATE VIEW files."): "files of templates/bigquery",
 }
 # Arguments of what sends a statement that are no literal: where they come from.
 ASKED_WITH = {
-    "arguments.sql or questions[arguments.name]": "the person's own --sql, or a file of ours",
-    "sql": "a parameter: what is passed there is looked at too",
-    "statement": "sqlglot's translation of such an sql",
+    "sql": "a parameter, looked at too; or the person's own --sql, or a file of ours",
+    "to_duckdb(fill(sql, SCHEMA))": "sqlglot's translation of such an sql",
     "fill(sql, self._dataset)": "such an sql with a checked dataset",
     "policy_statement": "a file of templates/bigquery/access with a checked tenant and principal",
     "revoking(grant, self._dataset, table)": "the same",

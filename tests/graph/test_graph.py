@@ -16,9 +16,11 @@ from apache_beam.coders import registry
 from builders import Ran, encoded, fields, grain, message, quadrants, run
 from conftest import Releases
 
-from beam_pipeline.config import Config
+from beam_pipeline.config import Config, ConfigError
 from beam_pipeline.endpoints import Endpoints, file_ends, memory_ends
+from beam_pipeline.file_checks import check_files
 from beam_pipeline.graph import build
+from beam_pipeline.results import results_problem
 from loadtest.messages import BREAKAGES, SampleMessage, sample_messages
 from models.features import FeatureSpec, ImageLimits, decode_image, pack_features, unpack_features
 from models.litert import LiteRTModel
@@ -212,6 +214,23 @@ def test_files_in_give_files_out(tmp_path: Path, releases: Releases) -> None:
         )
         assert bool(row["image_features"]) == bool(twin["image"])
         assert bool(row["text_features"]) == bool(twin["text"])
+
+
+def test_a_second_run_into_a_folder_is_refused(tmp_path: Path, releases: Releases) -> None:
+    """Whatever the first left is named; blank lines of its input were no messages."""
+    source = tmp_path / "in.jsonl"
+    line = json.dumps(fields(item_id="one")).encode()
+    source.write_bytes(b"\n" + line + b"\r\n  \n\n")
+    made = config(tmp_path, releases, input_file=str(source))
+    check_files(made)
+    run_graph(made, file_ends(made))
+    assert [row["item_id"] for row in lines(tmp_path / "out", "predictions-*")] == ["one"]
+    assert list(lines(tmp_path / "out", "dead_letters-*")) == []
+    assert results_problem(made.output) == ""
+    with pytest.raises(
+        ConfigError, match="has predictions-\\*, dead_letters-\\*, archive/, payloads/"
+    ):
+        check_files(made)
 
 
 def test_an_item_that_fails_in_both_branches_is_one_dead_letter(

@@ -19,6 +19,7 @@ import pytest
 from builders import Ran, encoded, fields, grain, letter, png, run
 from conftest import Releases
 from rich.console import Console
+from warehouse import files_engine
 
 from beam_pipeline.cli import main as run_command
 from beam_pipeline.commands.engines import FilesEngine
@@ -378,7 +379,7 @@ def test_an_error_that_quotes_a_row_is_escaped(
 ) -> None:
     """The database repeats the value that it cannot convert; the terminal is not to obey it."""
     row = {"message_id": WORDS["escapes"], "failed_at": "2026-11-24T12:00:00+00:00"}
-    (tmp_path / "dead_letters-1.jsonl").write_text(json.dumps(row) + "\n")
+    files_engine(tmp_path, {"dead_letters": [row]})
     sql = "SELECT CAST(message_id AS INT64) FROM `{dataset}.dead_letters`"
     assert run_command(["query", f"--output={tmp_path}", f"--sql={sql}"]) == 2
     said = capsys.readouterr().err

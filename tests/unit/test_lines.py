@@ -2,10 +2,11 @@
 
 import base64
 import json
+from pathlib import Path
 
 import pytest
 
-from beam_pipeline.endpoints import message_from_line
+from beam_pipeline.lines import LineError, message_from_line, messages_of
 from beam_pipeline.pubsub import now_us
 from transforms.outcomes import rfc3339
 
@@ -61,3 +62,22 @@ def test_a_line_without_a_publish_time_is_published_when_it_is_read(nonsense: ob
 def test_what_is_no_whole_message_is_data(line: bytes) -> None:
     """A line that only looks like a message is left to the parse stage."""
     assert message_from_line(line).data == line
+
+
+def test_a_files_messages_have_their_lines_numbers(tmp_path: Path) -> None:
+    """Blank lines are none; a line ends with a newline alone, of Windows too."""
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b'{"a": 1}\r\n\n \t\r\n{"b":\r2}\n{"c": 3}')
+    assert [(one.number, one.message.data) for one in messages_of(path)] == [
+        (1, b'{"a": 1}'),
+        (4, b'{"b":\r2}'),
+        (5, b'{"c": 3}'),
+    ]
+
+
+def test_a_file_that_is_no_json_lines_has_no_messages(tmp_path: Path) -> None:
+    """File, line and what is wanted are told before the first of them."""
+    path = tmp_path / "in.json"
+    path.write_bytes(b'\n[{"a": 1}]')
+    with pytest.raises(LineError, match=r"in\.json: line 2 begins with \[.* one object a line"):
+        next(messages_of(path))

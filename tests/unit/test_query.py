@@ -2,6 +2,7 @@
 
 import csv
 import json
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 
@@ -98,3 +99,93 @@ def test_help_lists_the_questions(capsys: pytest.CaptureFixture[str]) -> None:
         assert f"  {name} " in shown
         assert question_of(sql) in shown
         assert question_of(sql) in asked(capsys)
+
+
+def test_an_age_is_a_time(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As `testudo replay` takes it."""
+    files_engine(folder, {"predictions": [prediction("now", datetime.now(UTC))]})
+    words = ("outcomes", f"--output={folder}", "--format=json")
+    assert json.loads(asked(capsys, *words, "--since=2h"))[0]["items"] == 1
+    assert json.loads(asked(capsys, *words, "--until=3d"))[0]["items"] == 0
+
+
+def test_a_run_without_messages_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It leaves files without rows, and nothing was predicted."""
+    files_engine(tmp_path, {})
+    answer = json.loads(asked(capsys, "outcomes", f"--output={tmp_path}", "--format=json"))
+    assert answer == [{"outcome": "predicted", "items": 0}]
+
+
+def test_what_is_no_run_is_not_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing was predicted there because nothing ran there: one line each."""
+    (tmp_path / "a file").write_text("")
+    (tmp_path / "empty").mkdir()
+    told = {
+        str(tmp_path / "missing"): "there is no folder",
+        str(tmp_path / "a file"): "is a file",
+        str(tmp_path / "empty"): "is not of a run over files",
+        "gs://bucket/out": "is not a folder here",
+    }
+    for output, problem in told.items():
+        line = refused(capsys, "outcomes", f"--output={output}")
+        assert line.startswith("testudo query: --output: ")
+        assert problem in line
+        assert line.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["predictions-00000-of-00001.jsonl"],
+        ["predictions-00000-of-00002.jsonl", "dead_letters-00000-of-00001.jsonl"],
+        ["predictions-0.jsonl", "dead_letters-00000-of-00001.jsonl"],
+        [
+            "predictions-00000-of-00001.jsonl",
+            "predictions-00000-of-00002.jsonl",
+            "predictions-00001-of-00002.jsonl",
+            "dead_letters-00000-of-00001.jsonl",
+        ],
+    ],
+)
+def test_results_of_half_a_run_or_two_are_not_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], names: list[str]
+) -> None:
+    """Their counts would be those of no run."""
+    for name in names:
+        (tmp_path / name).write_text("")
+    line = refused(capsys, "outcomes", f"--output={tmp_path}")
+    assert "the run did not end, or there were several" in line
+    assert line.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELEC 1", "SELECT 1; SELECT 2", "-- only a comment", "SELECT 'open", "",
+        "SELECT * FROM {other}.x", "SELECT 1/0", "SELECT nothing", "SELECT FORMAT('%d', 1)",
+        "SELECT @nothing", "DROP TABLE {dataset}.predictions",
+    ],
+)  # fmt: skip
+def test_sql_that_cannot_be_asked_is_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], sql: str
+) -> None:
+    """With code 2, and no traceback."""
+    line = refused(capsys, f"--output={folder}", f"--sql={sql}")
+    assert line.startswith("testudo query: ")
+    assert line.count("\n") == 1
+
+
+def test_a_dataset_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Before anything is asked for."""
+    line = refused(capsys, "outcomes", "--project=my-project", "--dataset=bad name")
+    assert line == "testudo query: --dataset: 'bad name' is not DATASET or PROJECT.DATASET\n"
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1; SELECT 2", "-- only a comment", "SELECT 'open"])
+def test_bigquery_too_is_asked_one_statement(capsys: pytest.CaptureFixture[str], sql: str) -> None:
+    """What is none is told of without a request."""
+    line = refused(capsys, "--project=my-project", f"--sql={sql}")
+    assert line.startswith("testudo query: --sql: ")
+    assert line.count("\n") == 1

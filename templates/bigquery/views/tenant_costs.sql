@@ -11,7 +11,7 @@ SELECT
   t.text_s,
   t.score_s,
   t.busy_s,
-  j.cost_usd * COALESCE(t.busy_s / t.day_busy_s, 1) AS cost_usd,
+  j.cost_usd * COALESCE(SAFE_DIVIDE(t.busy_s, t.day_busy_s), 1) AS cost_usd,
   t.day_busy_s / NULLIF(j.vcpu_s, 0) AS day_busy_share
 FROM (
   SELECT
