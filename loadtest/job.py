@@ -16,6 +16,7 @@ from typing import Self
 
 import psutil
 
+from beam_pipeline.local.watch import lives
 from loadtest.measure import MODELS
 
 RUN = (sys.executable, "-m", "beam_pipeline.cli", "run")
@@ -87,7 +88,7 @@ class Job:
 
     def left(self) -> list[psutil.Process]:
         """Processes of any of its starts that are still there; a zombie holds nothing any more."""
-        return [one for one in self._seen if _lives(one)]
+        return [one for one in self._seen if lives(one)]
 
     def stop(self) -> int:
         """End it as SIGTERM does; returns its exit code."""
@@ -148,13 +149,6 @@ class Job:
         except psutil.Error:
             return []  # one has just ended: look again
         return family[:1] if victim is Victim.WORKER else family
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _family(pid: int) -> list[psutil.Process]:

@@ -15,6 +15,7 @@ import psutil
 from beam_pipeline.local.processes import StackError
 from beam_pipeline.local.stack import is_up, state_file
 from beam_pipeline.local.tools import install_tools
+from beam_pipeline.local.watch import forget
 
 _END_ALLOWED_S = 20.0
 _LOOK_EVERY_S = 0.05
@@ -28,6 +29,7 @@ class ServerState(NamedTuple):
     ports: list[int]
     pid: int
     alive: bool
+    stopped: bool  # as SIGSTOP does it: there, and doing nothing
     memory_bytes: int
     log: Path
 
@@ -103,6 +105,7 @@ def stop_detached(home: Path) -> bool:
             raise StackError(f"The stack in {home} is still starting; try again in a moment.")
         state_file(home).unlink(missing_ok=True)
         return False
+    forget([state.pid, *(each.pid for each in state.servers)])
     for number in (signal.SIGTERM, signal.SIGKILL):
         os.kill(state.pid, number)
         deadline = time.monotonic() + _END_ALLOWED_S
@@ -131,8 +134,16 @@ def _look_at(saved: dict[str, object]) -> ServerState:
     ports = [int(each) for each in saved["ports"]]  # type: ignore[attr-defined]
     try:
         process = psutil.Process(pid)
-        alive = process.status() != psutil.STATUS_ZOMBIE
-        memory = process.memory_info().rss if alive else 0
+        status = process.status()
+        memory = process.memory_info().rss if status != psutil.STATUS_ZOMBIE else 0
     except psutil.Error:
-        alive, memory = False, 0
-    return ServerState(str(saved["name"]), ports, pid, alive, memory, Path(str(saved["log"])))
+        status, memory = psutil.STATUS_ZOMBIE, 0
+    return ServerState(
+        str(saved["name"]),
+        ports,
+        pid,
+        status != psutil.STATUS_ZOMBIE,
+        status == psutil.STATUS_STOPPED,
+        memory,
+        Path(str(saved["log"])),
+    )
