@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
+from beam_pipeline.local.proxies import names_a_proxy, past_proxies
+
 Commands = Mapping[str, tuple[str, str]]  # name -> module, and what it does
 COMMANDS: Commands = {
     "run": ("beam_pipeline.commands.run", "run the pipeline: on the local stack, files, Dataflow"),
@@ -46,6 +48,8 @@ PASSES_FLAGS_ON = "beam_pipeline.commands.run"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand. Returns the exit code: 0, 1 when the job failed, 2 for wrong usage."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    if names_a_proxy(os.environ):
+        os.environ.update(past_proxies(os.environ))
     parser = argparse.ArgumentParser(
         prog="testudo", description="Scores items of image and text on a stream."
     )
@@ -72,12 +76,17 @@ def _run(parser: argparse.ArgumentParser, commands: Commands, argv: Sequence[str
         return _run(command, module.COMMANDS, argv[1:])
     module.add_arguments(command)
     from beam_pipeline.commands.failure import CommandError, shown
+    from beam_pipeline.local.watch import PartEnded, Watching
 
     try:
-        if module_name == PASSES_FLAGS_ON:
-            code: int = module.main(*command.parse_known_args(argv[1:]))
-        else:
-            code = module.main(command.parse_args(argv[1:]))
+        with Watching():
+            if module_name == PASSES_FLAGS_ON:
+                code: int = module.main(*command.parse_known_args(argv[1:]))
+            else:
+                code = module.main(command.parse_args(argv[1:]))
+    except PartEnded as ended:
+        print(f"{command.prog}: {ended}", file=sys.stderr)
+        return 1
     except CommandError as error:
         lines = "\n".join(map(shown, str(error).split("\n")))  # it may quote rows or objects
         print(f"{command.prog}: {lines}", file=sys.stderr)

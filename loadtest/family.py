@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 import psutil
 
+from beam_pipeline.local.watch import lives
+
 
 def family_of(pid: int) -> list[psutil.Process]:
     """A process and everything below it, itself first; empty when it has ended."""
@@ -20,14 +22,7 @@ def living(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     One that has, and that nobody has waited for yet, holds nothing any more; nor is the one
     meant that has its number now.
     """
-    return [one for one in processes if _lives(one)]
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
+    return [one for one in processes if lives(one)]
 
 
 def listening(processes: Iterable[psutil.Process]) -> set[tuple[str, int]]:

@@ -21,10 +21,11 @@ from beam_pipeline.commands.stand_ins import refuse_stand_ins
 from beam_pipeline.config import Config, ConfigError, config_from
 from beam_pipeline.file_checks import check_files
 from beam_pipeline.local.deliveries import begin_drain
+from beam_pipeline.local.engine import AFTER_ENGINE
+from beam_pipeline.local.watch import raise_ended
 from beam_pipeline.main import make_pipeline
 
 RUNNING = "Running; Ctrl-C ends it."
-AFTER_ENGINE = "Start again: what has no outcome yet comes again, within half a minute."
 ENDED_WELL = (PipelineState.DONE, PipelineState.CANCELLED, PipelineState.DRAINED)
 
 
@@ -60,7 +61,8 @@ def run_job(flags: Sequence[str]) -> int:
     say(RUNNING)
     try:
         return _finish(pipeline.run())  # over files the first is the whole run
-    except grpc.RpcError as error:
+    except (grpc.RpcError, grpc.FutureTimeoutError) as error:
+        raise_ended(error)
         say(f"The engine is gone: {_words(error)}\n{AFTER_ENGINE}")
         return 1
 
@@ -78,7 +80,9 @@ def _finish(result: PipelineResult) -> int:
     return 0 if state in ENDED_WELL else 1
 
 
-def _words(error: grpc.RpcError) -> str:
+def _words(error: Exception) -> str:
+    if isinstance(error, grpc.FutureTimeoutError):
+        return "it does not answer"
     return error.details() if isinstance(error, grpc.Call) else str(error)
 
 

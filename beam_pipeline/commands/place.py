@@ -2,19 +2,23 @@
 
 import argparse
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
 from beam_pipeline.commands.failure import CommandError
 from beam_pipeline.commands.stand_ins import refuse_stand_ins
 from beam_pipeline.local.detached import StackState, read_state
+from beam_pipeline.local.health import check_and_watch
+from beam_pipeline.local.processes import StackError
+from beam_pipeline.local.proxies import past_proxies
 from beam_pipeline.local.resources import (
     Table,
     create_buckets,
     create_tables,
     create_topic_and_subscription,
 )
-from beam_pipeline.local.servers import PROJECT
+from beam_pipeline.local.servers import ASKS, PROJECT
 from beam_pipeline.local.stack import DEFAULT_HOME
 from beam_pipeline.tables import TABLES, clustering_of, fill, statements, table_schema
 from models.release import copy_releases
@@ -66,18 +70,28 @@ def place_from(arguments: argparse.Namespace) -> Place:
     return local_place(PROJECT)
 
 
-def enter_local_stack(home: Path) -> StackState:
+def enter_local_stack(home: Path, needed: Collection[str] = tuple(ASKS)) -> StackState:
     """Lead this process to the stack in `home`, with everything made that Testudo uses there.
 
-    Raises CommandError if no stack runs there.
+    Raises CommandError if no stack runs there, or a server that is needed does not answer.
     """
+    state = lead_to_stack(home, needed)
+    prepare_local_project(PROJECT)
+    return state
+
+
+def lead_to_stack(home: Path, needed: Collection[str]) -> StackState:
+    """As `enter_local_stack`, for a stack on which everything is made."""
     state = read_state(home)
     if state is None:
         raise CommandError(
             f"no local stack runs in {home}: start one with `testudo local up`, or name --project"
         )
-    os.environ.update(state.environment)
-    prepare_local_project(PROJECT)
+    try:
+        check_and_watch(state, needed)
+    except StackError as error:
+        raise CommandError(str(error)) from error
+    os.environ.update({**state.environment, **past_proxies(os.environ)})
     return state
 
 

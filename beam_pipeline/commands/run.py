@@ -13,16 +13,19 @@ from beam_pipeline.commands.place import (
     add_home_argument,
     bring_releases,
     enter_local_stack,
+    lead_to_stack,
     local_flags,
 )
 from beam_pipeline.commands.processes import end_with_supervisor, run_several
-from beam_pipeline.local.detached import read_state
 from beam_pipeline.local.engine import running_engine
+from beam_pipeline.local.missing import ToolsMissing
+from beam_pipeline.local.processes import StackError
 from beam_pipeline.local.servers import PROJECT
 from beam_pipeline.options import flags_help
 from models.manifest import ReleaseError
 from models.release import POINTER
 
+NEEDED = ("pubsub", "bigquery", "storage")  # of the local stack; a job asks no control plane
 LANES = {"main": SUBSCRIPTION, "overflow": OVERFLOW_SUBSCRIPTION}
 # What says where and on what a job runs; on the local stack it is known.
 ELSEWHERE = ("--input_subscription", "--input_file", "--runner", "--job_endpoint")
@@ -67,7 +70,7 @@ def main(arguments: argparse.Namespace, flags: Sequence[str]) -> int:
         raise CommandError("\n".join(problems))
     if any(flag.startswith("--input_") for flag in flags):
         return run_job(flags)
-    stack = enter_local_stack(arguments.home)
+    stack = enter_local_stack(arguments.home, NEEDED)
     try:
         bring_releases(arguments.local_releases)
     except ReleaseError as error:
@@ -109,9 +112,7 @@ def _command(arguments: argparse.Namespace, number: int, flags: Sequence[str]) -
 def _run_one_of_several(arguments: argparse.Namespace, flags: Sequence[str]) -> int:
     """The job of a child; its supervisor has prepared everything."""
     end_with_supervisor()
-    stack = read_state(arguments.home)
-    if stack is None:
-        raise CommandError(f"the local stack in {arguments.home} has ended")
+    stack = lead_to_stack(arguments.home, NEEDED)
     return _run_on_engine(arguments, stack.tools, flags)
 
 
@@ -119,8 +120,11 @@ def _run_on_engine(arguments: argparse.Namespace, tools: Path, flags: Sequence[s
     lane = "" if arguments.lane == "main" else f"-{arguments.lane}"
     number = f"-{arguments.process_number}" if arguments.process_number else ""
     name = f"prism{lane}{number}"
-    with running_engine(arguments.home, say, tools=tools, name=name) as job_endpoint:
-        return run_job([*_local_flags(arguments, job_endpoint), *flags])
+    try:
+        with running_engine(arguments.home, say, tools=tools, name=name) as job_endpoint:
+            return run_job([*_local_flags(arguments, job_endpoint), *flags])
+    except (StackError, ToolsMissing) as error:
+        raise CommandError(str(error)) from error
 
 
 def _local_flags(arguments: argparse.Namespace, job_endpoint: str) -> list[str]:

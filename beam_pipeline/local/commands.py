@@ -10,8 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from beam_pipeline.local.detached import StackState, read_state, start_detached, stop_detached
+from beam_pipeline.local.health import ANEW, troubles
 from beam_pipeline.local.missing import ToolsMissing
 from beam_pipeline.local.processes import StackError
+from beam_pipeline.local.proxies import past_proxies
 from beam_pipeline.local.stack import DEFAULT_HOME
 
 _DESCRIPTION = """\
@@ -41,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         commands,
         "status",
         "show each server",
-        "Shows each server's ports, process, memory and log file. Exits with 1 when one is dead, "
-        "with 3 when no stack runs.",
+        "Shows each server's ports, process, memory and log file. Exits with 1 when one is dead "
+        "or does not answer, with 3 when no stack runs.",
     )
     _add(
         commands,
@@ -90,7 +92,9 @@ def _up(arguments: argparse.Namespace) -> int:
         _say(f"The stack is up already (process {state.pid}).")
     else:
         state = start_detached(arguments.home, _say, keep_data=arguments.keep_data)
-    _print_servers(state)
+    if _print_servers(state):
+        _say(ANEW)
+        return 1
     print(_exports(state), flush=True)
     return 0
 
@@ -105,8 +109,7 @@ def _status(arguments: argparse.Namespace) -> int:
     if state is None:
         _say("No stack runs; `testudo local up` starts one.")
         return 3
-    _print_servers(state)
-    return 0 if all(each.alive for each in state.servers) else 1
+    return 1 if _print_servers(state) else 0
 
 
 def _env(arguments: argparse.Namespace) -> int:
@@ -119,12 +122,13 @@ def _env(arguments: argparse.Namespace) -> int:
 
 
 def _exports(state: StackState) -> str:
-    return "\n".join(
-        f"export {name}={shlex.quote(value)}" for name, value in state.environment.items()
-    )
+    environment = {**state.environment, **past_proxies(os.environ)}
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in environment.items())
 
 
-def _print_servers(state: StackState) -> None:
+def _print_servers(state: StackState) -> bool:
+    """Returns whether something is wrong with one of them."""
+    wrong = troubles(state.servers)
     table = Table("server", "ports on 127.0.0.1", "pid", "state", "memory", box=None)
     table.add_column("log", overflow="fold")
     for each in state.servers:
@@ -132,11 +136,12 @@ def _print_servers(state: StackState) -> None:
             each.name,
             ", ".join(map(str, each.ports)),
             str(each.pid),
-            "up" if each.alive else "dead",
+            wrong.get(each.name, "up"),
             f"{each.memory_bytes / 2**20:.0f} MB",
             os.path.relpath(each.log),
         )
     Console(stderr=True).print(table)
+    return bool(wrong)
 
 
 def _say(line: str) -> None:

@@ -16,6 +16,7 @@ import psutil
 from beam_pipeline.local.processes import StackError
 from beam_pipeline.local.stack import is_up, state_file
 from beam_pipeline.local.tools import install_tools
+from beam_pipeline.local.watch import forget
 
 _END_ALLOWED_S = 60.0
 _LOOK_EVERY_S = 0.05
@@ -29,6 +30,7 @@ class ServerState(NamedTuple):
     ports: list[int]
     pid: int
     alive: bool
+    stopped: bool  # as SIGSTOP does it: there, and doing nothing
     memory_bytes: int
     log: Path
 
@@ -104,6 +106,7 @@ def stop_detached(home: Path) -> bool:
             raise StackError(f"The stack in {home} is still starting; try again in a moment.")
         state_file(home).unlink(missing_ok=True)
         return False
+    forget([state.pid, *(each.pid for each in state.servers)])
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):  # it ended just now
             os.kill(state.pid, number)
@@ -139,9 +142,18 @@ def _alive(pid: int) -> bool:
 def _look_at(saved: dict[str, object]) -> ServerState:
     pid = int(str(saved["pid"]))
     ports = [int(each) for each in saved["ports"]]  # type: ignore[attr-defined]
-    alive = _alive(pid)
     try:
-        memory = psutil.Process(pid).memory_info().rss if alive else 0
+        process = psutil.Process(pid)
+        status = process.status()
+        memory = process.memory_info().rss if status != psutil.STATUS_ZOMBIE else 0
     except psutil.Error:
-        alive, memory = False, 0
-    return ServerState(str(saved["name"]), ports, pid, alive, memory, Path(str(saved["log"])))
+        status, memory = psutil.STATUS_ZOMBIE, 0
+    return ServerState(
+        str(saved["name"]),
+        ports,
+        pid,
+        status != psutil.STATUS_ZOMBIE,
+        status == psutil.STATUS_STOPPED,
+        memory,
+        Path(str(saved["log"])),
+    )

@@ -12,7 +12,9 @@ from pathlib import Path
 from beam_pipeline.local.processes import ServerProcess, wait_for_answers, warn_of_open_addresses
 from beam_pipeline.local.servers import HOST, engine_server
 from beam_pipeline.local.tools import install_tools
+from beam_pipeline.local.watch import forget, watch
 
+AFTER_ENGINE = "Start again: what has no outcome yet comes again, within half a minute."
 _START_ALLOWED_S = 300.0  # one that has ended is told at once
 
 
@@ -27,8 +29,9 @@ def running_engine(
     """Run Prism within the block; gives host and port for Beam's --job_endpoint.
 
     It ends with the block, and with this process on whatever path, kill -9
-    included. Its log is home/logs/NAME.log; engines that run at the same time need
-    names of their own. Raises ToolsMissing or StackError.
+    included; a command that uses it ends when it does. Its log is home/logs/NAME.log;
+    engines that run at the same time need names of their own. Raises ToolsMissing or
+    StackError.
     """
     found = install_tools(tools or home / "tools", report)
     prism = ServerProcess(
@@ -38,6 +41,8 @@ def running_engine(
         prism.start()
         wait_for_answers([prism], _START_ALLOWED_S, time.monotonic, time.sleep)
         warn_of_open_addresses([prism], report)
+        watch(f"the engine {name}", prism.pid, log=prism.log, advice=AFTER_ENGINE)
         yield f"{HOST}:{prism.ports[0]}"
     finally:
+        forget([prism.pid])
         prism.stop()

@@ -1,7 +1,9 @@
 """Start one server under its guard, wait until it answers, and end it."""
 
+import contextlib
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from beam_pipeline.local.servers import HOST, Server
+from beam_pipeline.local.watch import lives
 
 _GUARD = Path(__file__).with_name("guard.py")
 _PORT_TAKEN = re.compile(r"already in use|EADDRINUSE|failed to bind|BindException", re.IGNORECASE)
@@ -33,6 +36,7 @@ class ServerProcess:
         self._data = data
         self._keep_data = keep_data
         self._guard: subprocess.Popen[bytes] | None = None
+        self._process: psutil.Process | None = None
         self._starts = 0
         self._reason = "it was never asked"
 
@@ -58,6 +62,8 @@ class ServerProcess:
         if not line:
             raise self.error(f"{command[0]} cannot be run")
         self.pid = int(line)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self._process = psutil.Process(self.pid)
 
     def answers(self) -> bool:
         """Whether a request to the server gets its proper answer now.
@@ -100,10 +106,17 @@ class ServerProcess:
         """End the server and wait until it and its guard are gone; safe to repeat."""
         self.let_go()
         if self._guard is not None:
-            self._guard.wait()
+            if self._guard.wait() < 0:
+                self._end_unguarded()
             if self._guard.stdout is not None:
                 self._guard.stdout.close()
             self._guard = None
+
+    def _end_unguarded(self) -> None:
+        """A guard that was killed leaves its server behind."""
+        if self._process is not None and lives(self._process):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
 
     def open_addresses(self) -> list[str]:
         """Addresses other than the loopback one on which the server listens."""

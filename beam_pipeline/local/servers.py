@@ -11,6 +11,7 @@ from typing import NamedTuple
 import grpc
 import psutil
 
+from beam_pipeline.local.proxies import past_proxies
 from beam_pipeline.local.tools import Tools
 
 HOST = "127.0.0.1"
@@ -140,6 +141,15 @@ def ask_control(port: int) -> None:
     _request(port, "GET", f"/v1b3/projects/{PROJECT}/locations/-/jobs")
 
 
+# By the servers' names.
+ASKS: Mapping[str, Callable[[int], None]] = {
+    "pubsub": ask_pubsub,
+    "bigquery": ask_bigquery,
+    "storage": ask_storage,
+    "control": ask_control,
+}
+
+
 def _request(port: int, method: str, path: str, body: object = None) -> dict[str, object]:
     """One JSON request, past any proxy of the environment."""
     connection = http.client.HTTPConnection(HOST, port, timeout=_ANSWER_TIMEOUT_S)
@@ -161,11 +171,8 @@ def _request(port: int, method: str, path: str, body: object = None) -> dict[str
 def client_environment(ports: Mapping[str, int], credentials: Path) -> dict[str, str]:
     """What a process needs in its environment so that Google's clients use the stack.
 
-    The keys of `ports` are the servers' names; `control` may be missing. Adds
-    to NO_PROXY, never replaces it.
+    The keys of `ports` are the servers' names; `control` may be missing.
     """
-    no_proxy = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
-    past_proxies = ",".join(filter(None, [no_proxy, HOST, "localhost"]))
     return {
         "PUBSUB_EMULATOR_HOST": f"{HOST}:{ports['pubsub']}",
         "BIGQUERY_EMULATOR_HOST": f"http://{HOST}:{ports['bigquery']}",
@@ -173,6 +180,5 @@ def client_environment(ports: Mapping[str, int], credentials: Path) -> dict[str,
         "GOOGLE_APPLICATION_CREDENTIALS": str(credentials),
         "GOOGLE_CLOUD_PROJECT": PROJECT,
         "NO_GCE_CHECK": "true",
-        "NO_PROXY": past_proxies,
-        "no_proxy": past_proxies,
+        **past_proxies(os.environ),
     }

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
 from beam_pipeline.cloud.clients import ENDPOINT
 from beam_pipeline.local.processes import (
@@ -32,6 +32,7 @@ from beam_pipeline.local.servers import (
     stack_servers,
 )
 from beam_pipeline.local.tools import install_tools
+from beam_pipeline.local.watch import forget, watch
 
 DEFAULT_HOME = Path(".testudo")
 START_ALLOWED_S = 300.0  # a server that has ended is told at once
@@ -71,7 +72,7 @@ class LocalStack:
         tools = install_tools(self._tools, self._report)
         with contextlib.ExitStack() as exits:
             exits.enter_context(_sigterm_as_exit())
-            exits.enter_context(_only_owner(self.home))
+            exits.enter_context(only_owner(self.home))
             exits.callback(state_file(self.home).unlink, missing_ok=True)
             exits.callback(self._stop)
             began = time.monotonic()
@@ -108,9 +109,12 @@ class LocalStack:
             self.servers.append(started[-1])
             started[-1].start()
         wait_for_answers(started, START_ALLOWED_S, time.monotonic, time.sleep)
+        for each in started:
+            watch(each.server.name, each.pid, log=each.log, advice="The stack ends with it.")
         return {each.server.name: each.ports[0] for each in started}
 
     def _stop(self) -> None:
+        forget(each.pid for each in self.servers)
         for each in self.servers:
             each.let_go()
         for each in self.servers:
@@ -152,25 +156,35 @@ def is_up(home: Path) -> bool:
     """
     if not home.is_dir():
         return False
-    with open(home / "stack.lock", "a") as lock:
+    with open(_looked_at(home), "a") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
     return False
 
 
+def _looked_at(home: Path) -> Path:
+    """The lock that lookers try: another than that which refuses a second start.
+
+    Who starts waits for it, no longer than a look takes.
+    """
+    return home / "stack.up"
+
+
 @contextlib.contextmanager
-def _only_owner(home: Path) -> Iterator[IO[str]]:
+def only_owner(home: Path) -> Iterator[None]:
+    """Hold the stack of this home within the block. Raises StackError when another does."""
     home.mkdir(parents=True, exist_ok=True)
-    with open(home / "stack.lock", "a") as lock:
+    with open(home / "stack.lock", "a") as lock, open(_looked_at(home), "a") as looked_at:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise StackError(
                 f"A stack runs in {home} already; `testudo local down` ends it."
             ) from error
-        yield lock
+        fcntl.flock(looked_at, fcntl.LOCK_EX)
+        yield
 
 
 @contextlib.contextmanager

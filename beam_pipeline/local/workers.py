@@ -8,14 +8,15 @@ from collections.abc import Callable
 from functools import partial
 
 import grpc
-from apache_beam.options.pipeline_options import DebugOptions, PipelineOptions
+from apache_beam.options.pipeline_options import DebugOptions, PipelineOptions, PortableOptions
 from apache_beam.portability import common_urns, python_urns
 from apache_beam.portability.api import (
     beam_fn_api_pb2_grpc,
     beam_runner_api_pb2,
     endpoints_pb2,
 )
-from apache_beam.runners.portability.portable_runner import PortableRunner
+from apache_beam.runners.portability.job_server import ExternalJobServer
+from apache_beam.runners.portability.portable_runner import JobServiceHandle, PortableRunner
 from apache_beam.runners.worker import sdk_worker_main
 from apache_beam.runners.worker.worker_pool_main import BeamFnExternalWorkerPoolServicer
 from apache_beam.utils import thread_pool_executor
@@ -25,10 +26,20 @@ from beam_pipeline.local.servers import HOST
 # As Beam's own: the engine may ask as often as it likes whether the connection is there.
 _PINGS = [("grpc.http2.max_pings_without_data", 0), ("grpc.http2.max_ping_strikes", 0)]
 _STOP_ALLOWED_S = 1.0
+_ANSWER_ALLOWED_S = 60.0  # the engine's, which has answered a moment ago
 
 
 class LocalRunner(PortableRunner):
     """Beam's runner for a job server, with the environment LOOPBACK on the loopback address."""
+
+    def create_job_service(self, options: PipelineOptions) -> JobServiceHandle:
+        """Beam's own waits for an engine that never answers as long as for the job.
+
+        Raises grpc.FutureTimeoutError.
+        """
+        endpoint = options.view_as(PortableOptions).job_endpoint
+        engine = ExternalJobServer(endpoint, _ANSWER_ALLOWED_S).start()
+        return self.create_job_service_handle(engine, options)
 
     @staticmethod
     def start_and_replace_loopback_environments(
