@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, ParseError, SqlglotError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from beam_pipeline.commands.proven import ALLOWED, LIMITS
 from beam_pipeline.commands.rewrites import REWRITES

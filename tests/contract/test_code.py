@@ -27,9 +27,10 @@ TRAINING = {
 }
 SERVING = {
     "models.bare_images", "models.encodings", "models.exchange", "models.features",
-    "models.handlers", "models.image_files", "models.isolation",
-    "models.kernels", "models.litert", "models.loaded", "models.manifest", "models.model_process", "models.orientation", "models.pixels",
-    "models.png_files", "models.release", "models.saved_model", "models.text_transform",
+    "models.handlers", "models.image_files", "models.isolation", "models.kernels", "models.litert",
+    "models.loaded", "models.manifest", "models.model_process", "models.orientation",
+    "models.pixels", "models.png_files", "models.release", "models.saved_model",
+    "models.text_transform",
 }  # fmt: skip
 # What people at a terminal use, and the job's workers never load.
 TERMINAL = (
