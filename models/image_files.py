@@ -143,8 +143,8 @@ def _bare_gif(data: bytes) -> BareImage:
     if (own_width_px, own_height_px) == (width_px, height_px):
         return BareImage("GIF", width_px, height_px, screen + clear + data[place:])
     # Pillow would fill the rest with a colour; a picture that has a screen of its own has none.
-    own_size = struct.pack("<HH", own_width_px, own_height_px)
-    alone = b"".join((screen[:6], own_size, screen[10:], clear, b",\0\0\0\0", data[place + 5 :]))
+    sides = struct.pack("<HH", own_width_px, own_height_px)
+    alone = b"".join((screen[:6], sides, screen[10:], clear, b",\0\0\0\0", data[place + 5 :]))
     return BareImage("GIF", width_px, height_px, alone, place_px=(left_px, top_px))
 
 
