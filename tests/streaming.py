@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from google.api_core.exceptions import GoogleAPICallError
-from waiting import DEADLINE_S, eventually
+from waiting import eventually, exit_code
 
 from beam_pipeline.commands.engines import BigQueryEngine
 from beam_pipeline.tables import statements
@@ -49,7 +49,8 @@ class Pipeline:
         """End it as Ctrl-C does; returns its exit code."""
         self.process.send_signal(signal.SIGINT)
         try:
-            return self.process.wait(timeout=DEADLINE_S)
-        except subprocess.TimeoutExpired:
+            return exit_code(self.process)
+        except AssertionError:
             self.process.kill()
+            self.process.wait()
             raise

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 from google.cloud import bigquery, storage
 from streaming import REPOSITORY, WINDOW_S
-from waiting import DEADLINE_S, eventually
+from waiting import eventually, exit_code
 
 from beam_pipeline.commands.engines import BigQueryEngine
 from beam_pipeline.commands.place import Place, create_dataset, local_flags
@@ -192,7 +192,7 @@ def test_a_rejected_row_is_kept_and_its_neighbours_are_taken(run: Run) -> None:
 def test_a_run_with_flags_of_its_own_drains(run: Run) -> None:
     """Ctrl-C finishes what is in flight, as it does without flags."""
     run.process.send_signal(signal.SIGINT)
-    assert run.process.wait(timeout=DEADLINE_S) == 0
+    assert exit_code(run.process) == 0
     assert "Finishing what is in flight" in run.log.read_text()
 
 

@@ -13,7 +13,7 @@ import pytest
 from builders import jpeg
 from google.cloud import pubsub_v1, storage
 from streaming import REPOSITORY, Pipeline, wait_for_tables
-from waiting import DEADLINE_S, eventually
+from waiting import eventually, exit_code
 
 from beam_pipeline.cli import main
 from beam_pipeline.commands.engines import BigQueryEngine
@@ -215,7 +215,7 @@ def test_a_replay_that_is_ended_in_the_middle_can_be_run_again(
         try:
             eventually(replays, bool)
             running.send_signal(number)
-            assert running.wait(DEADLINE_S) == (130 if number == signal.SIGINT else -number)
+            assert exit_code(running) == (130 if number == signal.SIGINT else -number)
         finally:
             running.kill()
     before = replays()

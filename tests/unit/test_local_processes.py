@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from waiting import DEADLINE_S, eventually, nothing
+from waiting import DEADLINE_S, eventually, exit_code, nothing
 
 from beam_pipeline.local.processes import ServerProcess, StackError, free_ports, wait_for_answers
 from beam_pipeline.local.servers import HOST, Server, client_environment
@@ -183,7 +183,7 @@ def test_guard_ends_what_ignores_sigterm_and_what_it_started(tmp_path: Path) -> 
         started = [psutil.Process(pid) for pid in (server_pid, below_pid)]
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(DEADLINE_S) == -signal.SIGKILL % 256
+        assert exit_code(process) == -signal.SIGKILL % 256
     eventually(lambda: living(started), nothing)
     assert not folder.exists()
 
@@ -191,7 +191,7 @@ def test_guard_ends_what_ignores_sigterm_and_what_it_started(tmp_path: Path) -> 
 def test_guard_ends_with_the_code_of_its_server(tmp_path: Path) -> None:
     """A server that ends by itself ends its guard with the same exit code."""
     with guard(tmp_path / "log", tmp_path / "none", "raise SystemExit(7)") as process:
-        assert process.wait(DEADLINE_S) == 7
+        assert exit_code(process) == 7
 
 
 def test_proxies_are_passed_by_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
