@@ -35,6 +35,7 @@ from beam_pipeline.commands.place import add_home_argument, local_place, prepare
 from beam_pipeline.commands.publish import upload
 from beam_pipeline.commands.sending import Outgoing, publish
 from beam_pipeline.local.missing import ToolsMissing
+from beam_pipeline.local.processes import StackError
 from beam_pipeline.local.stack import LocalStack
 from loadtest.messages import SampleMessage, sample_messages
 from models.manifest import ReleaseError
@@ -68,6 +69,8 @@ def main(arguments: argparse.Namespace) -> int:
         except ToolsMissing as error:
             console.print(f"[yellow]{error}[/yellow]\nSo the same graph runs over files instead:")
             arguments.files = True
+        except StackError as error:
+            raise CommandError(str(error)) from error
     if arguments.files:
         lost = _over_files(console, arguments, releases)
     console.print(

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from beam_pipeline.local.stack import LocalStack
 from beam_pipeline.local.tools import DEFAULT_FOLDER
 
 TOOLS = REPOSITORY / DEFAULT_FOLDER
-END_ALLOWED_S = 60.0
+END_ALLOWED_S = 120.0  # of one that hangs the end never comes
 # What the command's log holds at a moment of its start or run.
 ENGINE_APPEARS = "the engine appears"
 JOB_IS_BUILT = "Running; Ctrl-C ends it."
@@ -49,10 +50,12 @@ class Run:
             return [one for one in below if one.name() == "prism"]
         return []
 
-    def reaches(self, moment: str) -> None:
+    def reaches(self, moment: str, engines: int = 1) -> None:
         def has_come() -> bool:
             assert self.process.poll() is None, self.said
-            return bool(self.engines()) if moment == ENGINE_APPEARS else moment in self.said
+            if moment == ENGINE_APPEARS:
+                return len(self.engines()) == engines
+            return moment in self.said
 
         eventually(has_come, bool)
 
@@ -65,9 +68,9 @@ class Run:
             pytest.fail(f"it goes on for ever; it said:\n{self.said[-2000:]}")
         assert code in (1, 2), self.said
         eventually(lambda: [one for one in family if one.is_running()], lambda left: not left)
-        told = [line for line in self.said.splitlines() if "testudo run: " in line]
+        told = re.findall(r"testudo(?: run)?: .*", self.said)
         assert told, self.said
-        return told[-1]
+        return "\n".join(told)
 
 
 @pytest.fixture
@@ -103,8 +106,8 @@ def test_several_processes_end_with_one_engine(
 ) -> None:
     """With --processes, too, an engine that dies in a start ends all of it."""
     run = start(stack.home, "--lane=overflow", "--processes=2")
-    engines = eventually(run.engines, lambda found: len(found) == 2)
-    engines[0].kill()
+    run.reaches(ENGINE_APPEARS, engines=2)
+    run.engines()[0].kill()
     assert "prism" in run.ends()
 
 

@@ -15,10 +15,12 @@ import pytest
 from waiting import DEADLINE_S, eventually, exit_code, nothing
 
 from beam_pipeline.local.processes import ServerProcess, StackError, free_ports, wait_for_answers
+from beam_pipeline.local.proxies import past_proxies
 from beam_pipeline.local.servers import HOST, Server, client_environment
 from loadtest.family import living
 
 POLL_S = 0.02
+LOOPBACK = f"{HOST},localhost"
 GUARD = Path(__file__).parents[2] / "beam_pipeline" / "local" / "guard.py"
 
 
@@ -194,8 +196,43 @@ def test_guard_ends_with_the_code_of_its_server(tmp_path: Path) -> None:
         assert exit_code(process) == 7
 
 
+def test_server_whose_guard_is_killed_ends_when_it_is_stopped(tmp_path: Path) -> None:
+    """Without its guard a server is nobody's; what started it ends it all the same."""
+    with server(tmp_path, web_server) as process:
+        process.start()
+        wait(process)
+        psutil.Process(process.pid).parent().kill()
+        eventually(lambda: not process.alive())
+    eventually(lambda: not listens(process.ports[0]))
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "of_all", "of_grpc"),
+    [
+        ({}, LOOPBACK, LOOPBACK),
+        ({"no_proxy": "a, b"}, f"a,b,{LOOPBACK}", f"a,b,{LOOPBACK}"),
+        ({"NO_PROXY": "a"}, f"a,{LOOPBACK}", f"a,{LOOPBACK}"),
+        ({"no_proxy": "a", "no_grpc_proxy": "b"}, f"a,{LOOPBACK}", f"b,{LOOPBACK}"),
+        ({"no_proxy": "*"}, "*", f"*,{LOOPBACK}"),
+    ],
+)
+def test_loopback_is_an_exception_to_every_proxy(
+    given: dict[str, str], of_all: str, of_grpc: str
+) -> None:
+    """Whichever variables a client reads, and however often they are made; others stay."""
+    made = past_proxies(given)
+    assert made == {"no_proxy": of_all, "NO_PROXY": of_all, "no_grpc_proxy": of_grpc}
+    assert past_proxies(made) == made
+
+
 def test_proxies_are_passed_by_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients go past proxies to this machine; the exceptions that the user has stay."""
+    monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv("NO_PROXY", "intranet")
     ports = {"pubsub": 1, "bigquery": 2, "storage": 3, "prism": 4}
     environment = client_environment(ports, Path("/credentials.json"))

@@ -1,10 +1,13 @@
 """The workers of the laptop's engine can be reached from this machine alone."""
 
+import grpc
 import psutil
+import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability import common_urns, python_urns
 from apache_beam.portability.api import beam_runner_api_pb2
 
+from beam_pipeline.local import workers
 from beam_pipeline.local.workers import LocalRunner
 
 
@@ -34,6 +37,14 @@ def test_workers_are_asked_for_at_the_loopback_address() -> None:
     assert payload.endpoint.url == f"127.0.0.1:{port}"
     close().wait()
     assert listening() == before
+
+
+def test_an_engine_that_never_answers_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the job itself may take."""
+    monkeypatch.setattr(workers, "_ANSWER_ALLOWED_S", 0.2)
+    options = PipelineOptions(["--job_endpoint=127.0.0.1:1", "--job_server_timeout=31536000"])
+    with pytest.raises(grpc.FutureTimeoutError):
+        LocalRunner().create_job_service(options)
 
 
 def test_a_pipeline_with_other_workers_is_left_as_it_is() -> None:
