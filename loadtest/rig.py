@@ -14,7 +14,7 @@ from typing import Self
 import psutil
 
 from beam_pipeline.commands.place import local_place
-from beam_pipeline.commands.publish import Outgoing, publish
+from beam_pipeline.commands.sending import Outgoing, publish
 from loadtest.job import IS_RUNNING, RUN
 from loadtest.measure import ONE_THREAD, MeasuringError, last_lines
 from loadtest.measuring.live import Progress

@@ -34,7 +34,7 @@ from beam_pipeline.commands.place import (
     local_place,
     prepare_local_project,
 )
-from beam_pipeline.commands.publish import Outgoing, publish
+from beam_pipeline.commands.sending import Outgoing, publish
 from beam_pipeline.local.stack import LocalStack
 from beam_pipeline.tables import fill
 from loadtest.measure import (

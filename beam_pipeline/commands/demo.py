@@ -31,7 +31,8 @@ from beam_pipeline.commands.demo_report import (
 from beam_pipeline.commands.engines import BigQueryEngine, Engine, FilesEngine
 from beam_pipeline.commands.failure import CommandError
 from beam_pipeline.commands.place import add_home_argument, local_place, prepare_local_project
-from beam_pipeline.commands.publish import Outgoing, publish, upload
+from beam_pipeline.commands.publish import upload
+from beam_pipeline.commands.sending import Outgoing, publish
 from beam_pipeline.local.missing import ToolsMissing
 from beam_pipeline.local.stack import LocalStack
 from loadtest.messages import SampleMessage, sample_messages
