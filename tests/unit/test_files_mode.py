@@ -104,7 +104,7 @@ def test_other_stores_are_refused(config: Config) -> None:
         (codecs.BOM_UTF8 + LINE, "line 1 begins with a byte order mark;"),
         (LINE.decode().encode("utf-16"), "byte order mark of UTF-16"),
         (LINE.decode().encode("utf-16-be"), "is not in UTF-8, but in UTF-16"),
-        (gzip.compress(LINE), "compressed with gzip"),
+        (gzip.compress(LINE, mtime=0), "compressed with gzip"),
     ],
 )
 def test_a_file_that_is_no_json_lines_is_refused(config: Config, content: bytes, told: str) -> None:
@@ -136,9 +136,9 @@ def test_what_is_wrong_with_one_item_is_left_to_the_run(config: Config, content:
 def test_a_compressed_file_is_looked_into(config: Config, tmp_path: Path) -> None:
     """Where its name says so, as it is read."""
     path = tmp_path / "in.jsonl.gz"
-    path.write_bytes(gzip.compress(LINE))
+    path.write_bytes(gzip.compress(LINE, mtime=0))
     check_files(Config(input_file=str(path), output=config.output, releases=config.releases))
-    path.write_bytes(gzip.compress(b"[]"))
+    path.write_bytes(gzip.compress(b"[]", mtime=0))
     assert "line 1 begins with [" in problems(config, input_file=str(path))[0]
 
 

@@ -202,8 +202,8 @@ def test_server_whose_guard_is_killed_ends_when_it_is_stopped(tmp_path: Path) ->
         process.start()
         wait(process)
         psutil.Process(process.pid).parent().kill()
-        eventually(lambda: not process.alive())
-    eventually(lambda: not listens(process.ports[0]))
+        eventually(process.alive, nothing)
+    eventually(lambda: listens(process.ports[0]), nothing)
 
 
 def listens(port: int) -> bool:
