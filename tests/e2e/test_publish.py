@@ -5,12 +5,9 @@ import json
 from pathlib import Path
 
 import pytest
-from google.api_core.exceptions import InvalidArgument
 from google.cloud import pubsub_v1
-from google.pubsub_v1 import PubsubMessage
 
 from beam_pipeline.cli import main
-from beam_pipeline.cloud.publishing import Publisher, refusals
 from beam_pipeline.local.resources import create_topic_and_subscription
 from beam_pipeline.local.stack import LocalStack
 
@@ -32,19 +29,6 @@ def test_attributes_of_any_name_arrive(stack: LocalStack, tmp_path: Path) -> Non
         ((name, "30"),) for name in NAMES
     )
     assert {one.message.data for one in received} == {b"{}"}
-
-
-@pytest.mark.parametrize("size_bytes", [9_000_000, 9_998_000])
-def test_what_is_not_refused_before_is_taken(stack: LocalStack, size_bytes: int) -> None:
-    """The largest message that `publish` lets pass."""
-    topic, _ = create_topic_and_subscription(stack.project, "large", "large-sub")
-    message = PubsubMessage(data=bytes(size_bytes), attributes={"a": "b"})
-    assert refusals(message.data, {"a": "b"}) == []
-    publisher = Publisher(topic)
-    assert len(publisher.publish([message])) == 1
-    with pytest.raises(InvalidArgument):
-        publisher.publish([PubsubMessage(data=bytes(10_500_000))])
-    publisher.close()
 
 
 def test_a_shell_of_a_stack_stops_what_means_a_cloud(

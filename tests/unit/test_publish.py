@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 from builders import jpeg
+from google.pubsub_v1 import PublishRequest, PubsubMessage
 from pubsub_server import Server, serving
 
 from beam_pipeline.cli import main
+from beam_pipeline.cloud.publishing import MAX_MESSAGE_BYTES, refusals, size_of
 from beam_pipeline.commands.publish import from_images, item_id_of
 from beam_pipeline.commands.sending import Outgoing, publish
 from beam_pipeline.local.servers import PROJECT
@@ -148,6 +150,18 @@ def test_attributes_at_their_limits_are_published(tmp_path: Path, server: Server
     attributes = {f"a{number}": "y" for number in range(99)} | {"k" * 256: "v" * 1024}
     assert send("--file", lines(tmp_path, whole(attributes))) == 0
     assert server.messages == [(b"{}", attributes)]
+
+
+def test_the_largest_message_fits_into_a_request() -> None:
+    """With the longest name of a topic; Pub/Sub takes 10,000,000 bytes. One more is refused."""
+    around_bytes = size_of(PubsubMessage(data=bytes(9_000_000), attributes={"a": "b"})) - 9_000_000
+    data = bytes(MAX_MESSAGE_BYTES - around_bytes)
+    assert refusals(data, {"a": "b"}) == []
+    topic = f"projects/{'p' * 30}/topics/{'t' * 255}"
+    message = PubsubMessage(data=data, attributes={"a": "b"})
+    request = PublishRequest(topic=topic, messages=[message])
+    assert PublishRequest.pb(request).ByteSize() <= 10_000_000
+    assert "image_uri" in refusals(data + b"x", {"a": "b"})[0]
 
 
 @pytest.mark.parametrize(
