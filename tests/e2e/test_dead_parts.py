@@ -50,11 +50,11 @@ class Run:
             return [one for one in below if one.name() == "prism"]
         return []
 
-    def reaches(self, moment: str, engines: int = 1) -> None:
+    def reaches(self, moment: str) -> None:
         def has_come() -> bool:
             assert self.process.poll() is None, self.said
             if moment == ENGINE_APPEARS:
-                return len(self.engines()) == engines
+                return bool(self.engines())
             return moment in self.said
 
         eventually(has_come, bool)
@@ -106,7 +106,7 @@ def test_several_processes_end_with_one_engine(
 ) -> None:
     """With --processes, too, an engine that dies in a start ends all of it."""
     run = start(stack.home, "--lane=overflow", "--processes=2")
-    run.reaches(ENGINE_APPEARS, engines=2)
+    run.reaches(ENGINE_APPEARS)
     run.engines()[0].kill()
     assert "prism" in run.ends()
 
@@ -144,6 +144,4 @@ def test_a_run_goes_on_without_what_it_does_not_use(
     os.kill(control, signal.SIGKILL)
     starting = start(tmp_path / "home", "--lane=overflow")
     starting.reaches(JOB_RUNS)
-    for one in (starting, running):
-        one.process.send_signal(signal.SIGINT)
-        assert one.process.wait(END_ALLOWED_S) == 0, one.said
+    assert running.process.poll() is None, running.said
