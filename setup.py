@@ -7,7 +7,7 @@ from setuptools import setup
 
 HERE = Path(__file__).parent
 # What people at a terminal need and workers do not: tables, local SQL, process facts.
-CLI = ["rich>=14", "duckdb>=1.5,<1.6", "sqlglot>=27", "psutil>=7"]
+CLI = ["rich>=14", "duckdb>=1.5,<1.6", "sqlglot>=30,<31", "psutil>=7"]
 
 # What asks Google's control planes; the launcher inside the image needs none of it.
 CLOUD = [

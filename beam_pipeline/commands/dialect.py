@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator
 
 import sqlglot
-from sqlglot import exp
+from sqlglot import Token, TokenType, exp
 from sqlglot.errors import ErrorLevel, ParseError, SqlglotError
-from sqlglot.tokenizer_core import Token, TokenType
 
 from beam_pipeline.commands.proven import ALLOWED, LIMITS
 from beam_pipeline.commands.rewrites import REWRITES
