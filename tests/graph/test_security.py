@@ -63,8 +63,8 @@ WORDS = {
     "percent": f"%2e%2e%2f{MARK}%0d%0a",
 }
 ATTRIBUTES = (
-    "item_id", "tenant_id", "testudo_attempt", "payload_uri", "message_id", "delivery", "release",
-    "idempotency_key", "event_time", "googclient_schemaencoding", "detail",
+    "item_id", "tenant_id", "testudo_attempt", "testudo_event_time", "payload_uri", "message_id",
+    "delivery", "release", "idempotency_key", "event_time", "googclient_schemaencoding", "detail",
 )  # fmt: skip
 ESCAPES = re.compile(r"[^ -~]")
 NAMES = re.compile(
