@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from multiprocessing import Pipe
 from types import TracebackType
 
-END_ALLOWED_S = 5.0
-MAX_ANSWER_BYTES = 2**30  # more is no answer, but a length that nobody wrote
+DYING_S = 2.0  # from the end of its socket to its own
+END_ALLOWED_S = 5.0  # when it is killed
+MAX_ANSWER_BYTES = 2**28  # more is no answer, but a length that nobody wrote
 
 
 class ProcessEnded(Exception):
@@ -75,19 +76,19 @@ class Child:
         """Kill it, whatever it does, and close the connection; it holds nothing to save."""
         self.usable = False
         self._process.kill()
-        self._wait()
+        self._wait(END_ALLOWED_S)
         self._connection.close()
 
     def _ended(self, error: Exception) -> ProcessEnded:
-        code = self._wait()
+        code = self._wait(DYING_S)
         if code is None:  # it lives, and does not speak as agreed
             return ProcessEnded(f"{type(error).__name__}: {error}")
         return ProcessEnded(_name(code), cut=code == -signal.SIGALRM)
 
-    def _wait(self) -> int | None:
+    def _wait(self, allowed_s: float) -> int | None:
         """Its exit code; None when it is still there after a while, as one that the disk holds."""
         try:
-            return self._process.wait(END_ALLOWED_S)
+            return self._process.wait(allowed_s)
         except subprocess.TimeoutExpired:
             return None
 

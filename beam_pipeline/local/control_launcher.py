@@ -141,7 +141,7 @@ class Launcher:
             said = done.stderr[-SAID_CHARS:]
             if done.returncode == 0:
                 job = Job.from_json(OBJECTS.read(job_object).decode())
-        except (OSError, subprocess.SubprocessError, ParseError) as error:
+        except (OSError, ValueError, subprocess.SubprocessError, ParseError) as error:
             said = f"{said}\n{error}"
         finally:  # also of what nobody thought of: whoever launched it waits
             with self._lock:
