@@ -37,10 +37,10 @@ setup(
     # One by one: `transforms` and `models` are common words, and tests must not ship.
     packages=[
         "beam_pipeline",
-        "beam_pipeline.cloud",
-        "beam_pipeline.cloud.existing",
-        "beam_pipeline.commands",
-        "beam_pipeline.local",
+        "testudo.cloud",
+        "testudo.provisioning",
+        "testudo.commands",
+        "testudo.local",
         "loadtest",
         "loadtest.capacity",
         "loadtest.measuring",
@@ -51,7 +51,7 @@ setup(
         "transforms",
     ],
     package_data={
-        "beam_pipeline.local": ["*.txt"],
+        "testudo.local": ["*.txt"],
         "templates": [
             "graph.json",
             "prices.json",
@@ -120,5 +120,5 @@ setup(
             "types-psutil",
         ],
     },
-    entry_points={"console_scripts": ["testudo = beam_pipeline.cli:main"]},
+    entry_points={"console_scripts": ["testudo = testudo.cli:main"]},
 )

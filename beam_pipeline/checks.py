@@ -18,8 +18,8 @@ from google.cloud.storage.retry import DEFAULT_RETRY as STORAGE_RETRY
 from beam_pipeline.config import Config, ConfigError
 from beam_pipeline.tables import TABLES, table_schema
 from models.manifest import ReleaseError
+from models.objects import split_uri
 from models.release import read_manifest, read_pointer
-from transforms.objects import split_uri
 
 REQUEST_TIMEOUT_S = 10.0
 RETRY_FOR_S = 30.0

@@ -9,15 +9,15 @@ import apache_beam as beam
 from apache_beam.coders import BytesCoder
 
 from beam_pipeline.config import Config
-from beam_pipeline.inserts import EVERY_S
-from beam_pipeline.lines import holds_message, message_from_line
-from beam_pipeline.pubsub import (
+from beam_pipeline.io.inserts import EVERY_S
+from beam_pipeline.io.lines import holds_message, message_from_line
+from beam_pipeline.io.pubsub import (
     ReadFromPubSub,
     ReadWithinQuotas,
     WriteToTopic,
     on_arrival,
 )
-from beam_pipeline.sinks import WriteArchive, WriteLines, WriteTable
+from beam_pipeline.io.writers import WriteArchive, WriteLines, WriteTable
 from transforms import coders  # noqa: F401 - registers the records'
 from transforms.outcomes import dead_letter_row, prediction_row
 from transforms.quotas import AdmitTenants
@@ -50,8 +50,8 @@ def emulator_ends(config: Config) -> Endpoints:
     It keeps all in memory, so a message is acked only when its outcome is stored.
     """
     # Imported here: the worker image of the cloud has no local stack.
-    from beam_pipeline.local.pubsub_sink import PublishMessages
-    from beam_pipeline.local.pubsub_source import AckMessages, ReadFromSubscription
+    from beam_pipeline.io.pubsub_sink import PublishMessages
+    from beam_pipeline.io.pubsub_source import AckMessages, ReadFromSubscription
 
     read = ReadFromSubscription(subscription=config.input_subscription)
     ack = AckMessages(subscription=config.input_subscription)

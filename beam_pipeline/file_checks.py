@@ -17,9 +17,9 @@ from beam_pipeline.checks import (
     release_problems,
 )
 from beam_pipeline.config import Config, ConfigError
-from beam_pipeline.lines import START_BYTES, start_problem
+from beam_pipeline.io.lines import START_BYTES, start_problem
 from beam_pipeline.results import WRITTEN
-from transforms.objects import CLOUD, split_uri
+from models.objects import CLOUD, split_uri
 
 READERS = 16
 SHOWN = 3  # problems of a flag

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from beam_pipeline.tables import OUTCOMES
-from transforms.objects import CLOUD
+from models.objects import CLOUD
 
 SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.jsonl")
 # Beginnings of the names: rows, what a killed run had not yet renamed to rows, features, payloads.

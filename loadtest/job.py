@@ -16,10 +16,10 @@ from typing import Self
 import psutil
 
 from beam_pipeline.threads import Background
-from loadtest.family import family_of, living
 from loadtest.measure import MODELS
+from testudo.local.family import family_of, living
 
-RUN = (sys.executable, "-m", "beam_pipeline.cli", "run")
+RUN = (sys.executable, "-m", "testudo.cli", "run")
 IS_RUNNING = b"Running;"  # what `testudo run` says when its job is built
 LOOK_EVERY_S = 0.5
 STOP_ALLOWED_S = 300.0  # a machine with other work is slow

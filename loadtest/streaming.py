@@ -27,15 +27,6 @@ import psutil
 import pyarrow.parquet as pq
 from google.cloud import bigquery, pubsub_v1, storage
 
-from beam_pipeline.commands.place import (
-    BUCKET,
-    SUBSCRIPTION,
-    Place,
-    local_place,
-    prepare_local_project,
-)
-from beam_pipeline.commands.sending import Outgoing, publish
-from beam_pipeline.local.stack import LocalStack
 from beam_pipeline.tables import fill
 from loadtest.measure import (
     ONE_THREAD,
@@ -46,7 +37,16 @@ from loadtest.measure import (
     last_lines,
     used_cpu_s,
 )
-from loadtest.messages import message_attributes
+from testudo.commands.place import (
+    BUCKET,
+    SUBSCRIPTION,
+    Place,
+    local_place,
+    prepare_local_project,
+)
+from testudo.commands.sending import Outgoing, publish
+from testudo.local.stack import LocalStack
+from testudo.messages import message_attributes
 
 WINDOW_S = 5  # the archive's file, which is waited for, comes at the end of a window
 DEADLINE_S = 300.0
@@ -130,7 +130,7 @@ def running_job(stack: LocalStack, releases: str) -> Iterator[psutil.Process]:
     log = stack.home / "logs" / "job.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "beam_pipeline.cli", "run", *flags],
+            [sys.executable, "-m", "testudo.cli", "run", *flags],
             env={**os.environ, **ONE_THREAD},
             stdout=output,
             stderr=output,

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from transforms.records import Reason, Rejected
+from models.failures import Reason, Rejected
 
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 # Chunks, segments or blocks of one file. A GIF of 20 MB has 80,000 of the usual length.

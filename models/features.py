@@ -17,10 +17,11 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from models.bare_images import BareImage
+from models.facts import ImageFacts
+from models.failures import Reason, Rejected
 from models.image_files import bare_image
 from models.orientation import exif_orientation, xmp_orientation
 from models.pixels import to_square, upright
-from transforms.records import ImageFacts, Reason, Rejected
 
 MAX_SIDE_PX = 65_535  # the longest that JPEG and GIF have
 OUT_OF_MEMORY = "needs more memory than a call may take"

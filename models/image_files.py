@@ -12,9 +12,9 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 
 from models.bare_images import BareImage, broken, count_part, refused
+from models.failures import Reason, Rejected
 from models.orientation import exif_orientation, xmp_orientation
 from models.png_files import PNG_START, bare_png
-from transforms.records import Reason, Rejected
 
 # A progressive JPEG's scans each go over all its pixels again: 20 scans of 50 million.
 MAX_SCANNED_PIXELS = 1_000_000_000

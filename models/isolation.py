@@ -20,10 +20,9 @@ from typing import Any
 import msgpack
 
 from models.exchange import Child, ProcessEnded
+from models.failures import Failure, Reason, attempt
 from models.kernels import Answer
 from models.model_process import LOAD_ALLOWED_S, Setup, unpack_answers
-from transforms.failures import attempt
-from transforms.records import Failure, Reason
 
 LOG = logging.getLogger(__name__)
 LOAD_TRIES = 2

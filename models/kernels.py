@@ -18,6 +18,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from models.facts import ImageFacts, Score
+from models.failures import Failure, Reason, Stage, attempt
 from models.features import (
     ImageLimits,
     decode_image,
@@ -29,8 +31,6 @@ from models.litert import LiteRTModel
 from models.manifest import ENCODER, PRESENCE, SAVED_ENCODER, TEXT_TRANSFORM, Manifest
 from models.saved_model import SavedEncoder
 from models.text_transform import TextTransform
-from transforms.failures import attempt
-from transforms.records import Failure, ImageFacts, Reason, Score, Stage
 
 ResultT = TypeVar("ResultT")
 

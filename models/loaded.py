@@ -13,11 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from models.failures import Failure, Reason, Stage, attempt
 from models.isolation import ModelProcess
 from models.kernels import Answer
 from models.release import fetch_release
-from transforms.failures import attempt
-from transforms.records import Failure, Reason, Stage
 
 CACHE = "testudo-releases-"
 OWNER = re.compile(rf"{CACHE}(\d+)-")

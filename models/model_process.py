@@ -30,6 +30,8 @@ from typing import Any, NamedTuple
 
 import msgpack
 
+from models.facts import ImageFacts, Score
+from models.failures import Failure, Reason, Stage, attempt
 from models.features import ImageLimits
 from models.kernels import (
     Answer,
@@ -42,8 +44,6 @@ from models.kernels import (
     time_limit,
 )
 from models.manifest import MANIFEST, Manifest
-from transforms.failures import attempt
-from transforms.records import Failure, ImageFacts, Reason, Score, Stage
 
 KEPT_RELEASES = 3  # the one in use, the one before it, and a canary
 LOAD_ALLOWED_S = 120.0  # importing TensorFlow on a busy machine is much of it

@@ -28,7 +28,7 @@ from models.manifest import (
     ScorerSpec,
     check_release,
 )
-from transforms.objects import OBJECTS, RETRY_FOR_S, join
+from models.objects import OBJECTS, RETRY_FOR_S, join
 
 POINTER = "current.json"
 

@@ -16,25 +16,12 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from PIL import Image
 
-from beam_pipeline.commands.dead_letters import Letter
 from beam_pipeline.endpoints import Collect
+from models.facts import ImageFacts, Score, TextFacts
+from models.failures import Failure, Reason, Rejected, Stage
+from testudo.commands.dead_letters import Letter
 from transforms.events import Arrival
-from transforms.records import (
-    DeadLetter,
-    Envelope,
-    Failure,
-    Half,
-    ImageFacts,
-    Item,
-    Joined,
-    Message,
-    Reason,
-    Rejected,
-    Score,
-    Scored,
-    Stage,
-    TextFacts,
-)
+from transforms.records import DeadLetter, Envelope, Half, Item, Joined, Message, Scored
 
 RED, GREEN, BLUE, YELLOW = (220, 20, 20), (20, 200, 20), (20, 20, 220), (230, 230, 20)
 WHITE = (255, 255, 255)

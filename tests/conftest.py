@@ -31,9 +31,9 @@ WITH_TENSORFLOW = ("tests/graph/", "tests/transforms/test_texts.py")
 TRAINING = """
 import sys
 from pathlib import Path
-from models.samples import write_listings
-from models.train import train
-from loadtest.traps import save_with_traps
+from models.training.samples import write_listings
+from models.training.train import train
+from rigs.traps import save_with_traps
 folder = Path(sys.argv[1])
 manifest = write_listings(folder / "samples", 200, seed=0)
 for seed, (task, size_px) in enumerate((("first", 48), ("second", 32))):

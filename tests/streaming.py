@@ -8,8 +8,8 @@ from pathlib import Path
 from google.api_core.exceptions import GoogleAPICallError
 from waiting import eventually, exit_code
 
-from beam_pipeline.commands.engines import BigQueryEngine
 from beam_pipeline.tables import statements
+from testudo.commands.engines import BigQueryEngine
 
 REPOSITORY = Path(__file__).parents[1]
 WINDOW_S = 5
@@ -35,7 +35,7 @@ class Pipeline:
     """`testudo run` on the stack, in a process of its own, as a user starts it."""
 
     def __init__(self, home: Path, releases: Path) -> None:
-        self._command = [sys.executable, "-m", "beam_pipeline.cli", "run", f"--home={home}"]
+        self._command = [sys.executable, "-m", "testudo.cli", "run", f"--home={home}"]
         self._command += [f"--local_releases={releases}", f"--window_s={WINDOW_S}"]
         self._command.append(f"--release_refresh_s={REFRESH_S}")
         self.log = home / "logs" / "pipeline.log"

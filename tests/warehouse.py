@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from beam_pipeline.cloud.costs import JobDay, Usage, cost_row
-from beam_pipeline.cloud.prices import read_prices
-from beam_pipeline.commands.engines import FilesEngine
 from beam_pipeline.tables import OUTCOMES
+from testudo.cloud.costs import JobDay, Usage, cost_row
+from testudo.cloud.prices import read_prices
+from testudo.commands.engines import FilesEngine
 
 MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
 DAY = timedelta(days=1)

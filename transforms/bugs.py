@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from apache_beam.metrics import Metrics
 
-from transforms.records import Failure, Reason
+from models.failures import Failure, Reason
 
 BUGS = Metrics.counter("testudo", "bugs")
 

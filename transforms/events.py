@@ -21,22 +21,13 @@ import orjson
 from apache_beam.metrics import Metrics
 from apache_beam.typehints.decorators import no_annotations
 
+from models.failures import Failure, Reason, Rejected, Stage, attempt
 from models.manifest import ReleaseError
 from models.release import Pointer, read_pointer
 from transforms import coders  # noqa: F401 - registers the records'
 from transforms.bugs import counted
-from transforms.failures import attempt
-from transforms.letters import noted
-from transforms.records import (
-    DeadLetter,
-    Envelope,
-    Failure,
-    Item,
-    Message,
-    Reason,
-    Rejected,
-    Stage,
-)
+from transforms.dead_letters import noted
+from transforms.records import DeadLetter, Envelope, Item, Message
 from transforms.violations import NO_SIDE, violation
 
 ATTEMPT_ATTRIBUTE = "testudo_attempt"

@@ -21,23 +21,14 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
 
+from models.failures import Failure, Reason, Rejected, Stage, attempt
 from models.features import ImageLimits
-from models.handlers import ImageHandler, failed_image
 from models.kernels import CallLimits
+from models.objects import split_uri
 from transforms import coders  # noqa: F401 - registers the records'
 from transforms.bugs import counted
-from transforms.failures import attempt
-from transforms.objects import split_uri
-from transforms.records import (
-    Envelope,
-    Failure,
-    Fetched,
-    Half,
-    Item,
-    Reason,
-    Rejected,
-    Stage,
-)
+from transforms.handlers import ImageHandler, failed_image
+from transforms.records import Envelope, Fetched, Half, Item
 
 FETCHES_AT_ONCE = 16
 MAX_NAME_BYTES = 1024  # of an object of Cloud Storage

@@ -20,9 +20,10 @@ from apache_beam.transforms.window import FixedWindows, GlobalWindows, Timestamp
 from apache_beam.typehints.decorators import no_annotations
 from apache_beam.utils.timestamp import Duration
 
+from models.failures import Failure, Reason, Stage
 from transforms import coders  # noqa: F401 - registers the records'
-from transforms.letters import noted
-from transforms.records import DeadLetter, Failure, Half, Joined, Reason, Stage
+from transforms.dead_letters import noted
+from transforms.records import DeadLetter, Half, Joined
 
 HALVES = 2
 UNJOINED = "unjoined"

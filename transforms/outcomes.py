@@ -11,7 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from transforms.records import DeadLetter, Envelope, ImageFacts, Joined, Scored, TextFacts
+from models.facts import ImageFacts, TextFacts
+from transforms.records import DeadLetter, Envelope, Joined, Scored
 
 BRANCH_STEPS = ("fetch", "decode", "encode", "text")
 

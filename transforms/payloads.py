@@ -15,8 +15,8 @@ from collections.abc import Iterator
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 
+from models.objects import OBJECTS, join
 from transforms import coders  # noqa: F401 - registers the records'
-from transforms.objects import OBJECTS, join
 from transforms.outcomes import day_of
 from transforms.records import Message
 

@@ -6,65 +6,11 @@ bytes of a fixed dtype (the release's manifest names it), never as a list of
 numbers. Times are integers in microseconds since 1970 (`_us`).
 """
 
-import enum
 from collections.abc import Mapping
 from typing import NamedTuple, Optional
 
-
-class Stage(enum.StrEnum):
-    """Where in the graph an item failed."""
-
-    PARSE = "parse"
-    IMAGE = "image"
-    TEXT = "text"
-    JOIN = "join"
-    SCORE = "score"
-    SINK = "sink"
-
-
-class Reason(enum.StrEnum):
-    """Why an item has no prediction: the closed set, explained in docs/reasons.md."""
-
-    NOT_JSON = "not_json"
-    SCHEMA_VIOLATION = "schema_violation"
-    MESSAGE_TOO_LARGE = "message_too_large"
-    IMAGE_NOT_BASE64 = "image_not_base64"
-    IMAGE_UNREADABLE = "image_unreadable"
-    IMAGE_FORMAT_REFUSED = "image_format_refused"
-    IMAGE_TOO_LARGE = "image_too_large"
-    IMAGE_URI_REFUSED = "image_uri_refused"
-    IMAGE_NOT_FOUND = "image_not_found"
-    IMAGE_FORBIDDEN = "image_forbidden"
-    IMAGE_FETCH_FAILED = "image_fetch_failed"
-    TIMED_OUT = "timed_out"
-    CRASHED = "crashed"
-    MODEL_FAILED = "model_failed"
-    MODEL_OUTPUT_INVALID = "model_output_invalid"
-    RELEASE_UNAVAILABLE = "release_unavailable"
-    HALF_MISSING = "half_missing"
-    ROW_REJECTED = "row_rejected"
-    BUG = "bug"
-
-
-class Rejected(Exception):
-    """An expected failure of one item, raised by a pure function.
-
-    The stage that called the function turns it into a `Failure`; it never
-    leaves a DoFn.
-    """
-
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
-
-
-class Failure(NamedTuple):
-    """One stage's answer for an item that it could not handle."""
-
-    stage: str
-    reason: str
-    detail: str
+from models.facts import ImageFacts, Score, TextFacts
+from models.failures import Failure
 
 
 class Message(NamedTuple):
@@ -103,23 +49,12 @@ class Item(NamedTuple):
     image_uri: str
 
 
-class ImageFacts(NamedTuple):
-    format: str
-    width_px: int
-    height_px: int
-    size_bytes: int
-
-
 class Fetched(NamedTuple):
     """One image file on its way to decoder and encoder; stays inside the fused image stage."""
 
     envelope: Envelope
     data: bytes
     spent_us: Mapping[str, int]
-
-
-class TextFacts(NamedTuple):
-    length_chars: int
 
 
 class Half(NamedTuple):
@@ -148,12 +83,6 @@ class Joined(NamedTuple):
     image: Optional[ImageFacts]
     text: Optional[TextFacts]
     spent_us: Mapping[str, int]
-
-
-class Score(NamedTuple):
-    model: str
-    label: str
-    score: float
 
 
 class Scored(NamedTuple):

@@ -8,10 +8,10 @@ import apache_beam as beam
 from apache_beam.ml.inference.base import RunInference
 from apache_beam.typehints.decorators import no_annotations
 
-from models.handlers import ScorerHandler
 from models.kernels import CallLimits
 from transforms import coders  # noqa: F401 - registers the records'
-from transforms.letters import noted
+from transforms.dead_letters import noted
+from transforms.handlers import ScorerHandler
 from transforms.records import DeadLetter, Joined, Scored
 
 UNSCORED = "unscored"

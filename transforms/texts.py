@@ -8,9 +8,9 @@ import dataclasses
 import apache_beam as beam
 from apache_beam.ml.inference.base import RunInference
 
-from models.handlers import TextHandler
 from models.kernels import CallLimits
 from transforms import coders  # noqa: F401 - registers the records'
+from transforms.handlers import TextHandler
 from transforms.records import Half, Item
 
 

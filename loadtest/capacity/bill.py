@@ -2,12 +2,12 @@
 
 from typing import NamedTuple
 
-from beam_pipeline.cloud.costs import HOUR_S
-from beam_pipeline.cloud.million import MILLION, ItemUse, Machine, million_cost
-from beam_pipeline.cloud.prices import Prices
 from loadtest.capacity.autoscaling import Floats
 from loadtest.capacity.machines import MachineType
 from loadtest.capacity.worker import Mix
+from testudo.cloud.costs import HOUR_S
+from testudo.cloud.million import MILLION, ItemUse, Machine, million_cost
+from testudo.cloud.prices import Prices
 
 MONTH_S = 30 * 24 * HOUR_S
 # Measured: the table of docs/cost.md.

@@ -17,7 +17,7 @@ from PIL import Image
 
 from models.features import decode_image
 from models.manifest import MANIFEST, Manifest
-from models.samples import Listing, draw_listings
+from models.training.samples import Listing, draw_listings
 
 NAME = re.compile(r"(\d+)x(\d+) (JPEG|PNG|WEBP)")
 PICTURES = 6  # drawn of each size; their median counts

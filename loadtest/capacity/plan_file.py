@@ -1,8 +1,8 @@
 """The file that `testudo launch --plan` reads, with comments that say where it comes from."""
 
-from beam_pipeline.cloud.plan_file import PLANNED
 from loadtest.capacity.plan_record import Plan
 from loadtest.capacity.regression import Interval
+from testudo.cloud.plan_file import PLANNED
 
 
 def plan_toml(plan: Plan) -> str:

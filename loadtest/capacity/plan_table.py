@@ -5,9 +5,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from beam_pipeline.cloud.prices import Prices
 from loadtest.capacity.plan_record import Plan, Step
 from loadtest.capacity.regression import Interval
+from testudo.cloud.prices import Prices
 
 
 def show(plan: Plan, prices: Prices, out: Path, console: Console) -> None:

@@ -5,8 +5,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from beam_pipeline.cloud.environment import Environment
-from beam_pipeline.cloud.preflight import needed_quotas
 from loadtest.capacity.autoscaling import PUBLISHED, Floats
 from loadtest.capacity.bill import MESSAGES_PER_OBJECT, ROW_BYTES
 from loadtest.capacity.calibration import Calibration
@@ -17,6 +15,8 @@ from loadtest.capacity.sizing import size
 from loadtest.capacity.trials import DISK_GB, STEP_S, Demand, Question, Tried
 from loadtest.capacity.worker import SYSTEM_BYTES
 from loadtest.traffic.profile import Profile
+from testudo.cloud.preflight import needed_quotas
+from testudo.environment import Environment
 
 DAY_S = 24 * HOUR_S
 LADDER = (30, 100, 300, 1000, 2000, 5000, 10_000)

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from beam_pipeline.cloud.prices import Prices
 from loadtest.capacity.autoscaling import Bounds, Floats
 from loadtest.capacity.bill import month_bill
 from loadtest.capacity.calibration import Calibration
@@ -15,6 +14,7 @@ from loadtest.capacity.machines import MachineType
 from loadtest.capacity.regression import Interval
 from loadtest.capacity.simulation import Lanes, Outcome, poisson_arrivals, simulate
 from loadtest.capacity.worker import PERCENT, Guesses, Mix, processes_of, worker_rate
+from testudo.cloud.prices import Prices
 
 STEP_S = 60.0
 HOLDS = 0.99  # of the minutes

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from beam_pipeline.commands.place import Place
 from loadtest.measure import MeasuringError
 from loadtest.measuring.items import items_table
 from loadtest.measuring.live import Live, Progress
@@ -28,6 +27,7 @@ from loadtest.traffic.sender import LIMIT_USD, send
 from loadtest.traffic.senders import SendError
 from loadtest.traffic.sent import SentFile
 from loadtest.traffic.trace import BadTrace, save_trace
+from testudo.commands.place import Place
 
 FOLLOW_EVERY_S = 0.5
 SETTLE_S = 2.0  # for the rows of copies, when all items have one

@@ -16,9 +16,9 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from beam_pipeline.local.stack import LocalStack
 from beam_pipeline.threads import Background
 from loadtest.measure import MODELS
+from testudo.local.stack import LocalStack
 
 EVERY_S = 1.0
 OTHER, RIG = "other", "rig"
@@ -56,7 +56,7 @@ def role_of(command: list[str], name: str) -> str:
     for module, role in _MODULES.items():
         if module in command:
             return role
-    if "beam_pipeline.cli" in command and "run" in command:
+    if "testudo.cli" in command and "run" in command:
         if "--lane=overflow" in command:
             return "overflow"
         number = NUMBER.search(line)

@@ -20,10 +20,10 @@ from typing import NamedTuple, Self
 
 from google.cloud.bigquery import Client
 
-from beam_pipeline.commands.place import Place
 from beam_pipeline.threads import Background
 from loadtest.measure import MeasuringError, last_lines
 from loadtest.measuring.sightings import Looker, Sightings
+from testudo.commands.place import Place
 
 LOOK_EVERY_S = 0.5
 LEAST_REST_S = 0.25  # between looks, however long they take: they load what they look at

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from beam_pipeline.cloud.million import LEAST_BYTES, TIB
-from beam_pipeline.cloud.prices import Prices
 from loadtest.traffic.payloads import Payloads
 from loadtest.traffic.schedule import Schedule
+from testudo.cloud.million import LEAST_BYTES, TIB
+from testudo.cloud.prices import Prices
 
 _ATTRIBUTES_BYTES = 150  # ids and the idempotency key, with their names
 

@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from loadtest.hostile import HOSTILE
-from loadtest.messages import BREAKAGES, REASONS
-from loadtest.verdict import PREDICTED
+from loadtest.traffic.hostile import HOSTILE
+from testudo.messages import BREAKAGES, REASONS
+from testudo.verdict import PREDICTED
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 BROKEN = tuple(BREAKAGES)
@@ -33,7 +33,7 @@ class Kind:
 
 
 def broken_kind(breakage: str) -> Kind:
-    """A whole item, spoilt as `loadtest.messages` does."""
+    """A whole item, spoilt as `testudo.messages` does."""
     return Kind(
         name=f"broken-{breakage}",
         width_px=_SPOILT_WIDTH_PX,
@@ -45,7 +45,7 @@ def broken_kind(breakage: str) -> Kind:
 
 
 def poison_kind(hostile: str) -> Kind:
-    """A message of `loadtest.hostile`'s table."""
+    """A message of `loadtest.traffic.hostile`'s table."""
     reason = HOSTILE[hostile].reason
     return Kind(
         name=f"poison-{hostile}",

@@ -17,10 +17,6 @@ from google.cloud import pubsub_v1
 from rich.console import Console
 from rich.table import Table
 
-from beam_pipeline.commands.failure import shown
-from beam_pipeline.commands.place import add_home_argument
-from beam_pipeline.local.missing import ToolsMissing
-from beam_pipeline.local.processes import StackError
 from loadtest.results import Sent
 from loadtest.streaming import own_stack
 from loadtest.traffic.kinds import Kind
@@ -30,6 +26,10 @@ from loadtest.traffic.schedule import make_schedule
 from loadtest.traffic.sender import send
 from loadtest.traffic.senders import SendError
 from loadtest.traffic.trace import save_trace
+from testudo.commands.place import add_home_argument
+from testudo.errors import shown
+from testudo.local.missing import ToolsMissing
+from testudo.local.processes import StackError
 
 TOPIC = "generator-limits"
 GROWTH = 1.4  # of the rate, from probe to probe

@@ -18,7 +18,7 @@ from google.api_core import exceptions
 from google.pubsub_v1 import PublisherClient
 from google.pubsub_v1.types import PublishRequest
 
-from beam_pipeline.cloud.publishing import publisher_client, retry_for
+from beam_pipeline.io.publishing import publisher_client, retry_for
 from loadtest.traffic.day import Times
 from loadtest.traffic.payloads import Payloads
 from loadtest.traffic.schedule import Schedule

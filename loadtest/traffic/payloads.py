@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from loadtest import hostile
-from loadtest.messages import BREAKAGES, message_attributes
+from loadtest.traffic import hostile
 from loadtest.traffic.kinds import Kind
-from models.samples import Listing, draw_listings
+from models.training.samples import Listing, draw_listings
+from testudo.messages import BREAKAGES, message_attributes
 
 VARIANTS = 16
 _SEED = 21  # of the drawn listings

@@ -19,7 +19,6 @@ from pathlib import Path
 from google.api_core.exceptions import GoogleAPICallError
 from google.cloud import storage
 
-from beam_pipeline.cloud.prices import read_prices
 from loadtest.traffic.cost import cloud_cost
 from loadtest.traffic.open_loop import OpenLoop
 from loadtest.traffic.payloads import NoImageBucket, Payloads
@@ -27,6 +26,7 @@ from loadtest.traffic.schedule import Schedule
 from loadtest.traffic.senders import DUE, READY, SendError, Senders
 from loadtest.traffic.sent import SENT, SentFile, join_shares, save_share
 from loadtest.traffic.trace import load_trace
+from testudo.cloud.prices import read_prices
 
 LIMIT_USD = 5.0
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from releasing import BUILDS, GIVEN, REPOSITORY, SUBSTITUTION, TESTUDO, build, words
 
-from beam_pipeline.cli import COMMANDS
-from beam_pipeline.cloud.dockerfile import bases
-from beam_pipeline.cloud.environment import FILE, read_environment
+from testudo.cli import COMMANDS
+from testudo.environment import FILE, read_environment
+from testudo.image.dockerfile import bases
 
 PROGRAMS = {"make", "docker", "gcloud", "gcrane", TESTUDO}
 # Images that are a command themselves: the step's arguments are that command's.

@@ -14,30 +14,30 @@ import setuptools
 REPOSITORY = Path(__file__).parents[2]
 PACKAGES = ("beam_pipeline", "loadtest", "models", "templates", "transforms")
 TRAINING = {
-    "models.evaluation",
-    "models.examples",
-    "models.export",
-    "models.pictures",
-    "models.samples",
-    "models.text_analysis",
-    "models.train",
-    "models.train_bundle",
-    "models.train_network",
-    "models.training_manifest",
+    "models.training.evaluation",
+    "models.training.examples",
+    "models.training.export",
+    "models.training.pictures",
+    "models.training.samples",
+    "models.training.text_analysis",
+    "models.training.train",
+    "models.training.bundle",
+    "models.training.network",
+    "models.training.manifest_lines",
 }
 SERVING = {
     "models.bare_images", "models.encodings", "models.exchange", "models.features",
-    "models.handlers", "models.image_files", "models.isolation", "models.kernels", "models.litert",
+    "transforms.handlers", "models.image_files", "models.isolation", "models.kernels", "models.litert",
     "models.loaded", "models.manifest", "models.model_process", "models.orientation",
     "models.pixels", "models.png_files", "models.release", "models.saved_model",
     "models.text_transform",
 }  # fmt: skip
 # What people at a terminal use, and the job's workers never load.
 TERMINAL = (
-    "beam_pipeline.cli",
-    "beam_pipeline.cloud",
-    "beam_pipeline.commands",
-    "beam_pipeline.local",
+    "testudo.cli",
+    "testudo.cloud",
+    "testudo.commands",
+    "testudo.local",
     "loadtest",
 )
 # Copied into the image and run there: outside the packages, which it finds installed.
@@ -84,7 +84,7 @@ def test_every_model_module_is_of_training_or_of_serving() -> None:
 def test_records_and_failures_import_nothing_of_ours_above_them() -> None:
     """The records are the floor that everything else stands on."""
     assert IMPORTS["transforms.records"] == set()
-    assert IMPORTS["transforms.failures"] == {"transforms.records"}
+    assert IMPORTS["models.failures"] == {"transforms.records"}
 
 
 def test_stages_do_not_know_the_graph() -> None:
@@ -92,7 +92,7 @@ def test_stages_do_not_know_the_graph() -> None:
     for name, imported in IMPORTS.items():
         if within(name, ("transforms", "models")):
             for one in imported:
-                allowed = name == "models.train_bundle" or not within(one, ("loadtest",))
+                allowed = name == "models.training.bundle" or not within(one, ("loadtest",))
                 assert allowed, f"{name} imports {one}"
                 assert not within(one, ("beam_pipeline", "templates")), f"{name} imports {one}"
 
@@ -119,13 +119,13 @@ def test_the_job_imports_nothing_of_the_terminal() -> None:
         for one in imported
         if within(one, TERMINAL)
     }
-    own = ("beam_pipeline.local.pubsub_sink", "beam_pipeline.local.pubsub_source")
+    own = ("beam_pipeline.io.pubsub_sink", "beam_pipeline.io.pubsub_source")
     assert found == {("beam_pipeline.endpoints", one) for one in own}
     top = ast.Module(
         [node for node in MODULES["beam_pipeline.endpoints"].body
          if isinstance(node, ast.Import | ast.ImportFrom)], []
     )  # fmt: skip
-    assert "beam_pipeline.local.pubsub_source" not in set(imports(top))
+    assert "beam_pipeline.io.pubsub_source" not in set(imports(top))
 
 
 def test_the_job_layers_import_downwards() -> None:
@@ -164,7 +164,7 @@ def test_exception_is_caught_in_one_place() -> None:
                 caught = ast.walk(node.type) if node.type else [ast.Name("BaseException")]
                 names = {one.id for one in caught if isinstance(one, ast.Name)}
                 found += [name] * bool(names & {"Exception", "BaseException"})
-    assert found == ["transforms.failures"]
+    assert found == ["models.failures"]
 
 
 def test_no_progress_bar_outlives_its_block() -> None:

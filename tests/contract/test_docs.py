@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipeline.cli import COMMANDS
-from beam_pipeline.cloud.environment import environment_from
-from beam_pipeline.cloud.grants import grants
 from beam_pipeline.options import TestudoOptions
-from transforms.records import Reason, Stage
+from models.failures import Reason, Stage
+from testudo.cli import COMMANDS
+from testudo.environment import environment_from
+from testudo.provisioning.grants import grants
 
 REPOSITORY = Path(__file__).parents[2]
 PACKAGES = ("beam_pipeline", "loadtest", "models", "templates", "transforms")

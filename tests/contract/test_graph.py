@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipeline.cloud.fingerprint import Graph
-from beam_pipeline.cloud.graphs import EXAMPLE_FLAGS, FILE, as_text, built_graph, reviewed_graph
-from beam_pipeline.cloud.updating import QUOTA_STEPS
+from testudo.cloud.fingerprint import Graph
+from testudo.cloud.graphs import EXAMPLE_FLAGS, FILE, as_text, built_graph, reviewed_graph
+from testudo.cloud.updating import QUOTA_STEPS
 
 REVIEWED = Path(__file__).parents[2] / "templates" / FILE
 RENEW = "TESTUDO_RENEW_GRAPH"

@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-from loadtest.hostile import HOSTILE, SCORED
+from loadtest.traffic.hostile import HOSTILE, SCORED
 from models.bare_images import MAX_PARTS
+from models.failures import Reason
 from models.features import MAX_MARKS, MAX_SIDE_PX, ImageLimits
 from models.image_files import MAX_SCANNED_PIXELS
-from transforms.records import Reason
 
 DOCUMENT = Path(__file__).parents[2] / "docs/hostile-inputs.md"
 FEWEST_KINDS = 45

@@ -9,8 +9,8 @@ import pytest
 import setuptools
 from packaging.requirements import Requirement
 
-from beam_pipeline.cloud.dockerfile import FILE, Instruction, bases, instructions
-from beam_pipeline.local.image_context import IGNORE_FILE
+from testudo.image.context import IGNORE_FILE
+from testudo.image.dockerfile import FILE, Instruction, bases, instructions
 
 REPOSITORY = Path(__file__).parents[2]
 TEXT = (REPOSITORY / FILE).read_text(encoding="utf-8")

@@ -9,7 +9,9 @@ import pytest
 from google.cloud.dataflow_v1beta3.types import ParameterType, TemplateMetadata
 from google.protobuf import json_format
 
-from beam_pipeline.cloud.metadata import (
+from beam_pipeline.config import EXAMPLES, LEAST, ConfigError, config_from
+from beam_pipeline.options import own_flags
+from testudo.cloud.metadata import (
     BATCH_ONLY,
     FILE,
     decimal_pattern,
@@ -17,8 +19,6 @@ from beam_pipeline.cloud.metadata import (
     metadata_text,
     whole_pattern,
 )
-from beam_pipeline.config import EXAMPLES, LEAST, ConfigError, config_from
-from beam_pipeline.options import own_flags
 
 REPOSITORY = Path(__file__).parents[2]
 PARAMETERS: dict[str, dict[str, Any]] = {one["name"]: one for one in metadata()["parameters"]}

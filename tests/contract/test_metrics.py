@@ -14,10 +14,10 @@ from google.cloud.monitoring_dashboard_v1 import Dashboard
 from google.cloud.monitoring_v3 import AlertPolicy
 from google.protobuf.json_format import ParseDict
 
-from beam_pipeline.cloud.environment import Environment, environment_from
-from beam_pipeline.cloud.monitoring import alert_policy, alerts, monitoring
-from beam_pipeline.cloud.resources import Kind, Resource
-from models.handlers import ImageHandler, ScorerHandler, TextHandler
+from testudo.environment import Environment, environment_from
+from testudo.provisioning.monitoring import alert_policy, alerts, monitoring
+from testudo.provisioning.resources import Kind, Resource
+from transforms.handlers import ImageHandler, ScorerHandler, TextHandler
 
 REPOSITORY = Path(__file__).parents[2]
 PACKAGES = ("beam_pipeline", "loadtest", "models", "templates", "transforms")

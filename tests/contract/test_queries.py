@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipeline.commands.parameters import PARAMETERS, used
 from beam_pipeline.tables import TABLES, question_of, statements
+from testudo.commands.parameters import PARAMETERS, used
 
 REPOSITORY = Path(__file__).parents[2]
 PARAMETER = re.compile(r"@(\w+)")

@@ -8,14 +8,14 @@ import pytest
 from builders import dead_letter, failure, letter, scored
 from google.cloud.bigquery import SchemaField
 
-from beam_pipeline.cloud.costs import JobDay, Usage, cost_row
-from beam_pipeline.cloud.prices import read_prices
-from beam_pipeline.commands.resend import Sent, replay_row
-from beam_pipeline.sinks import rejected_row
+from beam_pipeline.io.writers import rejected_row
 from beam_pipeline.tables import OUTCOMES, TABLES, table_schema
+from models.failures import Failure, Reason, Stage
+from testudo.cloud.costs import JobDay, Usage, cost_row
+from testudo.cloud.prices import read_prices
+from testudo.commands.resend import Sent, replay_row
 from transforms.events import reject
 from transforms.outcomes import dead_letter_row, prediction_row
-from transforms.records import Failure, Reason, Stage
 
 from builders import ARRIVAL, message  # isort: skip
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipeline.local.pubsub_source import PubSubSource
+from beam_pipeline.io.pubsub_source import PubSubSource
 
 REPOSITORY = Path(__file__).parents[2]
 PACKAGES = ("beam_pipeline", "loadtest", "models", "templates", "transforms")
@@ -32,8 +32,8 @@ SQL = re.compile(
 )
 # Statements made of parts, and why that is safe.
 MADE_OF_PARTS = {
-    ("beam_pipeline.commands.engines", "CREATE TABLE files."): "columns of templates/bigquery",
-    ("beam_pipeline.commands.engines", "CREATE VIEW files."): "files of templates/bigquery",
+    ("testudo.commands.engines", "CREATE TABLE files."): "columns of templates/bigquery",
+    ("testudo.commands.engines", "CREATE VIEW files."): "files of templates/bigquery",
 }
 # Arguments of what sends a statement that are no literal: where they come from.
 ASKED_WITH = {
@@ -233,7 +233,7 @@ def test_servers_are_bound_to_the_loopback_address() -> None:
     """Whatever the packages open; that what they start does so too is looked at end to end."""
     found = {name: set(bound(tree)) for name, tree in MODULES.items() if list(bound(tree))}
     assert {one for addresses in found.values() for one in addresses} <= LOOPBACK, found
-    assert found.keys() >= {"beam_pipeline.local.processes", "beam_pipeline.local.workers"}
+    assert found.keys() >= {"testudo.local.processes", "testudo.local.workers"}
     for name, tree in MODULES.items():
         texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
         assert not texts & {"0.0.0.0", "::", "[::]", "[::]:0"}, name  # noqa: S104 - looked for
@@ -241,7 +241,7 @@ def test_servers_are_bound_to_the_loopback_address() -> None:
 
 def test_every_server_of_the_stack_is_told_where_to_listen() -> None:
     """Prism has no flag for it: its source is changed before it is built."""
-    source = (REPOSITORY / "beam_pipeline/local/servers.py").read_text(encoding="utf-8")
+    source = (REPOSITORY / "testudo/local/servers.py").read_text(encoding="utf-8")
     for server in ("_pubsub", "_bigquery", "_storage"):
         body = source.split(f"def {server}(")[1].split("\ndef ")[0]
         assert 'f"--host={HOST}"' in body, server

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from beam_pipeline.cloud.environment import Environment, environment_from, read_environment
-from beam_pipeline.cloud.inventory import inventory
-from beam_pipeline.cloud.resources import Kind, Resource
-from beam_pipeline.cloud.terraform import FILE, terraform, write_terraform
+from testudo.environment import Environment, environment_from, read_environment
+from testudo.provisioning.inventory import inventory
+from testudo.provisioning.resources import Kind, Resource
+from testudo.provisioning.terraform import FILE, terraform, write_terraform
 
 REPOSITORY = Path(__file__).parents[2]
 FOLDER = REPOSITORY / "templates/terraform"

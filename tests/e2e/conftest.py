@@ -8,13 +8,13 @@ import pytest
 from google.cloud import bigquery
 from streaming import Pipeline
 
-from beam_pipeline.commands.engines import BigQueryEngine
-from beam_pipeline.commands.place import Place, local_place
-from beam_pipeline.local.engine import running_engine
-from beam_pipeline.local.missing import ToolsMissing
-from beam_pipeline.local.stack import LocalStack
-from beam_pipeline.local.tools import DEFAULT_FOLDER, install_tools
 from models.release import Pointer, write_pointer
+from testudo.commands.engines import BigQueryEngine
+from testudo.commands.place import Place, local_place
+from testudo.local.engine import running_engine
+from testudo.local.missing import ToolsMissing
+from testudo.local.stack import LocalStack
+from testudo.local.tools import DEFAULT_FOLDER, install_tools
 
 TOOLS = Path(__file__).parents[2] / DEFAULT_FOLDER
 

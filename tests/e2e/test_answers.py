@@ -12,10 +12,10 @@ import pytest
 from conftest import Releases
 from streaming import REPOSITORY, eventually
 
-from beam_pipeline.cli import COMMANDS, main
-from beam_pipeline.local.detached import read_state, start_detached, stop_detached
-from beam_pipeline.local.stack import LocalStack
-from beam_pipeline.local.tools import DEFAULT_FOLDER
+from testudo.cli import COMMANDS, main
+from testudo.local.detached import read_state, start_detached, stop_detached
+from testudo.local.stack import LocalStack
+from testudo.local.tools import DEFAULT_FOLDER
 
 ANSWER_ALLOWED_S = 60
 TEMPLATE = "--template=v1"
@@ -140,7 +140,7 @@ def test_loopback_never_goes_through_a_proxy(
     """Commands reach the stack whatever proxies the shell names."""
     words = [command, *ON_THE_STACK[command], f"--home={stack.home}"]
     done = subprocess.run(
-        [sys.executable, "-m", "beam_pipeline.cli", *words],
+        [sys.executable, "-m", "testudo.cli", *words],
         capture_output=True,
         text=True,
         cwd=REPOSITORY,
@@ -158,7 +158,7 @@ def test_a_run_never_goes_through_a_proxy(
     flags = [f"--home={stack.home}", f"--local_releases={releases.root}", "--lane=overflow"]
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "beam_pipeline.cli", "run", *flags],
+            [sys.executable, "-m", "testudo.cli", "run", *flags],
             stdout=file,
             stderr=file,
             cwd=REPOSITORY,

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from conftest import Releases
+from rigs.bench import FILES, LOOP, STREAMING
 
-from beam_pipeline.cli import main
-from beam_pipeline.local.tools import DEFAULT_FOLDER
-from loadtest.bench import FILES, LOOP, STREAMING
+from testudo.cli import main
+from testudo.local.tools import DEFAULT_FOLDER
 
 TOOLS = Path(__file__).parents[2] / DEFAULT_FOLDER
 ROUNDS = 1

@@ -12,19 +12,19 @@ import psutil
 import pytest
 from conftest import Releases
 from google.cloud import bigquery
+from rigs.faults import Fault, FaultPlan, faulty_environment
 from waiting import eventually
 
-from beam_pipeline.cli import main
-from beam_pipeline.commands.engines import BigQueryEngine
-from beam_pipeline.commands.place import local_place
-from beam_pipeline.commands.sending import Outgoing, publish
-from beam_pipeline.local.stack import LocalStack
-from beam_pipeline.local.tools import DEFAULT_FOLDER
-from loadtest.faults import Fault, FaultPlan, faulty_environment
 from loadtest.job import Job, Victim
 from loadtest.measure import MODELS
-from loadtest.messages import sample_messages
 from loadtest.streaming import own_stack
+from testudo.cli import main
+from testudo.commands.engines import BigQueryEngine
+from testudo.commands.place import local_place
+from testudo.commands.sending import Outgoing, publish
+from testudo.local.stack import LocalStack
+from testudo.local.tools import DEFAULT_FOLDER
+from testudo.messages import sample_messages
 
 TOOLS = Path(__file__).parents[2] / DEFAULT_FOLDER
 ITEMS = 1_500  # more than a worker holds, so that the rest must wait in Pub/Sub

@@ -9,14 +9,14 @@ import pytest
 from google.cloud import bigquery
 from warehouse import prediction
 
-from beam_pipeline.cloud.clients import ENDPOINT
-from beam_pipeline.cloud.environment import Environment, environment_from
-from beam_pipeline.cloud.prices import read_prices
-from beam_pipeline.commands.costs import Costs
-from beam_pipeline.commands.engines import BigQueryEngine
-from beam_pipeline.commands.place import create_dataset
-from beam_pipeline.local.control_server import Body, ControlServer, Request, route
-from beam_pipeline.local.stack import LocalStack
+from testudo.clients import ENDPOINT
+from testudo.cloud.prices import read_prices
+from testudo.commands.costs import Costs
+from testudo.commands.engines import BigQueryEngine
+from testudo.commands.place import create_dataset
+from testudo.control.server import Body, ControlServer, Request, route
+from testudo.environment import Environment, environment_from
+from testudo.local.stack import LocalStack
 
 DATASET = "job_costs"
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)

@@ -1,7 +1,7 @@
 """Launch, update, drain and rollback on the stand-in for Dataflow, through Google's own clients.
 
 The request that is looked at is the one that Beam makes in the template's own entry;
-see beam_pipeline/local/control_launcher.py.
+see testudo/control/launcher.py.
 """
 
 import json
@@ -14,18 +14,18 @@ import pytest
 from apache_beam.portability.api import beam_runner_api_pb2 as beam_api
 from google.cloud.dataflow_v1beta3 import Job, JobState, LaunchFlexTemplateParameter
 
-from beam_pipeline.cli import main
-from beam_pipeline.cloud.container_spec import write_spec
-from beam_pipeline.cloud.environment import Environment, read_environment
-from beam_pipeline.cloud.graphs import reviewed_graph, running_graph
-from beam_pipeline.cloud.jobs import Jobs
-from beam_pipeline.cloud.launching import launch_parameter
-from beam_pipeline.cloud.rest import call
-from beam_pipeline.cloud.templates import read_template
-from beam_pipeline.commands.place import prepare_local_project
-from beam_pipeline.local.stack import LocalStack
+from models.objects import OBJECTS
 from models.release import Pointer, copy_releases, read_pointer, write_pointer
-from transforms.objects import OBJECTS
+from testudo.cli import main
+from testudo.cloud.container_spec import write_spec
+from testudo.cloud.graphs import reviewed_graph, running_graph
+from testudo.cloud.jobs import Jobs
+from testudo.cloud.launching import launch_parameter
+from testudo.cloud.templates import read_template
+from testudo.commands.place import prepare_local_project
+from testudo.environment import Environment, read_environment
+from testudo.local.stack import LocalStack
+from testudo.rest import call
 
 ENVIRONMENTS = """
 [defaults]

@@ -14,9 +14,9 @@ import pytest
 from conftest import Releases
 from streaming import REPOSITORY, eventually
 
-from beam_pipeline.local.detached import StackState, start_detached, stop_detached
-from beam_pipeline.local.stack import LocalStack
-from beam_pipeline.local.tools import DEFAULT_FOLDER
+from testudo.local.detached import StackState, start_detached, stop_detached
+from testudo.local.stack import LocalStack
+from testudo.local.tools import DEFAULT_FOLDER
 
 TOOLS = REPOSITORY / DEFAULT_FOLDER
 END_ALLOWED_S = 120.0  # of one that hangs the end never comes
@@ -31,7 +31,7 @@ class Run:
 
     def __init__(self, home: Path, releases: str, log: Path, *flags: str) -> None:
         self._log = log
-        command = [sys.executable, "-m", "beam_pipeline.cli", "run", f"--home={home}"]
+        command = [sys.executable, "-m", "testudo.cli", "run", f"--home={home}"]
         with log.open("wb") as file:
             self.process = subprocess.Popen(
                 [*command, f"--local_releases={releases}", *flags],

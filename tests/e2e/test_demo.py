@@ -16,7 +16,7 @@ def test_demo_over_files_finds_an_outcome_for_every_item(trained: Path, tmp_path
     shutil.copytree(trained, releases)
     first = next(one.name for one in releases.iterdir() if one.name.startswith("first-"))
     write_pointer(str(releases), Pointer(default=first))
-    demo = (sys.executable, "-m", "beam_pipeline.cli", "demo", "--files", "--items=200")
+    demo = (sys.executable, "-m", "testudo.cli", "demo", "--files", "--items=200")
     done = subprocess.run(
         [*demo, f"--home={tmp_path}"],
         cwd=REPOSITORY,

@@ -15,24 +15,24 @@ from typing import NamedTuple
 
 import pytest
 from google.cloud import bigquery, storage
+from rigs.faults import OF_INSERTS, VARIABLES, Fault, FaultPlan, faulty_environment
 from streaming import REPOSITORY, WINDOW_S
 from waiting import eventually, exit_code
 
-from beam_pipeline.commands.engines import BigQueryEngine
-from beam_pipeline.commands.place import Place, create_dataset, local_flags
-from beam_pipeline.commands.publish import upload
-from beam_pipeline.commands.sending import Outgoing, publish
-from beam_pipeline.local.resources import (
+from beam_pipeline.tables import table_schema
+from models.failures import Reason
+from models.objects import OBJECTS
+from models.release import Pointer, copy_releases, write_pointer
+from testudo.commands.engines import BigQueryEngine
+from testudo.commands.place import Place, create_dataset, local_flags
+from testudo.commands.publish import upload
+from testudo.commands.sending import Outgoing, publish
+from testudo.local.resources import (
     create_buckets,
     create_topic_and_subscription,
 )
-from beam_pipeline.local.stack import LocalStack
-from beam_pipeline.tables import table_schema
-from loadtest.faults import OF_INSERTS, VARIABLES, Fault, FaultPlan, faulty_environment
-from loadtest.messages import sample_messages
-from models.release import Pointer, copy_releases, write_pointer
-from transforms.objects import OBJECTS
-from transforms.records import Reason
+from testudo.local.stack import LocalStack
+from testudo.messages import sample_messages
 
 # Google's clients leave connections of answers that they stream to the collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 NAME = "faulty"  # of the dataset, bucket, topic and subscription of this module's own
 IMAGES = "faulty-images"
 SAMPLES = 300
-COMMAND = [sys.executable, "-m", "beam_pipeline.cli", "run"]
+COMMAND = [sys.executable, "-m", "testudo.cli", "run"]
 SHARES = {
     Fault.ANSWER_429: 0.04,
     Fault.ANSWER_500: 0.04,

@@ -15,16 +15,16 @@ import pytest
 from google.cloud import pubsub_v1, storage
 from waiting import eventually
 
-from beam_pipeline.commands.place import IMAGE_BUCKET
-from beam_pipeline.local.resources import create_buckets, create_topic_and_subscription
-from beam_pipeline.local.stack import LocalStack
-from loadtest.family import living
 from loadtest.traffic.payloads import Payloads
 from loadtest.traffic.profile import read_profile
 from loadtest.traffic.schedule import Schedule, make_schedule
 from loadtest.traffic.sender import send
 from loadtest.traffic.senders import MODULE, SendError
 from loadtest.traffic.trace import save_trace
+from testudo.commands.place import IMAGE_BUCKET
+from testudo.local.family import living
+from testudo.local.resources import create_buckets, create_topic_and_subscription
+from testudo.local.stack import LocalStack
 
 PULLED_AT_ONCE = 20  # a gRPC channel takes 4 MB
 DURATION_S = 3.0

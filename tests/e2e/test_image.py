@@ -16,11 +16,13 @@ import pytest
 from google.cloud.dataflow_v1beta3.types import ContainerSpec
 from google.protobuf import json_format
 
-from beam_pipeline.cli import main
-from beam_pipeline.cloud.container_spec import write_spec
-from beam_pipeline.cloud.metadata import metadata
-from beam_pipeline.commands.environments import local_environment
-from beam_pipeline.commands.place import (
+from models.objects import OBJECTS
+from models.release import Pointer, write_pointer
+from testudo.cli import main
+from testudo.cloud.container_spec import write_spec
+from testudo.cloud.metadata import metadata
+from testudo.commands.environments import local_environment
+from testudo.commands.place import (
     BUCKET,
     IMAGE_BUCKET,
     SUBSCRIPTION,
@@ -28,10 +30,8 @@ from beam_pipeline.commands.place import (
     local_place,
     prepare_local_project,
 )
-from beam_pipeline.local.image_steps import Image, perform
-from beam_pipeline.local.stack import LocalStack
-from models.release import Pointer, write_pointer
-from transforms.objects import OBJECTS
+from testudo.image.steps import Image, perform
+from testudo.local.stack import LocalStack
 
 REPOSITORY = Path(__file__).parents[2]
 LOCK = REPOSITORY / "templates/image/requirements-cpu.txt"

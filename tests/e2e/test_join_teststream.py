@@ -15,8 +15,9 @@ from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.window import TimestampedValue
 from builders import envelope, failure, image_half, text_half
 
+from models.failures import Reason, Stage
 from transforms.joins import JoinHalves, WindowByArrival
-from transforms.records import DeadLetter, Half, Joined, Reason, Stage
+from transforms.records import DeadLetter, Half, Joined
 
 REPOSITORY = Path(__file__).parents[2]
 WINDOW_S = 60

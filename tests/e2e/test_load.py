@@ -7,15 +7,15 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Releases
 
-from beam_pipeline.local.tools import DEFAULT_FOLDER
-from loadtest.compare import compared
+from loadtest.commands.compare import compared
 from loadtest.measuring.latencies import decode_histogram
+from loadtest.measuring.rig import Rig
 from loadtest.measuring.usage import STAGES
 from loadtest.results import ITEMS, PROCESSES, TRACE, Result
-from loadtest.rig import Rig
 from loadtest.traffic.kinds import broken_kind
 from loadtest.traffic.schedule import Kind, Schedule
 from loadtest.traffic.trace import load_trace
+from testudo.local.tools import DEFAULT_FOLDER
 
 TOOLS = Path(__file__).parents[2] / DEFAULT_FOLDER
 GOOD = Kind(name="photo", width_px=320, height_px=240, format="JPEG")

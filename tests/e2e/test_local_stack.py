@@ -18,19 +18,19 @@ from apache_beam.options.pipeline_options import DebugOptions, PipelineOptions, 
 from google.cloud import bigquery, pubsub_v1, storage
 from waiting import DEADLINE_S, eventually, exit_code, nothing
 
-from beam_pipeline.local.deliveries import close_pulls, held_messages
-from beam_pipeline.local.detached import read_state, start_detached, stop_detached
-from beam_pipeline.local.processes import StackError
-from beam_pipeline.local.pubsub_source import AckMessages, ReadFromSubscription
-from beam_pipeline.local.resources import (
+from beam_pipeline.io.deliveries import close_pulls, held_messages
+from beam_pipeline.io.pubsub_source import AckMessages, ReadFromSubscription
+from testudo.local.detached import read_state, start_detached, stop_detached
+from testudo.local.family import family_of, living
+from testudo.local.processes import StackError
+from testudo.local.resources import (
     Table,
     create_buckets,
     create_tables,
     create_topic_and_subscription,
 )
-from beam_pipeline.local.stack import LocalStack, is_up, state_file
-from beam_pipeline.local.tools import DEFAULT_FOLDER
-from loadtest.family import family_of, living
+from testudo.local.stack import LocalStack, is_up, state_file
+from testudo.local.tools import DEFAULT_FOLDER
 from transforms.records import Message
 
 REPOSITORY = Path(__file__).parents[2]
@@ -313,7 +313,7 @@ OWNER = """
 import signal
 import sys
 from pathlib import Path
-from beam_pipeline.local.stack import LocalStack
+from testudo.local.stack import LocalStack
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 with LocalStack(Path(sys.argv[1]), print, tools=Path(sys.argv[2])):
     print("answers", flush=True)

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from streaming import Pipeline, wait_for_tables
 
-from beam_pipeline.cli import main
-from beam_pipeline.commands.engines import BigQueryEngine
-from beam_pipeline.local.stack import LocalStack
 from models.release import Pointer, write_pointer
+from testudo.cli import main
+from testudo.commands.engines import BigQueryEngine
+from testudo.local.stack import LocalStack
 
 REPOSITORY = Path(__file__).parents[2]
 DOCUMENT = REPOSITORY / "docs/operations.md"

@@ -10,16 +10,16 @@ from conftest import Releases
 from google.cloud import bigquery
 from waiting import eventually, nothing
 
-from beam_pipeline.commands.engines import BigQueryEngine
-from beam_pipeline.commands.place import local_place
-from beam_pipeline.commands.sending import Outgoing, publish
-from beam_pipeline.local.stack import LocalStack
-from beam_pipeline.local.tools import DEFAULT_FOLDER, install_tools
-from loadtest.family import living
 from loadtest.job import Job
-from loadtest.messages import sample_messages
 from loadtest.streaming import own_stack
 from models.loaded import CACHE
+from testudo.commands.engines import BigQueryEngine
+from testudo.commands.place import local_place
+from testudo.commands.sending import Outgoing, publish
+from testudo.local.family import living
+from testudo.local.stack import LocalStack
+from testudo.local.tools import DEFAULT_FOLDER, install_tools
+from testudo.messages import sample_messages
 
 TOOLS = Path(__file__).parents[2] / DEFAULT_FOLDER
 TEMPORARY = Path(tempfile.gettempdir())

@@ -11,12 +11,12 @@ from google.api_core.exceptions import BadRequest, Conflict, Forbidden, NotFound
 from google.cloud import bigquery, pubsub_v1, storage
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from beam_pipeline.cli import main
-from beam_pipeline.cloud.existing.policies import add_member, has, read_policy, write_policy
-from beam_pipeline.cloud.resources import Kind, Resource
-from beam_pipeline.cloud.rest import call
-from beam_pipeline.commands.stand_ins import STAND_INS_FOR
-from beam_pipeline.local.stack import LocalStack
+from testudo.cli import main
+from testudo.commands.stand_ins import STAND_INS_FOR
+from testudo.local.stack import LocalStack
+from testudo.provisioning.policies import add_member, has, read_policy, write_policy
+from testudo.provisioning.resources import Kind, Resource
+from testudo.rest import call
 
 EVERYTHING = """
 [full]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from google.cloud import pubsub_v1
 
-from beam_pipeline.cli import main
-from beam_pipeline.local.resources import create_topic_and_subscription
-from beam_pipeline.local.stack import LocalStack
+from testudo.cli import main
+from testudo.local.resources import create_topic_and_subscription
+from testudo.local.stack import LocalStack
 
 NAMES = ("topic", "data", "self", "timeout", "retry", "ordering_key")
 

@@ -11,16 +11,16 @@ from google.cloud import bigquery, pubsub_v1
 from waiting import eventually
 
 from beam_pipeline.checks import check
-from beam_pipeline.commands.engines import BigQueryEngine
-from beam_pipeline.commands.place import OVERFLOW_TOPIC, local_flags, local_place
-from beam_pipeline.commands.sending import Outgoing, publish
 from beam_pipeline.config import ConfigError, config_from
-from beam_pipeline.local.resources import create_topic_and_subscription
-from beam_pipeline.local.stack import LocalStack
-from beam_pipeline.local.tools import DEFAULT_FOLDER, install_tools
 from loadtest.job import Job
-from loadtest.messages import message_attributes
 from loadtest.streaming import own_stack
+from testudo.commands.engines import BigQueryEngine
+from testudo.commands.place import OVERFLOW_TOPIC, local_flags, local_place
+from testudo.commands.sending import Outgoing, publish
+from testudo.local.resources import create_topic_and_subscription
+from testudo.local.stack import LocalStack
+from testudo.local.tools import DEFAULT_FOLDER, install_tools
+from testudo.messages import message_attributes
 from transforms.quotas import LEAST_MESSAGES
 
 TOOLS = Path(__file__).parents[2] / DEFAULT_FOLDER

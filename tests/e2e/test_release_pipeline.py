@@ -12,9 +12,9 @@ import pytest
 from releasing import BUILDS, TESTUDO, words
 from streaming import Pipeline, wait_for_tables
 
-from beam_pipeline.cli import main
-from beam_pipeline.commands.engines import BigQueryEngine
-from beam_pipeline.local.stack import LocalStack
+from testudo.cli import main
+from testudo.commands.engines import BigQueryEngine
+from testudo.local.stack import LocalStack
 
 CLOUDBUILD, PROMOTE = BUILDS
 # Names and versions of this test's own: other tests launch jobs in the same project.

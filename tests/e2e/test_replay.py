@@ -15,17 +15,17 @@ from google.cloud import pubsub_v1, storage
 from streaming import REPOSITORY, Pipeline, wait_for_tables
 from waiting import eventually, exit_code
 
-from beam_pipeline.cli import main
-from beam_pipeline.commands.engines import BigQueryEngine
-from beam_pipeline.commands.place import BUCKET, RELEASES, Place
-from beam_pipeline.commands.rejected_rows import REJECTED_ROWS
-from beam_pipeline.commands.sending import Outgoing, publish
-from beam_pipeline.local.stack import LocalStack
-from beam_pipeline.sinks import rejected_row
+from beam_pipeline.io.writers import rejected_row
+from models.failures import Stage
 from models.release import read_pointer, write_pointer
+from testudo.cli import main
+from testudo.commands.engines import BigQueryEngine
+from testudo.commands.place import BUCKET, RELEASES, Place
+from testudo.commands.rejected_rows import REJECTED_ROWS
+from testudo.commands.sending import Outgoing, publish
+from testudo.local.stack import LocalStack
 from transforms.outcomes import json_line
 from transforms.payloads import read_payload
-from transforms.records import Stage
 
 Replay = Callable[..., str]
 
@@ -204,7 +204,7 @@ def test_a_replay_that_is_ended_in_the_middle_can_be_run_again(
     tenant_id, count = number.name.lower(), 30  # five minutes of replay, ended early
     dead(engine, place, tenant_id, awaiting_images(place, tenant_id, count))
     upload_images(place, tenant_id, count)
-    command = [sys.executable, "-m", "beam_pipeline.cli", "replay", f"--home={stack.home}"]
+    command = [sys.executable, "-m", "testudo.cli", "replay", f"--home={stack.home}"]
     command += [f"--tenant={tenant_id}", "--rate=0.1"]
 
     def replays() -> int:

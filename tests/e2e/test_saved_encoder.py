@@ -9,6 +9,7 @@ import tensorflow as tf
 from builders import jpeg
 from conftest import Releases
 
+from models.failures import Failure, Reason, Stage
 from models.features import FeatureSpec, ImageLimits, decode_image, unpack_features
 from models.isolation import ModelProcess
 from models.kernels import CallLimits, Seen
@@ -17,7 +18,6 @@ from models.manifest import ENCODER, SAVED_ENCODER, Manifest
 from models.model_process import Setup
 from models.release import fetch_release, save_release
 from models.saved_model import SIGNATURE
-from transforms.records import Failure, Reason, Stage
 
 
 class Corners(tf.Module):

@@ -18,24 +18,24 @@ from PIL import Image
 from streaming import Pipeline, wait_for_tables
 from waiting import eventually, nothing
 
-from beam_pipeline.commands.demo_report import (
+from beam_pipeline.tables import OUTCOMES, TABLES, statements
+from models.failures import Reason
+from models.loaded import CACHE
+from testudo.commands.demo_report import (
     ACCURACY,
     IN_AND_OUT,
     PUBLISHED,
     load_published,
     write_published,
 )
-from beam_pipeline.commands.engines import BigQueryEngine, FilesEngine
-from beam_pipeline.commands.place import BUCKET, Place
-from beam_pipeline.commands.publish import from_images, item_id_of, upload
-from beam_pipeline.commands.sending import Outgoing, publish
-from beam_pipeline.tables import OUTCOMES, TABLES, statements
-from loadtest.family import family_of, listening, living
-from loadtest.messages import BREAKAGES, SampleMessage, sample_messages
-from models.loaded import CACHE
+from testudo.commands.engines import BigQueryEngine, FilesEngine
+from testudo.commands.place import BUCKET, Place
+from testudo.commands.publish import from_images, item_id_of, upload
+from testudo.commands.sending import Outgoing, publish
+from testudo.local.family import family_of, listening, living
+from testudo.messages import BREAKAGES, SampleMessage, sample_messages
 from transforms.outcomes import ARCHIVE_SCHEMA
 from transforms.payloads import read_payload
-from transforms.records import Reason
 
 SAMPLES = 100
 QUANTILE = re.compile(r"p\d\d_(s|ms|score)")

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from beam_pipeline import cli
 from models.features import decode_image, pack_features, unpack_features
 from models.litert import LiteRTModel
 from models.manifest import ENCODER, PRESENCE, TEXT_TRANSFORM, Manifest, ReleaseError
 from models.release import Pointer, fetch_release, read_pointer, write_pointer
-from models.samples import draw_listings, write_listings
 from models.text_transform import TextTransform
-from models.train import TOLERANCE, TrainingFailed, check_differences, train
+from models.training.samples import draw_listings, write_listings
+from models.training.train import TOLERANCE, TrainingFailed, check_differences, train
+from testudo import cli
 
 COUNT = 160
 SIZE_PX = 48

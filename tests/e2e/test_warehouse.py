@@ -12,17 +12,17 @@ from google.cloud import bigquery, storage
 from google.oauth2.credentials import Credentials
 from warehouse import everything, failed, files_engine, prediction
 
-from beam_pipeline.cloud.environment import Environment, environment_from
-from beam_pipeline.cloud.row_access import Grant
-from beam_pipeline.commands.access import VIEWER, Access, tenants_views
-from beam_pipeline.commands.dead_letters import Filters
-from beam_pipeline.commands.engines import Answer, BigQueryEngine, FilesEngine
-from beam_pipeline.commands.failure import CommandError
-from beam_pipeline.commands.place import create_dataset
-from beam_pipeline.commands.rejected_rows import REJECTED_ROWS, find_rejected_rows
-from beam_pipeline.local.stack import LocalStack
-from beam_pipeline.sinks import rejected_row
+from beam_pipeline.io.writers import rejected_row
 from beam_pipeline.tables import TENANTS_TABLES, statements
+from testudo.cloud.row_access import Grant
+from testudo.commands.access import VIEWER, Access, tenants_views
+from testudo.commands.dead_letters import Filters
+from testudo.commands.engines import Answer, BigQueryEngine, FilesEngine
+from testudo.commands.place import create_dataset
+from testudo.commands.rejected_rows import REJECTED_ROWS, find_rejected_rows
+from testudo.environment import Environment, environment_from
+from testudo.errors import CommandError
+from testudo.local.stack import LocalStack
 from transforms.outcomes import json_line
 
 DATASET = "warehouse"

@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from models.features import FeatureSpec, unpack_features
 from models.saved_model import SIGNATURE
-from models.text_analysis import TEXT_FEATURES, analyse_texts
 from models.text_transform import TEXT_INPUT, TextTransform
-from models.train import train
+from models.training.text_analysis import TEXT_FEATURES, analyse_texts
+from models.training.train import train
 
 # Spelt by their code points where an editor might compose or lose them.
 HINDI = ("\u0915\u0947\u0932\u093e", "\u0915\u093f\u0932\u093e", "\u0915\u094b\u0932\u093e")

@@ -21,16 +21,17 @@ from beam_pipeline.endpoints import Endpoints, file_ends, memory_ends
 from beam_pipeline.file_checks import check_files
 from beam_pipeline.graph import build
 from beam_pipeline.results import results_problem
-from loadtest.messages import BREAKAGES, SampleMessage, sample_messages
+from models.failures import Reason, Stage
 from models.features import FeatureSpec, ImageLimits, decode_image, pack_features, unpack_features
 from models.litert import LiteRTModel
 from models.manifest import ENCODER, PRESENCE, TEXT_TRANSFORM, Manifest
 from models.release import Pointer
 from models.text_transform import TextTransform
+from testudo.messages import BREAKAGES, SampleMessage, sample_messages
 from transforms.events import MAX_ATTRIBUTES_CHARS, ParseItems
 from transforms.images import EncodeImages, ImageAccess
 from transforms.payloads import KeepPayloads, read_payload
-from transforms.records import DeadLetter, Half, Message, Reason, Scored, Stage
+from transforms.records import DeadLetter, Half, Message, Scored
 from transforms.texts import EncodeTexts
 
 REASONS = {

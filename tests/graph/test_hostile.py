@@ -17,7 +17,7 @@ from conftest import Releases
 from beam_pipeline.config import Config
 from beam_pipeline.endpoints import memory_ends
 from beam_pipeline.graph import build
-from loadtest.hostile import HOSTILE, HUGE_OBJECT_BYTES, SCORED, HostileMessage, Trouble
+from loadtest.traffic.hostile import HOSTILE, HUGE_OBJECT_BYTES, SCORED, HostileMessage, Trouble
 from models.features import ImageLimits
 from transforms.images import ImageAccess
 from transforms.payloads import read_payload

@@ -21,24 +21,23 @@ from conftest import Releases
 from rich.console import Console
 from warehouse import files_engine
 
-from beam_pipeline.cli import main as run_command
-from beam_pipeline.commands.engines import FilesEngine
-from beam_pipeline.commands.query import as_table
-from beam_pipeline.commands.replay import listed
 from beam_pipeline.config import Config
 from beam_pipeline.endpoints import file_ends
 from beam_pipeline.graph import build
-from beam_pipeline.sinks import _WriteLinesDoFn, rejected_row
+from beam_pipeline.io.writers import _WriteLinesDoFn, rejected_row
 from beam_pipeline.tables import TABLES, table_schema
+from models.failures import MAX_DETAIL_CHARS, Reason, Stage
 from models.features import ImageLimits
 from models.isolation import model_process
 from models.kernels import CallLimits
 from models.model_process import Setup
+from testudo.cli import main as run_command
+from testudo.commands.engines import FilesEngine
+from testudo.commands.query import as_table
+from testudo.commands.replay import listed
 from transforms.events import ID
-from transforms.failures import MAX_DETAIL_CHARS
 from transforms.images import ImageAccess
 from transforms.payloads import read_payload
-from transforms.records import Reason, Stage
 
 BUCKET = "pictures-for-tests"
 MARK = "hush7731"  # in every field, and nowhere but in values may it be found

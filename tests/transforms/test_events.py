@@ -7,10 +7,11 @@ import apache_beam as beam
 import pytest
 from builders import Ran, created, fields, message, run
 
+from models.failures import Reason, Stage
 from models.manifest import ReleaseError
 from models.release import POINTER, Pointer, write_pointer
 from transforms.events import ParseItems, _ParseDoFn
-from transforms.records import Item, Message, Reason, Stage
+from transforms.records import Item, Message
 
 
 def parse(messages: Iterable[Message], releases: Path, *, max_message_bytes: int = 10_000) -> Ran:

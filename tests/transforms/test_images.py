@@ -13,12 +13,13 @@ from conftest import Releases
 from gcp_storage_emulator.server import create_server
 from google.cloud import storage
 
+from models.failures import Reason, Stage
 from models.features import ImageLimits, decode_image, pack_features
 from models.litert import LiteRTModel
 from models.manifest import ENCODER
 from models.release import Pointer
 from transforms.images import EncodeImages, ImageAccess, ImageStore
-from transforms.records import Half, Item, Reason, Stage
+from transforms.records import Half, Item
 
 BUCKET = "pictures-for-tests"
 

@@ -6,8 +6,9 @@ import apache_beam as beam
 from apache_beam.transforms.window import TimestampedValue
 from builders import Ran, envelope, failure, image_half, run, text_half
 
+from models.failures import Stage
 from transforms.joins import JoinHalves, WindowByArrival
-from transforms.records import Half, Stage
+from transforms.records import Half
 
 WINDOWS = {"window_s": 60, "allowed_lateness_s": 3_600}
 

@@ -8,7 +8,7 @@ from apache_beam.io.gcp.pubsub import PubsubMessage
 from builders import created, run
 
 from beam_pipeline.endpoints import Collect
-from beam_pipeline.pubsub import ReadWithinQuotas, overflow_message
+from beam_pipeline.io.pubsub import ReadWithinQuotas, overflow_message
 from transforms.quotas import AdmitTenants, Quota
 from transforms.records import Message
 

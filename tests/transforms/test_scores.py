@@ -8,9 +8,10 @@ import pytest
 from builders import Ran, created, envelope, joined, run
 from conftest import Releases
 
+from models.failures import Reason, Stage
 from models.features import FeatureSpec, pack_features
 from models.manifest import Manifest
-from transforms.records import Joined, Reason, Stage
+from transforms.records import Joined
 from transforms.scores import ScoreItems
 
 

@@ -8,10 +8,12 @@ import pytest
 from builders import created, item, run
 from conftest import Releases
 
+from models.facts import TextFacts
+from models.failures import Reason, Stage
 from models.manifest import TEXT_TRANSFORM
 from models.release import Pointer
 from models.text_transform import TextTransform
-from transforms.records import Half, Item, Reason, Stage, TextFacts
+from transforms.records import Half, Item
 from transforms.texts import EncodeTexts
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+from rigs.chaos import left_folders, processes_of
 
-from loadtest.chaos import left_folders, processes_of
 from models import loaded
 
 

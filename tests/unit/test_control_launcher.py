@@ -5,7 +5,7 @@ import sys
 import threading
 from pathlib import Path
 
-from beam_pipeline.local.control_launcher import Launcher
+from testudo.control.launcher import Launcher
 
 WRITES_NO_JOB = """
 import sys

@@ -15,11 +15,11 @@ from google.cloud.dataflow_v1beta3 import (
 )
 from google.protobuf.struct_pb2 import Value
 
-from beam_pipeline.cloud.costs import Usage, cost_of, usage_before, usage_of
-from beam_pipeline.cloud.environment import read_environment
-from beam_pipeline.cloud.million import ItemUse, Machine, million_cost
-from beam_pipeline.cloud.prices import BadPrices, read_prices
-from beam_pipeline.commands.costs import day_of
+from testudo.cloud.costs import Usage, cost_of, usage_before, usage_of
+from testudo.cloud.million import ItemUse, Machine, million_cost
+from testudo.cloud.prices import BadPrices, read_prices
+from testudo.commands.costs import day_of
+from testudo.environment import read_environment
 
 REPOSITORY = Path(__file__).parents[2]
 PRICES = read_prices("us-central1")

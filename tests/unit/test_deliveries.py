@@ -12,9 +12,9 @@ from google.protobuf.empty_pb2 import Empty
 from google.pubsub_v1 import types
 from streaming import eventually
 
-from beam_pipeline.local import deliveries
-from beam_pipeline.local.deliveries import Pull, PullError, close_pulls, held_messages, open_pull
-from beam_pipeline.local.pubsub_source import PubSubSource
+from beam_pipeline.io import deliveries
+from beam_pipeline.io.deliveries import Pull, PullError, close_pulls, held_messages, open_pull
+from beam_pipeline.io.pubsub_source import PubSubSource
 from beam_pipeline.threads import BackgroundError
 
 SUBSCRIPTION = "projects/testudo-tests/subscriptions/items"

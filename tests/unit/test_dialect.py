@@ -9,11 +9,11 @@ import duckdb
 import pytest
 import sqlglot
 
-from beam_pipeline.commands.demo_report import ACCURACY, IN_AND_OUT, OUTCOMES
-from beam_pipeline.commands.dialect import SqlError, check_statement
-from beam_pipeline.commands.engines import FilesEngine
-from beam_pipeline.commands.proven import ALLOWED
 from beam_pipeline.tables import fill, statements
+from testudo.commands.demo_report import ACCURACY, IN_AND_OUT, OUTCOMES
+from testudo.commands.dialect import SqlError, check_statement
+from testudo.commands.engines import FilesEngine
+from testudo.commands.proven import ALLOWED
 
 REPOSITORY = Path(__file__).parents[2]
 NOON = "TIMESTAMP '2026-11-24 12:00:00+00'"  # a Tuesday

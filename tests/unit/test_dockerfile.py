@@ -11,9 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from beam_pipeline.cli import main
-from beam_pipeline.cloud.dockerfile import BadDockerfile, Instruction, bases, instructions, pinned
-from beam_pipeline.cloud.registry import RegistryError, by_digest, digest_of
+from testudo.cli import main
+from testudo.image.dockerfile import BadDockerfile, Instruction, bases, instructions, pinned
+from testudo.image.registry import RegistryError, by_digest, digest_of
 
 ZEROS = "0" * 64
 MANIFESTS = {

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from beam_pipeline.cloud.environment import BadEnvironment, environment_from, read_environment
+from testudo.environment import BadEnvironment, environment_from, read_environment
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from models.evaluation import commonest_share, label_counts
-from models.examples import read_examples, split_examples
 from models.manifest import Manifest, ScorerSpec
-from models.train import MAX_LABELS, evaluation_table, label_table
+from models.training.evaluation import commonest_share, label_counts
+from models.training.examples import read_examples, split_examples
+from models.training.train import MAX_LABELS, evaluation_table, label_table
 
 Counts = dict[str, dict[str, int]]
 

@@ -11,6 +11,7 @@ from builders import ARRIVAL, fields, message, rejection
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.failures import Failure, Reason, Stage
 from models.release import Pointer
 from transforms.events import (
     EPOCH,
@@ -21,7 +22,7 @@ from transforms.events import (
     time_us,
 )
 from transforms.outcomes import rfc3339
-from transforms.records import Failure, Item, Reason, Stage
+from transforms.records import Item
 
 MAX_BYTES = 1_000_000
 POINTER = Pointer(default="listings-a")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.examples import read_examples, split_examples
 from models.features import ImageLimits
-from models.training_manifest import ManifestRefused
+from models.training.examples import read_examples, split_examples
+from models.training.manifest_lines import ManifestRefused
 
 
 def picture(folder: Path, name: str = "red.png") -> str:

@@ -19,13 +19,13 @@ from builders import encoded, grain
 from PIL import Image
 from streaming import eventually
 
+from models.failures import Failure, Reason, Stage
 from models.features import ImageLimits
 from models.isolation import ModelProcess
 from models.kernels import Answer, CallLimits
 from models.manifest import MANIFEST
 from models.model_process import Setup, unpack_answers
 from models.release import fetch_release
-from transforms.records import Failure, Reason, Stage
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux does")
 
@@ -329,7 +329,7 @@ from models.features import ImageLimits
 from models.isolation import ModelProcess
 from models.kernels import CallLimits
 from models.model_process import Setup
-from transforms.records import Stage
+from models.failures import Stage
 ModelProcess(Setup(Stage.IMAGE, CallLimits(), ImageLimits())).load(Path(sys.argv[1]))
 """
 

@@ -4,8 +4,7 @@ import logging
 
 import pytest
 
-from transforms.failures import MAX_DETAIL_CHARS, attempt
-from transforms.records import Failure, Reason, Rejected, Stage
+from models.failures import MAX_DETAIL_CHARS, Failure, Reason, Rejected, Stage, attempt
 
 SECRET = "hush-7731"  # noqa: S105 - what must not be repeated
 

@@ -7,9 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from loadtest.capacity.regression import Interval
-from loadtest.fairness import FOR, FROM, latencies, profiles
+from loadtest.commands.fairness import FOR, FROM, latencies, profiles
+from loadtest.commands.prove import _held, _holds
 from loadtest.measuring.items import COPY
-from loadtest.prove import _held, _holds
 from loadtest.results import ITEMS
 from loadtest.traffic.schedule import make_schedule
 

@@ -16,13 +16,13 @@ import pytest
 from gcp_storage_emulator.server import create_server
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery, storage
+from rigs.faults import Fault, FaultPlan, FaultyProxy, faulty_environment
 
-from beam_pipeline.inserts import GAVE_UP, Inserter
-from loadtest.faults import Fault, FaultPlan, FaultyProxy, faulty_environment
+from beam_pipeline.io.inserts import GAVE_UP, Inserter
 from models import release
 from models.manifest import ReleaseError
+from models.objects import ObjectError, Objects, split_uri
 from models.release import Pointer, read_pointer, write_pointer
-from transforms.objects import ObjectError, Objects, split_uri
 
 # Google's clients leave the connection of an answer that they try again for to the collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")

@@ -25,6 +25,8 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from models.bare_images import IMAGE_FORMATS
+from models.facts import ImageFacts
+from models.failures import Reason, Rejected
 from models.features import (
     FeatureSpec,
     ImageLimits,
@@ -34,7 +36,6 @@ from models.features import (
     unpack_features,
 )
 from models.orientation import EXIF_ORIENTATION
-from transforms.records import ImageFacts, Reason, Rejected
 
 SIZE_PX = 32
 NEAR = 12  # what JPEG and resizing may change of a plain colour, of 255

@@ -13,9 +13,9 @@ from conftest import Releases
 from gcp_storage_emulator.server import create_server
 from google.cloud import storage
 
-from beam_pipeline.cli import main
 from beam_pipeline.config import Config, ConfigError
 from beam_pipeline.file_checks import check_files
+from testudo.cli import main
 
 BUCKET = "results"
 LINE = b'{"item_id": "a", "tenant_id": "t", "text": "a mug"}\n'

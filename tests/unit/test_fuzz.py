@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipeline.cli import main
 from loadtest import fuzz, mutations
-from loadtest.hostile_files import saved
+from loadtest.traffic.hostile_files import saved
 from models.bare_images import IMAGE_FORMATS
+from models.failures import Reason, Rejected, Stage
 from models.features import OUT_OF_MEMORY
 from models.image_files import bare_image
-from transforms.records import Reason, Rejected, Stage
+from testudo.cli import main
 
 SEED = 11
 INPUTS = 3_000

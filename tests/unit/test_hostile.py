@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from builders import ARRIVAL, fields, message, rejection
 
-from loadtest.hostile import HOSTILE, MAX_MESSAGE_BYTES, Trouble
+from loadtest.traffic.hostile import HOSTILE, MAX_MESSAGE_BYTES, Trouble
+from models.failures import Failure, Reason, Stage
 from models.features import MAX_MARKS, normalise_text
 from transforms.events import parse_message, reject
 from transforms.images import ImageAccess, ImageStore
-from transforms.records import Failure, Reason, Stage
 
 BUCKET = "hostile-pictures"
 

@@ -12,12 +12,12 @@ import pytest
 from builders import encoded, grain, jpeg, quadrants, rejection
 from PIL import Image
 
-from loadtest import hostile_files as files
+from loadtest.traffic import hostile_files as files
 from models.bare_images import MAX_PARTS
+from models.failures import Reason
 from models.features import MAX_SIDE_PX, ImageLimits, decode_image
 from models.image_files import MAX_SCANNED_PIXELS, bare_image
 from models.orientation import EXIF_ORIENTATION, exif_orientation
-from transforms.records import Reason
 
 SIZE_PX = 32
 BIG = {"exif": b"Exif\0\0MM\0*" + b"x" * 40_000}
@@ -202,9 +202,9 @@ def test_a_file_that_ends_in_its_header_is_unreadable(data: bytes) -> None:
 
 WITHOUT_MEMORY = """
 import resource
-from loadtest.hostile_files import png
+from loadtest.traffic.hostile_files import png
 from models.features import decode_image
-from transforms.records import Rejected
+from models.failures import Rejected
 data = png(6_000, 6_000)
 decode_image(png(8, 8), size_px=32)
 with open("/proc/self/statm") as file:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipeline.cloud.dockerfile import BadDockerfile
-from beam_pipeline.local.image_stages import StepFailed
-from beam_pipeline.local.image_steps import Image, perform
+from testudo.image.dockerfile import BadDockerfile
+from testudo.image.stages import StepFailed
+from testudo.image.steps import Image, perform
 
 ZEROS = "0" * 64
 HEAD = f"""\

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from google.api_core.exceptions import BadRequest, NotFound
 
-from beam_pipeline.inserts import GAVE_UP, MAX_ROWS, Inserter, RefusedRows, SharedInserter
+from beam_pipeline.io.inserts import GAVE_UP, MAX_ROWS, Inserter, RefusedRows, SharedInserter
 
 
 class Table:

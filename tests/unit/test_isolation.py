@@ -16,13 +16,13 @@ from PIL import Image
 from waiting import eventually
 
 from models import loaded
+from models.failures import Failure, Reason, Stage
 from models.features import ImageLimits
 from models.isolation import ModelProcess
 from models.kernels import CallLimits, ScoreKernel, Seen, Sides
 from models.loaded import LoadedReleases
 from models.model_process import Setup
 from models.release import fetch_release
-from transforms.records import Failure, Reason, Stage
 
 GOOD = [encoded(grain(40, 40, seed=number), "PNG") for number in range(3)]
 

@@ -7,17 +7,10 @@ from builders import envelope, failure, image_half, text_half
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.facts import ImageFacts, TextFacts
+from models.failures import Failure, Reason, Stage
 from transforms.joins import join_halves
-from transforms.records import (
-    DeadLetter,
-    Failure,
-    Half,
-    ImageFacts,
-    Joined,
-    Reason,
-    Stage,
-    TextFacts,
-)
+from transforms.records import DeadLetter, Half, Joined
 
 HALVES = (image_half(), text_half())
 

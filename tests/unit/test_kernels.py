@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.failures import Failure, Reason, Rejected, Stage
 from models.kernels import isolate
-from transforms.records import Failure, Reason, Rejected, Stage
 
 
 class Doubler:

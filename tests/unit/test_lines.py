@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipeline.lines import LineError, message_from_line, messages_of
-from beam_pipeline.pubsub import now_us
+from beam_pipeline.io.lines import LineError, message_from_line, messages_of
+from beam_pipeline.io.pubsub import now_us
 from transforms.outcomes import rfc3339
 
 

@@ -10,9 +10,9 @@ import psutil
 import pytest
 from waiting import eventually
 
-from beam_pipeline.local.commands import add_arguments, main
-from beam_pipeline.local.detached import read_state, stop_detached
-from beam_pipeline.local.stack import is_up, state_file
+from testudo.commands.local import add_arguments, main
+from testudo.local.detached import read_state, stop_detached
+from testudo.local.stack import is_up, state_file
 
 
 def run(*argv: str) -> int:

@@ -14,10 +14,10 @@ import psutil
 import pytest
 from waiting import DEADLINE_S, eventually, exit_code, nothing
 
-from beam_pipeline.local.processes import ServerProcess, StackError, free_ports, wait_for_answers
-from beam_pipeline.local.proxies import past_proxies
-from beam_pipeline.local.servers import HOST, Server, client_environment
-from loadtest.family import living
+from testudo.local.family import living
+from testudo.local.processes import ServerProcess, StackError, free_ports, wait_for_answers
+from testudo.local.proxies import past_proxies
+from testudo.local.servers import HOST, Server, client_environment
 
 POLL_S = 0.02
 LOOPBACK = f"{HOST},localhost"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipeline.local.missing import Missing, ToolMissing, ToolsMissing
-from beam_pipeline.local.prism import VERSION, get_prism
-from beam_pipeline.local.pubsub_emulator import find_emulator_jar, find_java
+from testudo.local.missing import Missing, ToolMissing, ToolsMissing
+from testudo.local.prism import VERSION, get_prism
+from testudo.local.pubsub_emulator import find_emulator_jar, find_java
 
 
 def script(path: Path, text: str) -> Path:

@@ -7,8 +7,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability import common_urns, python_urns
 from apache_beam.portability.api import beam_runner_api_pb2
 
-from beam_pipeline.local import workers
-from beam_pipeline.local.workers import LocalRunner
+from testudo.local import workers
+from testudo.local.workers import LocalRunner
 
 
 def listening() -> set[tuple[str, int]]:

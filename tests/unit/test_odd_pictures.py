@@ -9,8 +9,9 @@ import pytest
 from builders import BLUE, GREEN, RED, YELLOW, encoded, quadrants, rejection
 from odd_pictures import NEAR, QUARTERS, Colour, Odd, odd_pictures, riff, segment
 
-from loadtest import hostile_files as files
+from loadtest.traffic import hostile_files as files
 from models.bare_images import IMAGE_FORMATS
+from models.failures import Reason
 from models.features import decode_image
 from models.orientation import (
     EXIF_ORIENTATION,
@@ -19,7 +20,6 @@ from models.orientation import (
     unpacked,
     xmp_orientation,
 )
-from transforms.records import Reason
 
 SIZE_PX = 32
 TURNED = (BLUE, RED, YELLOW, GREEN)  # by orientation 6

@@ -5,6 +5,7 @@ import json
 import pyarrow as pa
 from builders import dead_letter, failure, scored
 
+from models.failures import Reason, Stage
 from transforms.outcomes import (
     ARCHIVE_SCHEMA,
     archive_row,
@@ -14,7 +15,6 @@ from transforms.outcomes import (
     prediction_row,
     rfc3339,
 )
-from transforms.records import Reason, Stage
 
 IDENTITY = {
     "item_id": "item-1",

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipeline.cloud.environment import BadEnvironment, Environment, environment_from
-from beam_pipeline.cloud.launching import as_dict, launch_parameter
-from beam_pipeline.cloud.plan_file import PLANNED, with_plan
-from beam_pipeline.cloud.templates import Template
-from beam_pipeline.commands import deploy, launch, update
 from loadtest.capacity.plan_file import plan_toml
 from loadtest.capacity.plan_record import Plan, Step, WorstHour
 from loadtest.capacity.regression import Interval
+from testudo.cloud.launching import as_dict, launch_parameter
+from testudo.cloud.plan_file import PLANNED, with_plan
+from testudo.cloud.templates import Template
+from testudo.commands import deploy, launch, update
+from testudo.environment import BadEnvironment, Environment, environment_from
 
 NOTHING = Interval(0.0, 0.0, 0.0)
 STEP = Step(

@@ -16,6 +16,7 @@ import pytest
 
 from models import release
 from models.manifest import ReleaseError
+from models.objects import Objects
 from models.release import (
     POINTER,
     Pointer,
@@ -25,7 +26,6 @@ from models.release import (
     read_pointer,
     write_pointer,
 )
-from transforms.objects import Objects
 
 # Google's clients leave the connection of an answer that they try again for to the collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from beam_pipeline.cli import main
-from beam_pipeline.commands.job import RUNNING
-from beam_pipeline.commands.processes import run_several
+from testudo.cli import main
+from testudo.commands.job import RUNNING
+from testudo.commands.processes import run_several
 
 WAITS = f"""
 import os, signal, sys

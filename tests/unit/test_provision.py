@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from google.api_core.exceptions import Forbidden, ServiceUnavailable
 
-from beam_pipeline.cloud.environment import BadEnvironment, environment_from
-from beam_pipeline.cloud.existing.policies import has, with_member
-from beam_pipeline.cloud.existing.side import Change, Side, differences, fixed, needs_role
-from beam_pipeline.cloud.existing.tables import stuck_table
-from beam_pipeline.cloud.inventory import inventory
-from beam_pipeline.cloud.plan import Action, Sides, apply_plan, lines, make_plan
-from beam_pipeline.cloud.resources import EXPIRING, Kind, Resource
+from testudo.environment import BadEnvironment, environment_from
+from testudo.provisioning.inventory import inventory
+from testudo.provisioning.plan import Action, Sides, apply_plan, lines, make_plan
+from testudo.provisioning.policies import has, with_member
+from testudo.provisioning.resources import EXPIRING, Kind, Resource
+from testudo.provisioning.side import Change, Side, differences, fixed, needs_role
+from testudo.provisioning.tables import stuck_table
 
 ALICE, BOB = "user:alice@example.com", "user:bob@example.com"
 

@@ -14,15 +14,15 @@ from builders import jpeg
 from google.pubsub_v1 import PublishRequest, PubsubMessage
 from pubsub_server import Server, serving
 
-from beam_pipeline.cli import main
-from beam_pipeline.cloud.publishing import MAX_MESSAGE_BYTES, refusals, size_of
-from beam_pipeline.commands.publish import from_images, item_id_of
-from beam_pipeline.commands.sending import Outgoing, publish
-from beam_pipeline.local.servers import PROJECT
+from beam_pipeline.io.publishing import MAX_MESSAGE_BYTES, refusals, size_of
+from testudo.cli import main
+from testudo.commands.publish import from_images, item_id_of
+from testudo.commands.sending import Outgoing, publish
+from testudo.local.servers import PROJECT
 from transforms.events import ID
 
 TOPIC = f"projects/{PROJECT}/topics/items"
-TESTUDO = (sys.executable, "-m", "beam_pipeline.cli")
+TESTUDO = (sys.executable, "-m", "testudo.cli")
 ENDS_WITHIN_S = 300  # a start takes 15 s of CPU, on a machine that may be busy; else: never
 MANY = 1_700  # messages, of several requests
 
@@ -241,7 +241,7 @@ def test_what_pubsub_does_not_take_ends_the_command(
 def test_an_error_under_a_progress_bar_ends_the_process() -> None:
     """Whoever takes the items fails half-way, and keeps hold of them."""
     text = """
-from beam_pipeline.commands.progress import tracked
+from testudo.commands.progress import tracked
 def take(items):
     for number in items:
         if number == 3:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from warehouse import DAY, MONDAY, failed, files_engine, prediction
 
-from beam_pipeline.cli import main
 from beam_pipeline.tables import question_of, statements
+from testudo.cli import main
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 from builders import message
 
+from models.failures import Failure, Reason, Stage
 from transforms.events import Arrival, reject
 from transforms.quotas import (
     FIRST_PUBLISHED,
@@ -20,7 +21,7 @@ from transforms.quotas import (
     as_first_published,
     overflow_attributes,
 )
-from transforms.records import Failure, Message, Reason, Stage
+from transforms.records import Message
 
 NOW_S = 1_770_000_000.0
 OLD_S, YOUNG_S = 60.0, 1.0

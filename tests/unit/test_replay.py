@@ -9,17 +9,18 @@ from typing import Any
 import pytest
 from builders import dead_letter, failure, fields, letter, scored
 
-from beam_pipeline.commands.dead_letters import Filters, Letter, choose
-from beam_pipeline.commands.failure import CommandError
-from beam_pipeline.commands.rejected_rows import letter_from_rejected
-from beam_pipeline.commands.replay import summary
-from beam_pipeline.commands.replay_flags import RATE, Plan, add_arguments, read_plan
-from beam_pipeline.commands.resend import Sent, original_attributes, payload_of, replay_message
-from beam_pipeline.sinks import rejected_row
+from beam_pipeline.io.writers import rejected_row
+from models.failures import Reason, Stage
 from models.release import Pointer
+from testudo.commands.dead_letters import Filters, Letter, choose
+from testudo.commands.rejected_rows import letter_from_rejected
+from testudo.commands.replay import summary
+from testudo.commands.replay_flags import RATE, Plan, add_arguments, read_plan
+from testudo.commands.resend import Sent, original_attributes, payload_of, replay_message
+from testudo.errors import CommandError
 from transforms.events import make_envelope, parse_item, time_us
 from transforms.outcomes import dead_letter_row, json_line, prediction_row
-from transforms.records import Item, Message, Reason, Stage
+from transforms.records import Item, Message
 
 from builders import ARRIVAL, message  # isort: skip
 

@@ -15,14 +15,14 @@ import load_results
 import numpy as np
 import pytest
 
-from beam_pipeline.cli import main
-from beam_pipeline.cloud.plan_file import PLANNED
 from loadtest.report.marks import MOST_POINTS, chunks, most
 from loadtest.report.material import BadMaterial, Material, read_material
 from loadtest.report.page import page, sections
 from loadtest.report.plan_values import plan_of
 from loadtest.report.quantities import number, seconds, size, usd
 from loadtest.results import Result
+from testudo.cli import main
+from testudo.cloud.plan_file import PLANNED
 
 HOSTILE = "</script><script>alert('x')</script><img src=//a.example onerror=alert(1)>"
 KINDS: dict[str, Callable[[], Material]] = {

@@ -193,7 +193,7 @@ def test_shares_are_differences_of_cpu_time() -> None:
 
 def test_roles_are_read_from_command_lines() -> None:
     """Each process of a job is known by how it was started; others have no role."""
-    run = ["python", "-m", "beam_pipeline.cli", "run"]
+    run = ["python", "-m", "testudo.cli", "run"]
     assert role_of([*run, "--home=h"], "python") == "worker-1"
     assert role_of([*run, "--processes=1"], "python") == "worker-1"
     assert role_of([*run, "--processes=2"], "python") == "rig"

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_pipeline.cli import main
-from beam_pipeline.cloud.row_access import (
+from beam_pipeline.tables import TENANTS_TABLES
+from testudo.cli import main
+from testudo.cloud.row_access import (
     POLICY,
     BadGrant,
     Grant,
@@ -16,8 +17,7 @@ from beam_pipeline.cloud.row_access import (
     granting,
     revoking,
 )
-from beam_pipeline.commands.access import tenants_views
-from beam_pipeline.tables import TENANTS_TABLES
+from testudo.commands.access import tenants_views
 
 ANALYSTS = "group:analysts@example.com"
 

@@ -8,8 +8,8 @@ from random import Random
 
 from PIL import Image
 
-from models.pictures import HUES, PRODUCTS, draw_picture
-from models.samples import COLOUR_WORDS, PRODUCT_WORDS, draw_listings, write_listings
+from models.training.pictures import HUES, PRODUCTS, draw_picture
+from models.training.samples import COLOUR_WORDS, PRODUCT_WORDS, draw_listings, write_listings
 
 
 def kind_of_text(text: str) -> tuple[str, str]:

@@ -16,8 +16,6 @@ import pytest
 from PIL import Image
 from pubsub_server import Server, serving
 
-from beam_pipeline.cloud.prices import read_prices
-from loadtest.messages import REASONS
 from loadtest.traffic.cost import cloud_cost
 from loadtest.traffic.kinds import BROKEN, POISON, Kind, broken_kind, poison_kind
 from loadtest.traffic.open_loop import OpenLoop
@@ -28,9 +26,11 @@ from loadtest.traffic.sender import send
 from loadtest.traffic.senders import SendError
 from loadtest.traffic.sent import join_shares, save_share
 from loadtest.traffic.trace import save_trace
-from loadtest.verdict import PREDICTED
+from models.failures import Rejected
+from testudo.cloud.prices import read_prices
+from testudo.messages import REASONS
+from testudo.verdict import PREDICTED
 from transforms.events import parse_message
-from transforms.records import Rejected
 
 TOPIC = "projects/testudo-test/topics/items"
 BUCKET = "pictures"

@@ -7,8 +7,6 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from beam_pipeline.cli import main
-from beam_pipeline.cloud.prices import read_prices
 from loadtest.capacity.bill import million_items_usd, month_bill, worker_hour_usd
 from loadtest.capacity.calibration import Calibration
 from loadtest.capacity.machines import MachineType, UnknownMachine, machine_type
@@ -17,6 +15,8 @@ from loadtest.capacity.regression import Interval
 from loadtest.capacity.sizing import size
 from loadtest.capacity.trials import Demand, Question, Tried
 from loadtest.capacity.worker import Guesses, Mix, processes_of, worker_rate
+from testudo.cli import main
+from testudo.cloud.prices import read_prices
 
 REFERENCE = Path(__file__).parents[2] / "loadtest/capacity/reference.json"
 CALIBRATION = Calibration.load(REFERENCE)

@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from beam_pipeline.commands.release import pointed
-from loadtest.messages import BREAKAGES, REASONS
-from loadtest.verdict import PREDICTED, Outcome, verdict
 from models.release import Pointer
+from testudo.commands.release import pointed
+from testudo.messages import BREAKAGES, REASONS
+from testudo.verdict import PREDICTED, Outcome, verdict
 
 EXPECTED = {"a": PREDICTED, "b": PREDICTED, "c": "image_unreadable"}
 GOOD = [

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipeline.local.processes import StackError
-from beam_pipeline.local.stack import is_up, only_owner
+from testudo.local.processes import StackError
+from testudo.local.stack import is_up, only_owner
 
 LOOKER = """
 import sys
 from pathlib import Path
-from beam_pipeline.local.stack import is_up
+from testudo.local.stack import is_up
 print("looks", flush=True)
 while True:
     is_up(Path(sys.argv[1]))

@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 from pubsub_server import serving
 
-from beam_pipeline.cli import COMMANDS, main
-from beam_pipeline.cloud.clients import ENDPOINT
-from beam_pipeline.commands.failure import CommandError
-from beam_pipeline.commands.stand_ins import (
+from testudo.cli import COMMANDS, main
+from testudo.clients import ENDPOINT
+from testudo.commands.stand_ins import (
     CREDENTIALS,
     LEADING,
     STAND_INS_FOR,
     led_to_stand_ins,
     refuse_stand_ins,
 )
-from beam_pipeline.local.servers import PROJECT
-from beam_pipeline.local.stack import _write_credentials
+from testudo.errors import CommandError
+from testudo.local.servers import PROJECT
+from testudo.local.stack import _write_credentials
 
 NOBODY = "127.0.0.1:9"  # nobody answers there
 IMAGE = f"europe-docker.pkg.dev/p/r/i@sha256:{'a' * 64}"

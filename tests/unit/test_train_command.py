@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipeline import cli
-from beam_pipeline.commands.failure import CommandError
-from beam_pipeline.commands.train import add_arguments, main, take_up
 from models.release import POINTER, Pointer, find_pointer, read_pointer, write_pointer
+from testudo import cli
+from testudo.commands.train import add_arguments, main, take_up
+from testudo.errors import CommandError
 
 OLD, NEW = "listings-0123456789ab", "mine-0123456789ab"
 SHARED = Pointer(OLD, canary="next-1", canary_share=0.2, tenants={"acme": "acmes-1"})

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from builders import png
 
-from models.training_manifest import MAX_PROBLEMS, LabelledItem, ManifestRefused, read_items
+from models.training.manifest_lines import MAX_PROBLEMS, LabelledItem, ManifestRefused, read_items
 
 KNOWN = "a manifest has item_id, image, text, labels"
 A_PATH = "the path of a file on this machine is wanted"

@@ -9,14 +9,14 @@ import pytest
 from apache_beam.portability.api import beam_runner_api_pb2 as beam_api
 from google.cloud.dataflow_v1beta3 import Job, JobState
 
-from beam_pipeline.cloud.deployments import Deployment
-from beam_pipeline.cloud.environment import Environment, environment_from
-from beam_pipeline.cloud.fingerprint import Graph, differences, fingerprint
-from beam_pipeline.cloud.graphs import reviewed_graph
-from beam_pipeline.cloud.launching import as_dict, launch_parameter
-from beam_pipeline.cloud.preflight import needed_quotas
-from beam_pipeline.cloud.templates import Template, parameter_problems
-from beam_pipeline.cloud.updating import Way, choose
+from testudo.cloud.deployments import Deployment
+from testudo.cloud.fingerprint import Graph, differences, fingerprint
+from testudo.cloud.graphs import reviewed_graph
+from testudo.cloud.launching import as_dict, launch_parameter
+from testudo.cloud.preflight import needed_quotas
+from testudo.cloud.templates import Template, parameter_problems
+from testudo.cloud.updating import Way, choose
+from testudo.environment import Environment, environment_from
 
 GRAPH: Graph = json.loads(reviewed_graph())
 PARAMETERS = {"window_s": "60"}

@@ -1,0 +1,200 @@
+"""`testudo loadtest run`: traffic of a profile, or of a trace, and what became of it."""
+
+import argparse
+import sys
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from loadtest.measure import MeasuringError
+from loadtest.measuring.rig import Rig
+from loadtest.measuring.showing import following, tell
+from loadtest.measuring.trial import Trial, settings_of
+from loadtest.results import Result
+from loadtest.traffic.profile import BadProfile, read_profile
+from loadtest.traffic.schedule import Schedule, make_schedule
+from loadtest.traffic.sender import LIMIT_USD
+from loadtest.traffic.trace import BadTrace, load_trace
+from models.manifest import ReleaseError
+from models.release import read_pointer
+from testudo.commands.environments import LOCAL, environment_of
+from testudo.commands.place import Place, add_home_argument
+from testudo.commands.refused import told
+from testudo.environment import FILE, Environment
+from testudo.errors import CommandError
+from testudo.local.missing import ToolsMissing
+from testudo.local.processes import StackError
+
+OUT = Path(".testudo/loadtest")
+CLOUD_LOOKS_S = 1.0  # each look at BigQuery itself is a query that is billed
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_traffic_arguments(parser, profile="marketplace")
+    parser.add_argument("--rate", type=float, help="messages a second; the profile's own without")
+    parser.add_argument(
+        "--duration_s", type=float, default=60.0, help="of the traffic (%(default)g)"
+    )
+    parser.add_argument(
+        "--trace", type=Path, metavar="FILE", help="play this recorded trace back, no profile"
+    )
+    parser.add_argument("--name", help="of the result and its folder (the time, without)")
+    parser.add_argument(
+        "--slo_p95", type=float, metavar="SECONDS", help="fail if 95 %% of the items take longer"
+    )
+    add_rig_arguments(parser)
+    cloud = parser.add_argument_group("on a job that runs already, instead of a local one")
+    cloud.add_argument("--environment", help="`local`, or the name of a table of the file")
+    cloud.add_argument(
+        "--environments", type=Path, default=FILE, help="file of the environments (%(default)s)"
+    )
+    cloud.add_argument(
+        "--limit_usd",
+        type=float,
+        default=LIMIT_USD,
+        help="send nothing if Pub/Sub would bill more than this (%(default)g)",
+    )
+    cloud.add_argument(
+        "--yes", action="store_true", help="send to an environment of the cloud, which bills it"
+    )
+
+
+def add_traffic_arguments(parser: argparse.ArgumentParser, *, profile: str) -> None:
+    parser.add_argument(
+        "--profile", default=profile, help="name of a profile, or its file (%(default)s)"
+    )
+    parser.add_argument("--customers", type=int, help="how many; the profile's own without")
+    parser.add_argument("--seed", type=int, default=1, help="of all chance (%(default)s)")
+
+
+def add_rig_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--processes", type=int, default=1, help="of the local job, see `testudo run` (%(default)s)"
+    )
+    parser.add_argument(
+        "--releases",
+        type=Path,
+        default=Path(".testudo/releases"),
+        help="folder of the releases; the one in use is run (%(default)s)",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=OUT, help="where folders of results go (%(default)s)"
+    )
+    add_home_argument(parser)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Returns 0 when the run is valid and holds the goal."""
+    schedule = _schedule(arguments)
+    console = Console(stderr=True)
+    name = arguments.name or f"{schedule.profile}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    folder = arguments.out / name
+    try:
+        result = _measured(console, arguments, schedule, name, folder)
+    except (StackError, ToolsMissing) as error:
+        raise CommandError(str(error)) from error
+    except MeasuringError as error:
+        print(f"testudo loadtest run: {error}", file=sys.stderr)
+        return 1
+    tell(Console(), result)
+    print(f"The run's files: {folder}")
+    problems = list(result.problems)
+    if arguments.slo_p95 is not None and result.latency.p95_s > arguments.slo_p95:
+        problems.append(
+            f"p95 is {result.latency.p95_s:.2f} s, and the goal is {arguments.slo_p95:g} s"
+        )
+    for problem in problems:
+        print(f"testudo loadtest run: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _schedule(arguments: argparse.Namespace) -> Schedule:
+    """Raises CommandError with everything that is wrong with the flags."""
+    problems = rig_problems(arguments)
+    if arguments.slo_p95 is not None and not arguments.slo_p95 > 0:
+        problems.append(f"--slo_p95: {arguments.slo_p95:g}, must be more than 0")
+    if not arguments.limit_usd >= 0:
+        problems.append(f"--limit_usd: {arguments.limit_usd:g}, must be 0 or more")
+    if arguments.name and Path(arguments.name).name != arguments.name:
+        problems.append(f"--name: {arguments.name} is not the name of a folder")
+    if arguments.environment not in (None, LOCAL) and not arguments.yes:
+        problems.append(
+            f"--environment: messages to {arguments.environment} and what becomes of them are "
+            "billed; say --yes, and see --limit_usd"
+        )
+    schedule = None
+    try:
+        schedule = load_trace(arguments.trace) if arguments.trace else _drawn(arguments)
+    except BadTrace as error:
+        problems.append(f"--trace: {error}")
+    except BadProfile as error:
+        problems.append(f"--profile: {error}")
+    if problems or schedule is None:
+        raise CommandError("\n".join(problems))
+    return schedule
+
+
+def _drawn(arguments: argparse.Namespace) -> Schedule:
+    """Raises BadProfile."""
+    return make_schedule(
+        read_profile(arguments.profile),
+        duration_s=arguments.duration_s,
+        seed=arguments.seed,
+        rate=arguments.rate,
+        customers=arguments.customers,
+    )
+
+
+def rig_problems(arguments: argparse.Namespace) -> list[str]:
+    found = []
+    if arguments.processes < 1:
+        found.append(f"--processes: {arguments.processes}, must be 1 or more")
+    if arguments.seed < 0:
+        found.append(f"--seed: {arguments.seed}, must be 0 or more")
+    if arguments.customers is not None and arguments.customers < 1:
+        found.append(f"--customers: {arguments.customers}, must be 1 or more")
+    if getattr(arguments, "environment", None) is None:
+        try:
+            read_pointer(str(arguments.releases))
+        except ReleaseError as error:
+            found.append(f"--releases: {error}; `testudo train` makes a release")
+    return found
+
+
+def _measured(
+    console: Console, arguments: argparse.Namespace, schedule: Schedule, name: str, folder: Path
+) -> Result:
+    with ExitStack() as exits:
+        if arguments.environment:
+            exits.enter_context(told("Google's services"))
+            environment = environment_of(arguments)
+            trial = Trial(
+                name=name,
+                place=_place(environment),
+                schedule=schedule,
+                folder=folder,
+                settings=settings_of(schedule, processes=0),
+                follow=exits.enter_context(following(console, name)),
+                look_every_s=CLOUD_LOOKS_S,
+                limit_usd=arguments.limit_usd,
+                region=environment.region,
+                report=console.print,
+            )
+            return trial.run()
+        rig = exits.enter_context(
+            Rig(
+                arguments.home,
+                str(arguments.releases),
+                processes=arguments.processes,
+                report=console.print,
+            )
+        )
+        follow = exits.enter_context(following(console, name))
+        return rig.measure(schedule, name=name, folder=folder, follow=follow)
+
+
+def _place(environment: Environment) -> Place:
+    images = next(iter(environment.image_buckets), "")
+    return Place(environment.project, environment.topic_path, environment.dataset, images)

@@ -1,0 +1,47 @@
+"""Files of `testudo plan`: an environment's values of workers, taken over those of its own."""
+
+import dataclasses
+import tomllib
+from pathlib import Path
+
+from testudo.environment import (
+    BadEnvironment,
+    Environment,
+    size_problems,
+    values_problems,
+)
+
+# What a plan may say; all else is the environment's own.
+PLANNED = (
+    "machine_type",
+    "num_workers",
+    "min_num_workers",
+    "max_num_workers",
+    "utilization_hint",
+    "threads",
+    "processes",
+    "min_ram_gb",
+    "disk_size_gb",
+)
+
+
+def with_plan(environment: Environment, path: Path) -> Environment:
+    """The environment with the values of a plan.
+
+    Raises BadEnvironment with everything that is wrong with the file, naming it.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadEnvironment(f"{path}: {error.strerror}; `testudo plan` writes one") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadEnvironment(f"{path}: {error}") from error
+    problems = values_problems(values, PLANNED)
+    if not values:
+        problems = [f"says nothing; a plan has {', '.join(PLANNED)}"]
+    if not problems:
+        planned = dataclasses.replace(environment, **values)
+        problems = size_problems(planned)
+    if problems:
+        raise BadEnvironment("\n".join(f"{path}: {one}" for one in problems))
+    return planned

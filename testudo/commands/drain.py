@@ -1,0 +1,33 @@
+"""`testudo drain`: let a job read no more, finish what it has read, and end."""
+
+import argparse
+
+from google.cloud.dataflow_v1beta3 import JobState
+
+from testudo.cloud.jobs import Jobs
+from testudo.commands.environments import add_environment_arguments, environment_of
+from testudo.commands.launch import say
+from testudo.commands.refused import told
+from testudo.commands.update import the_job
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_environment_arguments(parser)
+    parser.add_argument("--job", metavar="ID", help="the job; without it, the environment's newest")
+    parser.add_argument("--no_wait", action="store_true", help="do not wait for its end")
+
+
+def main(arguments: argparse.Namespace) -> int:
+    return stop(arguments, JobState.JOB_STATE_DRAINED)
+
+
+def stop(arguments: argparse.Namespace, state: JobState) -> int:
+    """Returns 0 when the job reached the state asked for, 1 when it ended otherwise."""
+    environment = environment_of(arguments)
+    with told("Dataflow"):
+        jobs = Jobs(environment)
+        job_id = arguments.job or the_job(environment, jobs).id
+        jobs.stop(job_id, state)
+        if arguments.no_wait:
+            return 0
+        return 0 if jobs.wait(job_id, {state}, say).current_state == state else 1

@@ -1,0 +1,135 @@
+"""`testudo publish`: messages from a file, photographs from disk, or drawn samples."""
+
+import argparse
+import base64
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+from google.cloud import storage
+
+from beam_pipeline.io.lines import LineError
+from beam_pipeline.io.publishing import refusals
+from testudo.commands.message_file import messages_in
+from testudo.commands.place import Place, add_place_arguments, place_from
+from testudo.commands.progress import tracked
+from testudo.commands.refused import told
+from testudo.commands.sending import Outgoing, publish
+from testudo.errors import CommandError
+from testudo.messages import SampleMessage, message_attributes, sample_messages
+from transforms.events import ID
+
+NAME_CHARS, DIGEST_CHARS = 100, 12  # of an item's id, which takes 128
+PROBLEMS_SHOWN = 10
+
+
+def item_id_of(path: Path) -> str:
+    """The file's name and a digest of its whole path.
+
+    So no two files have one id, whatever they are published with, and a file has
+    the same one each time.
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.name)[:NAME_CHARS]
+    whole = os.fsencode(path.parent.resolve() / path.name)
+    return f"{name}-{hashlib.sha256(whole).hexdigest()[:DIGEST_CHARS]}"
+
+
+def from_images(paths: Iterable[Path], *, tenant_id: str, text: str) -> Iterator[Outgoing]:
+    """One message an image file."""
+    for path in paths:
+        item_id = item_id_of(path)
+        fields = {
+            "item_id": item_id,
+            "tenant_id": tenant_id,
+            "text": text,
+            "image": base64.b64encode(path.read_bytes()).decode(),
+        }
+        data = json.dumps(fields).encode()
+        yield Outgoing(data, message_attributes(tenant_id, item_id, data), str(path))
+
+
+def from_samples(count: int, *, seed: int, place: Place) -> Iterator[Outgoing]:
+    """Drawn listings; where there is an image bucket, some images go there and are named."""
+    samples = list(sample_messages(count, seed=seed, bucket=place.image_bucket))
+    if place.image_bucket:
+        upload(place, samples)
+    return (Outgoing(one.data, dict(one.attributes)) for one in samples)
+
+
+def upload(place: Place, samples: Iterable[SampleMessage]) -> None:
+    """Bring the images that messages refer to into the place's image bucket."""
+    with storage.Client(project=place.project) as client:
+        bucket = client.bucket(place.image_bucket)
+        for sample in samples:
+            for name, image in sample.uploads.items():
+                bucket.blob(name).upload_from_string(image, content_type="image/jpeg")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--file", type=Path, help="JSON Lines file, a message a line")
+    source.add_argument(
+        "--images",
+        type=Path,
+        nargs="+",
+        help="image files, an item each; its id is the file's name and a digest of its path",
+    )
+    source.add_argument("--samples", type=int, metavar="N", help="drawn listings, some broken")
+    parser.add_argument("--text", default="", help="with --images: the items' text")
+    parser.add_argument("--tenant_id", default="me", help="with --images (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="with --samples (%(default)s)")
+    parser.add_argument("--rate", type=float, default=0.0, help="messages a second; 0 is at once")
+    add_place_arguments(parser)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    if arguments.samples is None:
+        with told("The file system"):
+            source = _source(arguments)
+            check(source())
+        place = place_from(arguments)
+        messages = source()
+    else:
+        place = place_from(arguments)
+        messages = from_samples(arguments.samples, seed=arguments.seed, place=place)
+    with told("Pub/Sub"), tracked(messages, "Publishing") as shown:
+        count = publish(place.topic, shown, rate=arguments.rate)
+    print(f"{count} messages published to {place.topic}")
+    return 0
+
+
+def _source(arguments: argparse.Namespace) -> Callable[[], Iterator[Outgoing]]:
+    """What makes the messages of files, each time anew: they are too many to keep.
+
+    Raises CommandError with everything that is wrong with the flags.
+    """
+    given = arguments.images or [arguments.file]
+    problems = [f"no such file: {path}" for path in given if not path.is_file()]
+    if not ID.fullmatch(arguments.tenant_id):
+        problems.append(f"--tenant_id: {arguments.tenant_id!r} does not match {ID.pattern}")
+    if problems:
+        raise CommandError("\n".join(problems))
+    if arguments.file:
+        return partial(messages_in, arguments.file)
+    return partial(
+        from_images, arguments.images, tenant_id=arguments.tenant_id, text=arguments.text
+    )
+
+
+def check(messages: Iterable[Outgoing]) -> None:
+    """Raises CommandError naming the sources of messages that Pub/Sub would not take."""
+    try:
+        problems = [
+            f"{message.source}: {problem}"
+            for message in messages
+            for problem in refusals(message.data, message.attributes)
+        ]
+    except LineError as error:
+        raise CommandError(str(error)) from error
+    if problems:
+        more = [f"and {len(problems) - PROBLEMS_SHOWN:,} more"] * (len(problems) > PROBLEMS_SHOWN)
+        raise CommandError("\n".join([*problems[:PROBLEMS_SHOWN], *more]) + "; nothing was sent")

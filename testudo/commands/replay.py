@@ -1,0 +1,138 @@
+"""`testudo replay`: dead letters, listed or published again from their stored payloads."""
+
+import argparse
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from google.api_core.exceptions import GoogleAPIError
+from google.cloud.bigquery import Client
+from google.cloud.storage import Client as StorageClient
+from rich.console import Console
+
+from testudo.commands.dead_letters import (
+    Choice,
+    Letter,
+    choose,
+    find_in_table,
+)
+from testudo.commands.engines import Answer
+from testudo.commands.place import BUCKET, Place, place_from
+from testudo.commands.progress import tracked
+from testudo.commands.query import as_table
+from testudo.commands.rejected_rows import find_rejected_rows
+from testudo.commands.replay_flags import Plan, add_arguments, read_plan
+from testudo.commands.resend import Resender, Sent, replay_all
+from testudo.errors import CommandError, shown
+
+__all__ = ["add_arguments", "main"]
+
+# Why a dead letter is not replayed, in the words of the summary.
+LEFT_OUT = {
+    "replayed": "replayed before",
+    "predicted": "predicted since",
+    "superseded": "superseded",
+    "over_limit": "over limit",
+}
+ERRORS_SHOWN = 10
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Returns 1 when a dead letter could not be replayed."""
+    plan = read_plan(arguments, now=datetime.now(UTC))
+    place = place_from(arguments)
+    if not arguments.project and not plan.output:
+        plan = plan._replace(output=f"gs://{BUCKET}")
+    console = Console()
+    client = Client(project=place.project)
+    try:
+        found = _find(client, place, plan)
+    except GoogleAPIError as error:
+        raise CommandError(f"the dead letters could not be read: {error}") from error
+    choice = choose(found, again=arguments.again, limit=plan.limit)
+    if arguments.dry_run or not choice.letters:
+        if choice.letters:
+            console.print(as_table(listed(choice.letters)))
+        _print_summary(console, choice, [], plan)
+        return 0
+    resender = Resender(place.topic, client, f"{place.project}.{place.dataset}.replays")
+    replays = replay_all(choice.letters, resender, rate=plan.rate)
+    total = len(choice.letters)
+    try:
+        with tracked(replays, "Replaying", total=total, console=console) as shown:
+            for _ in shown:
+                pass  # only the progress is of interest here
+    finally:
+        resender.close()
+        failed = _print_errors(console, resender.done)
+        _print_summary(console, choice, resender.done, plan)
+    return 1 if failed else 0
+
+
+def _find(client: Client, place: Place, plan: Plan) -> list[Letter]:
+    found = find_in_table(client, place.dataset, plan.filters)
+    if plan.output:
+        storage = StorageClient(project=place.project)
+        found += find_rejected_rows(client, place.dataset, storage, plan.output, plan.filters)
+    return found
+
+
+def _print_errors(console: Console, sent: Sequence[Sent]) -> int:
+    """Returns how many replays failed."""
+    failed = [one for one in sent if one.error]
+    for one in failed[:ERRORS_SHOWN]:
+        name = one.letter.item_id or one.letter.dead_letter_id
+        line = shown(f"{name} was not replayed: {one.error}")
+        console.print(line, style="red", markup=False, emoji=False)
+    return len(failed)
+
+
+def listed(letters: Iterable[Letter]) -> Answer:
+    columns = ("tenant", "item", "stage", "reason", "attempt", "failed at (UTC)", "detail")
+    return Answer(
+        columns,
+        [
+            (
+                one.tenant_id,
+                one.item_id,
+                one.stage,
+                one.reason,
+                one.attempt,
+                f"{one.failed_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+                one.detail,
+            )
+            for one in letters
+        ],
+    )
+
+
+def summary(choice: Choice, sent: Sequence[Sent]) -> Answer:
+    """A row a reason: how many were found, what became of them, and why others stayed.
+
+    Columns in which nothing would stand are left out.
+    """
+    counts = {
+        "to replay": Counter(letter.reason for letter in choice.letters),
+        "replayed": Counter(one.letter.reason for one in sent if not one.error),
+        "failed": Counter(one.letter.reason for one in sent if one.error),
+    }
+    for state, name in LEFT_OUT.items():
+        left_out = {reason: n for (reason, why), n in choice.left_out.items() if why == state}
+        counts[name] = Counter(left_out)
+    found = counts["to replay"] + sum((counts[name] for name in LEFT_OUT.values()), Counter())
+    shown = [name for name, by_reason in counts.items() if by_reason]
+    rows = [
+        (reason, found[reason], *(counts[name][reason] for name in shown))
+        for reason in sorted(found)
+    ]
+    return Answer(("reason", "found", *shown), rows)
+
+
+def _print_summary(console: Console, choice: Choice, sent: Sequence[Sent], plan: Plan) -> None:
+    table = summary(choice, sent)
+    if table.rows:
+        console.print(as_table(table))
+    done = sum(not one.error for one in sent)
+    console.print(f"{len(choice.letters)} to replay, {done} replayed.", highlight=False)
+    if not plan.output:
+        console.print("Rows that BigQuery refused were not looked for: name --output gs://...")

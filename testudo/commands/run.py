@@ -1,0 +1,131 @@
+"""`testudo run`: check the flags, start the job or jobs, and end them cleanly when asked to."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from beam_pipeline.options import flags_help
+from models.manifest import ReleaseError
+from models.release import POINTER
+from testudo.commands.job import checked, interrupt, on_signals, run_job, say
+from testudo.commands.place import (
+    OVERFLOW_SUBSCRIPTION,
+    SUBSCRIPTION,
+    add_home_argument,
+    bring_releases,
+    enter_local_stack,
+    lead_to_stack,
+    local_flags,
+)
+from testudo.commands.processes import end_with_supervisor, run_several
+from testudo.errors import CommandError
+from testudo.local.engine import running_engine
+from testudo.local.missing import ToolsMissing
+from testudo.local.processes import StackError
+from testudo.local.servers import PROJECT
+
+NEEDED = ("pubsub", "bigquery", "storage")  # of the local stack; a job asks no control plane
+LANES = {"main": SUBSCRIPTION, "overflow": OVERFLOW_SUBSCRIPTION}
+# What says where and on what a job runs; on the local stack it is known.
+ELSEWHERE = ("--input_subscription", "--input_file", "--runner", "--job_endpoint")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--local_releases",
+        type=Path,
+        default=Path(".testudo/releases"),
+        help="releases to bring to the local stack (%(default)s)",
+    )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        help="jobs that share the local stack's subscription, each with an engine of its own and "
+        "about 1 GB of memory: one uses about a core (%(default)s)",
+    )
+    parser.add_argument(
+        "--lane",
+        choices=LANES,
+        default="main",
+        help="the local stack's subscription to read: of topic items, or of items-overflow, to "
+        "which --overflow_topic=projects/testudo-local/topics/items-overflow leads (%(default)s)",
+    )
+    # Of a child that --processes starts.
+    parser.add_argument("--process_number", type=int, default=0, help=argparse.SUPPRESS)
+    add_home_argument(parser)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = (
+        "Without --input_subscription and --input_file the local stack that runs is used "
+        "from end to end.\n\n" + flags_help()
+    )
+
+
+def main(arguments: argparse.Namespace, flags: Sequence[str]) -> int:
+    on_signals(interrupt)
+    if arguments.process_number:
+        return _run_one_of_several(arguments, flags)
+    if problems := _problems(arguments, flags):
+        raise CommandError("\n".join(problems))
+    if any(flag.startswith("--input_") for flag in flags):
+        return run_job(flags)
+    stack = enter_local_stack(arguments.home, NEEDED)
+    try:
+        bring_releases(arguments.local_releases)
+    except ReleaseError as error:
+        raise CommandError(f"{error}{_advice(arguments.local_releases)}") from error
+    if arguments.processes > 1:
+        checked([*_local_flags(arguments, job_endpoint=""), *flags])  # told once, not by each
+        numbers = range(1, arguments.processes + 1)
+        return run_several([_command(arguments, number, flags) for number in numbers])
+    return _run_on_engine(arguments, stack.tools, flags)
+
+
+def _advice(releases: Path) -> str:
+    there = (releases / POINTER).exists()
+    return "" if there else "\nTrain a release first: `testudo train`."
+
+
+def _problems(arguments: argparse.Namespace, flags: Sequence[str]) -> list[str]:
+    given = {flag.split("=", 1)[0] for flag in flags}
+    problems = []
+    if arguments.processes < 1:
+        problems.append(f"--processes: is {arguments.processes}, must be 1 or more")
+    for own, unset in (("processes", 1), ("lane", "main")):
+        if getattr(arguments, own) == unset:
+            continue
+        problems += [
+            f"--{own}: is of the local stack, and does not go with {one}"
+            for one in ELSEWHERE
+            if one in given
+        ]
+    return problems
+
+
+def _command(arguments: argparse.Namespace, number: int, flags: Sequence[str]) -> list[str]:
+    own = {"home": arguments.home, "lane": arguments.lane, "process_number": number}
+    given = [f"--{name}={value}" for name, value in own.items()]
+    return [sys.executable, "-m", "testudo.cli", "run", *given, *flags]
+
+
+def _run_one_of_several(arguments: argparse.Namespace, flags: Sequence[str]) -> int:
+    """The job of a child; its supervisor has prepared everything."""
+    end_with_supervisor()
+    stack = lead_to_stack(arguments.home, NEEDED)
+    return _run_on_engine(arguments, stack.tools, flags)
+
+
+def _run_on_engine(arguments: argparse.Namespace, tools: Path, flags: Sequence[str]) -> int:
+    lane = "" if arguments.lane == "main" else f"-{arguments.lane}"
+    number = f"-{arguments.process_number}" if arguments.process_number else ""
+    name = f"prism{lane}{number}"
+    try:
+        with running_engine(arguments.home, say, tools=tools, name=name) as job_endpoint:
+            return run_job([*_local_flags(arguments, job_endpoint), *flags])
+    except (StackError, ToolsMissing) as error:
+        raise CommandError(str(error)) from error
+
+
+def _local_flags(arguments: argparse.Namespace, job_endpoint: str) -> list[str]:
+    return local_flags(PROJECT, job_endpoint, subscription=LANES[arguments.lane])

@@ -1,0 +1,186 @@
+"""`testudo smoke`: some items through an environment, and a verdict on what came out.
+
+Every message must end as exactly one outcome, each broken one for its own reason, and 95
+of 100 predictions must be there within the latency goal. Items to warm up, which wait for
+workers to start and to load models, count as outcomes and not in the latency.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from google.cloud.bigquery import Client, QueryJobConfig, ScalarQueryParameter
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from beam_pipeline.tables import fill
+from testudo.commands.engines import Answer
+from testudo.commands.environments import add_environment_arguments, environment_of
+from testudo.commands.query import as_table
+from testudo.commands.refused import told
+from testudo.commands.sending import Outgoing, publish
+from testudo.environment import Environment
+from testudo.messages import REASONS, SampleMessage, sample_messages
+from testudo.verdict import PREDICTED, Outcome, Verdict, verdict
+
+TENANT = "smoke"
+BROKEN_SHARE = 0.1
+LOOK_BACK = timedelta(minutes=5)  # of partitions, should clocks differ
+FIRST_PAUSE_S, PAUSE_GROWTH, LONGEST_PAUSE_S = 0.5, 1.2, 5.0
+# Copies of a row are one outcome: delivery is at least once, and views remove them. Day and
+# tenant are what the tables are partitioned and clustered by: no other rows are read.
+OUTCOMES = """
+SELECT item_id, 'predicted' AS outcome,
+  MIN(TIMESTAMP_DIFF(processed_at, publish_time, MILLISECOND)) / 1000 AS latency_s
+FROM `{dataset}.predictions`
+WHERE processed_at >= @since AND tenant_id = @tenant AND STARTS_WITH(item_id, @prefix)
+GROUP BY item_id
+UNION ALL
+SELECT item_id, reason AS outcome, NULL AS latency_s
+FROM `{dataset}.dead_letters`
+WHERE failed_at >= @since AND tenant_id = @tenant AND STARTS_WITH(item_id, @prefix)
+GROUP BY item_id, reason
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_environment_arguments(parser)
+    add_smoke_arguments(parser)
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+
+
+def add_smoke_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--messages", type=int, default=60, help="how many (%(default)s)")
+    parser.add_argument(
+        "--warm_up",
+        type=int,
+        default=20,
+        help="sent before them: each process of a worker loads its models at its first item "
+        "(%(default)s)",
+    )
+    parser.add_argument("--rate", type=float, default=10.0, help="a second (%(default)g)")
+    parser.add_argument(
+        "--p95_s", type=float, help="the limit, in seconds; the environment's latency_goal_s"
+    )
+    parser.add_argument(
+        "--timeout_s",
+        type=float,
+        default=600.0,
+        help="for the warm-up, and again for all others; a job takes minutes to start "
+        "(%(default)g)",
+    )
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Returns 0 when it passed, 1 when not."""
+    found = smoke(environment_of(arguments), arguments)
+    if arguments.format == "json":
+        print(json.dumps(dataclasses.asdict(found), indent=1))
+    return 1 if found.problems else 0
+
+
+def smoke(environment: Environment, arguments: argparse.Namespace) -> Verdict:
+    """Publish, wait and judge; tells the verdict on standard error."""
+    console = Console(stderr=True)
+    prefix = f"smoke-{uuid.uuid4().hex[:12]}-"
+    warm_up = max(arguments.warm_up, 1)
+    samples = list(
+        sample_messages(
+            warm_up + max(arguments.messages, 1),
+            seed=1,
+            prefix=prefix,
+            tenants=(TENANT,),
+            broken_share=BROKEN_SHARE,
+        )
+    )
+    with told("Google's services"), Client(project=environment.project) as client:
+        run = _Run(environment, client, prefix, console, arguments.timeout_s)
+        sent, found = _exchange(run, samples[:warm_up], samples[warm_up:], arguments.rate)
+    expected = {
+        one.item_id: str(REASONS[one.breakage]) if one.breakage else PREDICTED for one in sent
+    }
+    limit_s = environment.latency_goal_s if arguments.p95_s is None else arguments.p95_s
+    judged = verdict(expected, {one.item_id for one in samples[:warm_up]}, found, limit_s)
+    _tell(console, environment, judged)
+    return judged
+
+
+def _exchange(
+    run: "_Run", warm_up: Sequence[SampleMessage], others: Sequence[SampleMessage], rate: float
+) -> tuple[Sequence[SampleMessage], list[Outcome]]:
+    """What was sent and what came: who does not answer the first is not sent the others."""
+    run.publish(warm_up, rate=rate)
+    found = run.wait("Warm-up", len(warm_up))
+    if len({one.item_id for one in found}) < len(warm_up):
+        return warm_up, found
+    run.publish(others, rate=rate)
+    return [*warm_up, *others], run.wait("Outcomes", len(warm_up) + len(others))
+
+
+class _Run:
+    """One run's messages and their outcomes, known by the prefix of their ids."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        client: Client,
+        prefix: str,
+        console: Console,
+        allowed_s: float,
+    ) -> None:
+        self._environment = environment
+        self._client = client
+        self._console = console
+        self._allowed_s = allowed_s
+        self._dataset = f"{environment.project}.{environment.dataset}"
+        self._settings = [
+            ScalarQueryParameter("since", "TIMESTAMP", datetime.now(UTC) - LOOK_BACK),
+            ScalarQueryParameter("tenant", "STRING", TENANT),
+            ScalarQueryParameter("prefix", "STRING", prefix),
+        ]
+
+    def publish(self, samples: Sequence[SampleMessage], *, rate: float) -> None:
+        outgoing = [Outgoing(one.data, dict(one.attributes)) for one in samples]
+        publish(self._environment.topic_path, outgoing, rate=rate)
+
+    def wait(self, what: str, wanted: int) -> list[Outcome]:
+        """The outcomes, when so many items have one, or time is up."""
+        deadline_s, pause_s = time.monotonic() + self._allowed_s, FIRST_PAUSE_S
+        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=self._console) as progress:
+            task = progress.add_task(what, total=wanted)
+            while True:
+                found = self._look()
+                items = len({one.item_id for one in found})
+                progress.update(task, completed=items)
+                if items >= wanted or time.monotonic() > deadline_s:
+                    return found
+                time.sleep(pause_s)
+                pause_s = min(PAUSE_GROWTH * pause_s, LONGEST_PAUSE_S)
+
+    def _look(self) -> list[Outcome]:
+        settings = QueryJobConfig(query_parameters=self._settings)
+        rows: Any = self._client.query_and_wait(fill(OUTCOMES, self._dataset), job_config=settings)
+        return [Outcome(*row.values()) for row in rows]
+
+
+def _tell(console: Console, environment: Environment, judged: Verdict) -> None:
+    rows = sorted(judged.outcomes.items(), key=lambda one: -one[1])
+    console.print(as_table(Answer(["outcome", "items"], rows)))
+    p95 = "none" if judged.p95_s is None else f"{judged.p95_s:.2f} s"
+    console.print(f"{judged.published} published; p95 {p95}, limit {judged.limit_s:g} s")
+    for problem in judged.problems:
+        print(f"testudo smoke: {problem}", file=sys.stderr)
+    if judged.problems:
+        name, project = environment.name, environment.project
+        print(
+            f"Look at `testudo status {name}`, `testudo logs {name}` and "
+            f"`testudo query dead_letters --project {project}`.",
+            file=sys.stderr,
+        )

@@ -1,0 +1,48 @@
+"""The process behind `testudo local up`: it holds the stack until it is told to end.
+
+    python -m testudo.local.daemon HOME TOOLS KEEP_DATA
+
+Prints what the stack reports, then closes its standard output when every
+server answers; exits with 1 before that when the stack cannot start. Ends on
+SIGTERM and SIGINT, the servers with it.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from testudo.local.missing import ToolsMissing
+from testudo.local.processes import StackError
+from testudo.local.stack import LocalStack
+
+
+def main(home: Path, tools: Path, *, keep_data: bool) -> int:
+    """Hold the stack; returns the exit code."""
+    try:
+        with LocalStack(home, _tell, tools=tools, keep_data=keep_data):
+            _close_output()
+            while True:
+                signal.pause()
+    except (StackError, ToolsMissing) as error:
+        _tell(str(error))
+        return 1
+    except KeyboardInterrupt:
+        return 0
+
+
+def _close_output() -> None:
+    """Let the reader of the output go on; what is printed from now on goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    sys.stdout.flush()
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), keep_data=sys.argv[3] == "1"))

@@ -1,0 +1,31 @@
+"""The one list of what an environment needs, in the order in which it can be made."""
+
+from testudo.environment import Environment
+from testudo.provisioning.grants import grants
+from testudo.provisioning.monitoring import monitoring
+from testudo.provisioning.resources import (
+    Resource,
+    accounts,
+    buckets,
+    messages,
+    repositories,
+    services,
+)
+from testudo.provisioning.warehouse import warehouse
+
+
+def inventory(environment: Environment) -> list[Resource]:
+    return [
+        one
+        for part in (
+            services,
+            accounts,
+            messages,
+            warehouse,
+            buckets,
+            repositories,
+            grants,
+            monitoring,
+        )
+        for one in part(environment)
+    ]
