@@ -12,6 +12,8 @@ PYTHON ?= $(shell for python in python3.13 $(HOME)/.pyenv/versions/3.13*/bin/pyt
 # Where it is set, TensorFlow and Beam are compiled anew in each process: ten seconds more a start.
 unexport PYTHONDONTWRITEBYTECODE
 READY := $(VENV)/ready
+# What developers run and users do not: it lies beside the tests, outside the package.
+RIGS := PYTHONPATH=tests $(BIN)/python -m rigs
 # The image's packages: the versions of constraints.txt, for its Python, with their hashes.
 LOCK_IMAGE = $(BIN)/uv pip compile --quiet --constraint constraints.txt --generate-hashes \
 	--python-version 3.13 --python-platform x86_64-manylinux_2_28 --no-annotate \
@@ -45,11 +47,11 @@ train: $(READY)  ## Train the sample release and print its accuracy
 
 .PHONY: bench
 bench: $(READY)  ## Items a CPU-second: plain loop, files mode, streaming mode
-	@$(BIN)/testudo bench
+	@$(RIGS) bench
 
 .PHONY: chaos
 chaos: $(READY)  ## Ten minutes of kills, faults and hostile items; counts what is lost
-	@$(BIN)/testudo chaos
+	@$(RIGS) chaos
 
 .PHONY: loadtest
 loadtest: $(READY)  ## Ten minutes from artificial load to limits for 2,000 customers, with a report
@@ -57,7 +59,7 @@ loadtest: $(READY)  ## Ten minutes from artificial load to limits for 2,000 cust
 
 .PHONY: fuzz
 fuzz: $(READY)  ## Changed messages and images at parser and decoder, for a minute
-	@$(BIN)/testudo fuzz
+	@$(RIGS) fuzz
 
 .PHONY: check
 check: lint types fast  ## Lint, types and the fast tests

@@ -7,44 +7,45 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from itertools import chain
 
 from testudo.local.proxies import names_a_proxy, past_proxies
 
 Commands = Mapping[str, tuple[str, str]]  # name -> module, and what it does
-COMMANDS: Commands = {
-    "run": ("testudo.commands.run", "run the pipeline: on the local stack, files, Dataflow"),
-    "train": ("testudo.commands.train", "train the models and save them as a release"),
-    "publish": ("testudo.commands.publish", "publish messages to Pub/Sub"),
-    "query": ("testudo.commands.query", "ask BigQuery the common questions"),
-    "costs": ("testudo.commands.costs", "price what the jobs of an environment used"),
-    "access": ("testudo.commands.access", "say who sees which tenant's rows in BigQuery"),
-    "replay": ("testudo.commands.replay", "publish dead letters again, from their payloads"),
-    "provision": (
-        "testudo.commands.provision",
-        "make topics, tables, buckets, roles and alerts of an environment, after a plan",
-    ),
-    "release": ("testudo.commands.release", "bring a release to an environment"),
-    "launch": ("testudo.commands.launch", "launch a job on Dataflow from a template"),
-    "status": ("testudo.commands.status", "show an environment's jobs and deployments"),
-    "update": ("testudo.commands.update", "bring the running job to another version"),
-    "rollback": ("testudo.commands.rollback", "go back to the version that ran before"),
-    "deploy": ("testudo.commands.deploy", "launch or update, try it, go back if it fails"),
-    "drain": ("testudo.commands.drain", "end a job when it has finished what it has read"),
-    "cancel": ("testudo.commands.cancel", "end a job at once"),
-    "logs": ("testudo.commands.logs", "show what a job and its workers say"),
-    "template": ("testudo.commands.template", "the Flex Template: bases, metadata, spec"),
-    "local": ("testudo.commands.local", "start, end and look at the local stack"),
-    "smoke": (
-        "testudo.commands.smoke",
-        "send some items through an environment, and judge what came out",
-    ),
-    "demo": ("testudo.commands.demo", "the whole system on this machine, in one go"),
-    "loadtest": ("loadtest.commands", "artificial load, what it measures, and limits from it"),
-    "plan": ("loadtest.commands.plan", "say which limits to set for a number of customers"),
-    "chaos": ("rigs.chaos", "break everything for some minutes, and count what is lost"),
-    "fuzz": ("rigs.fuzz", "look for inputs that the parser or the decoder cannot take"),
-    "bench": ("rigs.bench", "measure the graph against a plain loop"),
+GROUPS: Mapping[str, Commands] = {
+    "use it": {
+        "demo": ("testudo.commands.demo", "the whole system on this machine, in one go"),
+        "run": ("testudo.commands.run", "run the pipeline: on the local stack, files, Dataflow"),
+        "publish": ("testudo.commands.publish", "publish messages to Pub/Sub"),
+        "query": ("testudo.commands.query", "ask BigQuery the common questions"),
+        "replay": ("testudo.commands.replay", "publish dead letters again, from their payloads"),
+        "train": ("testudo.commands.train", "train the models and save them as a release"),
+        "release": ("testudo.commands.release", "bring a release to an environment"),
+        "local": ("testudo.commands.local", "start, end and look at the local stack"),
+    },
+    "run it in the cloud": {
+        "provision": (
+            "testudo.commands.provision",
+            "make topics, tables, buckets, roles and alerts of an environment, after a plan",
+        ),
+        "template": ("testudo.commands.template", "the Flex Template: bases, metadata, spec"),
+        "launch": ("testudo.commands.launch", "launch a job on Dataflow from a template"),
+        "status": ("testudo.commands.status", "show an environment's jobs and deployments"),
+        "logs": ("testudo.commands.logs", "show what a job and its workers say"),
+        "smoke": ("testudo.commands.smoke", "send some items through an environment, and judge"),
+        "update": ("testudo.commands.update", "bring the running job to another version"),
+        "rollback": ("testudo.commands.rollback", "go back to the version that ran before"),
+        "deploy": ("testudo.commands.deploy", "launch or update, try it, go back if it fails"),
+        "drain": ("testudo.commands.drain", "end a job when it has finished what it has read"),
+        "cancel": ("testudo.commands.cancel", "end a job at once"),
+        "costs": ("testudo.commands.costs", "price what the jobs of an environment used"),
+        "access": ("testudo.commands.access", "say who sees which tenant's rows in BigQuery"),
+    },
+    "load and limits": {
+        "loadtest": ("loadtest.commands", "artificial load, what it measures, limits from it"),
+    },
 }
+COMMANDS: Commands = dict(chain.from_iterable(group.items() for group in GROUPS.values()))
 PASSES_FLAGS_ON = "testudo.commands.run"
 
 
@@ -57,14 +58,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="testudo", description="Scores items of image and text on a stream."
     )
     parser.add_argument("--version", action="version", version=f"testudo {version('testudo')}")
-    return _run(parser, COMMANDS, argv)
+    return run_command(parser, GROUPS, argv)
 
 
-def _run(parser: argparse.ArgumentParser, commands: Commands, argv: Sequence[str]) -> int:
+def run_command(
+    parser: argparse.ArgumentParser, groups: Mapping[str, Commands], argv: Sequence[str]
+) -> int:
     """Run the subcommand that `argv` begins with; a module with COMMANDS has some of its own."""
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, (_, what) in commands.items():
-        subparsers.add_parser(name, help=what, description=what, add_help=False)
+    commands = dict(chain.from_iterable(group.items() for group in groups.values()))
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _listed(groups)
+    parser.add_argument("command", metavar="COMMAND", choices=commands, help="see below")
     name = parser.parse_args(argv[:1]).command
 
     module_name, what = commands[name]
@@ -76,7 +80,7 @@ def _run(parser: argparse.ArgumentParser, commands: Commands, argv: Sequence[str
         allow_abbrev=False,
     )
     if hasattr(module, "COMMANDS"):
-        return _run(command, module.COMMANDS, argv[1:])
+        return run_command(command, {"commands": module.COMMANDS}, argv[1:])
     module.add_arguments(command)
     from testudo.errors import CommandError, shown
     from testudo.local.watch import PartEnded, Watching
@@ -98,6 +102,14 @@ def _run(parser: argparse.ArgumentParser, commands: Commands, argv: Sequence[str
         print(f"{command.prog}: interrupted", file=sys.stderr)
         return 130
     return code
+
+
+def _listed(groups: Mapping[str, Commands]) -> str:
+    """The commands by group, a line each, for the end of a help text."""
+    return "\n\n".join(
+        f"{title}:\n" + "\n".join(f"  {name:10} {what}" for name, (_, what) in commands.items())
+        for title, commands in groups.items()
+    )
 
 
 def _quieten(module_name: str) -> None:

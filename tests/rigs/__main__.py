@@ -1,0 +1,19 @@
+"""What developers run from a checkout, `make bench`, `make chaos`, `make fuzz`, each with flags.
+
+PYTHONPATH=tests python -m rigs chaos --help
+"""
+
+import argparse
+import sys
+
+from testudo.cli import run_command
+
+COMMANDS = {
+    "bench": ("rigs.bench", "measure the graph against a plain loop"),
+    "chaos": ("rigs.chaos", "break everything for some minutes, and count what is lost"),
+    "fuzz": ("rigs.fuzz", "look for inputs that the parser or the decoder cannot take"),
+}
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m rigs", description="Rigs of the tests.")
+    sys.exit(run_command(parser, {"rigs": COMMANDS}, sys.argv[1:]))
