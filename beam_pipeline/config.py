@@ -1,75 +1,220 @@
-"""From flags to one frozen, checked configuration; below the entry nobody reads flags."""
+"""The one table of flags: each field of `Config` with its default, limits, unit and help.
+
+Everything else about flags derives from it: the parser and its checks (beam_pipeline.options),
+the template's metadata, and the settings that the stages get. The unit of a number is what its
+name ends in.
+"""
 
 import dataclasses
-import re
-from collections.abc import Sequence
 from typing import Any
 
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
-
-from beam_pipeline.options import TestudoOptions, Unreadable, unknown_flags
 from models.features import ImageLimits
 from models.kernels import CallLimits
 from transforms.images import ImageAccess
 from transforms.quotas import Quota
 
-SUBSCRIPTION = re.compile(r"projects/[a-z][a-z0-9-]{4,28}[a-z0-9]/subscriptions/[\w.~+%-]{3,255}")
-TOPIC = re.compile(r"projects/[a-z][a-z0-9-]{4,28}[a-z0-9]/topics/[\w.~+%-]{3,255}")
-TABLE = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9][:.]\w{1,1024}\.\w{1,1024}")
-BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
-GS_PREFIX = re.compile(rf"gs://{BUCKET.pattern}(/.*)?")
-LEAST = {
-    "release_refresh_s": 0.1,
-    "image_batch_size": 1,
-    "text_batch_size": 1,
-    "score_batch_size": 1,
-    "fetch_timeout_s": 0.1,
-    "max_message_bytes": 1,
-    "max_image_bytes": 1,
-    "max_image_pixels": 1,
-    "decode_timeout_s": 0.1,
-    "call_timeout_s": 0.1,
-    "call_memory_mb": 64,
-    "tenant_share": 0.01,
-    "overflow_after_s": 0.1,
-    "window_s": 1,
-    "allowed_lateness_s": 0,
-    "archive_shards": 1,
-}
-MOST = {"tenant_share": 1.0}
+PROJECT = "[a-z][a-z0-9-]{4,28}[a-z0-9]"
+BUCKET = "[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]"
+SUBSCRIPTION = rf"projects/{PROJECT}/subscriptions/[\w.~+%-]{{3,255}}"
+TOPIC = rf"projects/{PROJECT}/topics/[\w.~+%-]{{3,255}}"
+TABLE = rf"{PROJECT}[:.]\w{{1,1024}}\.\w{{1,1024}}"
+GS_PREFIX = rf"gs://{BUCKET}(/.*)?"
+
+ENDS = "what to read and where to write"
+MODELS = "models"
+LIMITS = "limits"
+QUOTAS = "quotas of tenants"
+WINDOWS = "windows and archive"
 
 
-class ConfigError(Exception):
-    """All that is wrong with the flags, one line each."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Flag:
+    """What there is to know of a flag beside its name, type and default."""
 
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
+    help: str
+    group: str
+    metavar: str | None = None
+    least: float | None = None  # of a number
+    most: float | None = None
+    pattern: str = ""  # of a text in streaming; where there is none, every text is taken
+    example: str = ""
+    kind: str = "TEXT"  # Google's name for what the text is, in the template's metadata
+    needed: bool = False  # by the template
+    only_files: bool = False  # not in the template, which streams
+    only_stream: bool = False
+
+
+def flag(default: Any, help_text: str, **details: Any) -> Any:
+    """A field of Config."""
+    return dataclasses.field(default=default, metadata={"flag": Flag(help=help_text, **details)})
+
+
+def number(default: float, help_text: str, *, least: float, **details: Any) -> Any:
+    return flag(default, help_text, least=least, kind="NUMBER", **details)
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """The graph's values, each in the unit that its name ends in."""
+    """The values of a job, checked; below the entry nobody reads flags."""
 
-    output: str
-    releases: str
-    input_subscription: str = ""
-    input_file: str = ""
-    predictions_table: str = ""
-    dead_letters_table: str = ""
-    release_refresh_s: float = 30.0
-    image_batch_size: int = 16
-    text_batch_size: int = 64
-    score_batch_size: int = 64
-    image_access: ImageAccess = ImageAccess()
-    image_limits: ImageLimits = ImageLimits()
-    calls: CallLimits = CallLimits()
-    max_message_bytes: int = 10_000_000
-    overflow_topic: str = ""
-    quota: Quota = Quota()
-    window_s: int = 60
-    allowed_lateness_s: int = 3600
-    archive_shards: int = 1
+    input_subscription: str = flag(
+        "",
+        "Pub/Sub subscription to read messages from (streaming).",
+        group=ENDS,
+        metavar="projects/P/subscriptions/S",
+        pattern=SUBSCRIPTION,
+        example="projects/my-project/subscriptions/items",
+        kind="PUBSUB_SUBSCRIPTION",
+        needed=True,
+        only_stream=True,
+    )
+    input_file: str = flag(
+        "",
+        "JSON Lines file of messages to read instead: a local path or gs://, * allowed.",
+        group=ENDS,
+        metavar="FILE",
+        only_files=True,
+    )
+    predictions_table: str = flag(
+        "",
+        "BigQuery table for predictions; needed with --input_subscription.",
+        group=ENDS,
+        metavar="PROJECT:DATASET.TABLE",
+        pattern=TABLE,
+        example="my-project:testudo.predictions",
+        kind="BIGQUERY_TABLE",
+        needed=True,
+        only_stream=True,
+    )
+    dead_letters_table: str = flag(
+        "",
+        "BigQuery table for dead letters; needed with --input_subscription.",
+        group=ENDS,
+        metavar="PROJECT:DATASET.TABLE",
+        pattern=TABLE,
+        example="my-project:testudo.dead_letters",
+        kind="BIGQUERY_TABLE",
+        needed=True,
+        only_stream=True,
+    )
+    output: str = flag(
+        "",
+        "Prefix (gs://bucket/folder, or a local folder with --input_file) under which "
+        "archive/, payloads/ and dead-letters/ are written.",
+        group=ENDS,
+        metavar="PREFIX",
+        pattern=GS_PREFIX,
+        example="gs://my-bucket/testudo",
+        kind="GCS_WRITE_FOLDER",
+        needed=True,
+    )
+    releases: str = flag(
+        "",
+        "Folder or gs:// prefix of the releases; its current.json says which is used.",
+        group=MODELS,
+        metavar="PREFIX",
+        kind="GCS_READ_FOLDER",
+        needed=True,
+    )
+    release_refresh_s: float = number(
+        30.0, "How often current.json is read again, in seconds.", least=0.1, group=MODELS
+    )
+    image_batch_size: int = number(
+        16, "Most images in one call of the encoder.", least=1, group=MODELS
+    )
+    text_batch_size: int = number(
+        64, "Most texts in one call of the text transform.", least=1, group=MODELS
+    )
+    score_batch_size: int = number(64, "Most items in one call of a scorer.", least=1, group=MODELS)
+    image_buckets: str = flag(
+        "",
+        "Buckets that image_uri may name; none by default.",
+        group=LIMITS,
+        metavar="BUCKET,BUCKET",
+        pattern=f"({BUCKET}(,{BUCKET})*)?",
+        example="my-images,our-images",
+    )
+    fetch_timeout_s: float = number(
+        ImageAccess.timeout_s,
+        "Longest fetch of one image, tries again included, in seconds.",
+        least=0.1,
+        group=LIMITS,
+    )
+    max_message_bytes: int = number(
+        10_000_000, "Largest message; Pub/Sub's own limit by default.", least=1, group=LIMITS
+    )
+    max_image_bytes: int = number(
+        ImageLimits.max_bytes, "Largest image file.", least=1, group=LIMITS
+    )
+    max_image_pixels: int = number(
+        ImageLimits.max_pixels,
+        "Most pixels of one image, judged from its header.",
+        least=1,
+        group=LIMITS,
+    )
+    decode_timeout_s: float = number(
+        CallLimits.decode_s,
+        "Longest decoding of one image, in seconds; then it is cut.",
+        least=0.1,
+        group=LIMITS,
+    )
+    call_timeout_s: float = number(
+        CallLimits.call_s,
+        "Longest call of one model on a batch, in seconds; then it is cut, and "
+        "its items are tried one by one.",
+        least=0.1,
+        group=LIMITS,
+    )
+    call_memory_mb: int = number(
+        CallLimits.memory_bytes // 1_000_000,
+        "Most memory that decoding, or a call of a model, may take beyond what the "
+        "loaded models take.",
+        least=64,
+        group=LIMITS,
+    )
+    overflow_topic: str = flag(
+        "",
+        "Pub/Sub topic for the messages of tenants that take more than their share "
+        "while messages wait; another job scores them. Without it there are no quotas.",
+        group=QUOTAS,
+        metavar="projects/P/topics/T",
+        pattern=f"({TOPIC})?",
+        example="projects/my-project/topics/items-overflow",
+        kind="PUBSUB_TOPIC",
+        only_stream=True,
+    )
+    tenant_share: float = number(
+        Quota.share,
+        "One tenant's largest share of the messages taken in the last ten seconds, while "
+        "messages wait; 0.01 to 1.",
+        least=0.01,
+        most=1.0,
+        group=QUOTAS,
+    )
+    overflow_after_s: float = number(
+        Quota.after_s,
+        "How long messages may wait before quotas hold, in seconds.",
+        least=0.1,
+        group=QUOTAS,
+    )
+    window_s: int = number(
+        60,
+        "Length of the windows in seconds: an archive file a window and shard.",
+        least=1,
+        group=WINDOWS,
+    )
+    allowed_lateness_s: int = number(
+        3600,
+        "How long a window stays open for late elements, in seconds.",
+        least=0,
+        group=WINDOWS,
+    )
+    archive_shards: int = number(
+        1,
+        "Archive files a window; one writes about 5,000 items a second.",
+        least=1,
+        group=WINDOWS,
+    )
 
     @property
     def payloads(self) -> str:
@@ -84,157 +229,33 @@ class Config:
         return f"{self.output}/dead-letters"
 
     @property
-    def windows(self) -> dict[str, Any]:
-        return {"window_s": self.window_s, "allowed_lateness_s": self.allowed_lateness_s}
+    def image_access(self) -> ImageAccess:
+        buckets = frozenset(filter(None, self.image_buckets.split(",")))
+        return ImageAccess(buckets, self.fetch_timeout_s)
 
     @property
-    def parse(self) -> dict[str, Any]:
-        return {
-            "releases": self.releases,
-            "refresh_s": self.release_refresh_s,
-            "max_message_bytes": self.max_message_bytes,
-        }
+    def image_limits(self) -> ImageLimits:
+        return ImageLimits(self.max_image_bytes, self.max_image_pixels)
 
     @property
-    def images(self) -> dict[str, Any]:
-        return {
-            "releases": self.releases,
-            "access": self.image_access,
-            "limits": self.image_limits,
-            "calls": self.calls,
-            "batch_size": self.image_batch_size,
-        }
+    def calls(self) -> CallLimits:
+        return CallLimits(
+            self.decode_timeout_s, self.call_timeout_s, self.call_memory_mb * 1_000_000
+        )
 
     @property
-    def texts(self) -> dict[str, Any]:
-        return {
-            "releases": self.releases,
-            "calls": self.calls,
-            "batch_size": self.text_batch_size,
-        }
-
-    @property
-    def scores(self) -> dict[str, Any]:
-        return {
-            "releases": self.releases,
-            "calls": self.calls,
-            "batch_size": self.score_batch_size,
-        }
+    def quota(self) -> Quota:
+        return Quota(share=self.tenant_share, after_s=self.overflow_after_s)
 
 
-def config_from(argv: Sequence[str]) -> tuple[Config, PipelineOptions]:
-    """Check every flag and freeze ours; the options hold Beam's own beside them.
-
-    Raises ConfigError, which lists every problem, each by its flag.
-    """
-    options = PipelineOptions(list(argv))
-    flags = options.view_as(TestudoOptions)
-    problems = [f"{one}: no such flag" for one in unknown_flags(argv)]
-    problems += _unreadable(flags)
-    problems += _problems(flags, options.view_as(StandardOptions).streaming)
-    if problems:
-        raise ConfigError(problems)
-    return _frozen(flags), options
-
-
-def _frozen(flags: TestudoOptions) -> Config:
-    return Config(
-        output=flags.output.rstrip("/"),
-        releases=flags.releases.rstrip("/"),
-        input_subscription=flags.input_subscription or "",
-        input_file=flags.input_file or "",
-        predictions_table=flags.predictions_table or "",
-        dead_letters_table=flags.dead_letters_table or "",
-        release_refresh_s=flags.release_refresh_s,
-        image_batch_size=flags.image_batch_size,
-        text_batch_size=flags.text_batch_size,
-        score_batch_size=flags.score_batch_size,
-        image_access=ImageAccess(
-            frozenset(filter(None, flags.image_buckets.split(","))), flags.fetch_timeout_s
-        ),
-        image_limits=ImageLimits(flags.max_image_bytes, flags.max_image_pixels),
-        calls=CallLimits(
-            flags.decode_timeout_s, flags.call_timeout_s, flags.call_memory_mb * 1_000_000
-        ),
-        max_message_bytes=flags.max_message_bytes,
-        overflow_topic=flags.overflow_topic,
-        quota=Quota(share=flags.tenant_share, after_s=flags.overflow_after_s),
-        window_s=flags.window_s,
-        allowed_lateness_s=flags.allowed_lateness_s,
-        archive_shards=flags.archive_shards,
-    )
-
-
-def _unreadable(flags: TestudoOptions) -> list[str]:
-    return [
-        f"--{name}: {value.text!r} is not a {value.wanted}"
-        for name, value in vars(flags)["_visible_options"].__dict__.items()
-        if isinstance(value, Unreadable)
-    ]
-
-
-def _problems(flags: TestudoOptions, streaming: bool) -> list[str]:
-    problems = []
-    if bool(flags.input_subscription) == bool(flags.input_file):
-        problems.append("--input_subscription or --input_file: give one of the two")
-    if flags.input_subscription:
-        problems += _stream_problems(flags)
-    elif flags.input_file:
-        problems += _file_problems(flags, streaming)
-    problems += [
-        f"--{name}: is missing" for name in ("output", "releases") if not getattr(flags, name)
-    ]
-    for bucket in filter(None, flags.image_buckets.split(",")):
-        problems += _matches("image_buckets", bucket, BUCKET)
-    for name, least in LEAST.items():
-        value = getattr(flags, name)
-        if not isinstance(value, Unreadable) and not value >= least:  # nan is refused too
-            problems.append(f"--{name}: is {value}, must be {least} or more")
-    for name, most in MOST.items():
-        value = getattr(flags, name)
-        if not isinstance(value, Unreadable) and value > most:
-            problems.append(f"--{name}: is {value}, must be {most:g} or less")
-    return problems
-
-
-def _stream_problems(flags: TestudoOptions) -> list[str]:
-    problems = _matches("input_subscription", flags.input_subscription, SUBSCRIPTION)
-    for name in ("predictions_table", "dead_letters_table"):
-        if getattr(flags, name):
-            problems += _matches(name, getattr(flags, name), TABLE)
-        else:
-            problems.append(f"--{name}: is needed with --input_subscription")
-    if flags.output:
-        problems += _matches("output", flags.output, GS_PREFIX)
-    if flags.overflow_topic:
-        problems += _matches("overflow_topic", flags.overflow_topic, TOPIC)
-    return problems
-
-
-def _file_problems(flags: TestudoOptions, streaming: bool) -> list[str]:
-    problems = [
-        f"--{name}: goes with --input_subscription only; files are written under --output"
-        for name in ("predictions_table", "dead_letters_table")
-        if getattr(flags, name)
-    ]
-    if flags.overflow_topic:
-        problems.append("--overflow_topic: goes with --input_subscription only")
-    if streaming:
-        problems.append("--streaming: goes with --input_subscription only")
-    return problems
-
-
-def _matches(flag: str, value: str, pattern: re.Pattern[str]) -> list[str]:
-    if pattern.fullmatch(value):
-        return []
-    return [f"--{flag}: {value!r} does not have the form {EXAMPLES[flag]}"]
-
-
-EXAMPLES = {
-    "input_subscription": "projects/my-project/subscriptions/items",
-    "overflow_topic": "projects/my-project/topics/items-overflow",
-    "predictions_table": "my-project:testudo.predictions",
-    "dead_letters_table": "my-project:testudo.dead_letters",
-    "output": "gs://my-bucket/testudo",
-    "image_buckets": "my-images,our-images",
+FLAGS: dict[str, Flag] = {
+    field.name: field.metadata["flag"] for field in dataclasses.fields(Config)
 }
+
+
+class ConfigError(Exception):
+    """All that is wrong with the flags, one line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems

@@ -4,27 +4,51 @@ import apache_beam as beam
 
 from beam_pipeline.config import Config
 from beam_pipeline.endpoints import Endpoints
+from models.failures import Stage
+from transforms.dead_letters import check_consumed
 from transforms.events import ParseItems
 from transforms.images import EncodeImages
-from transforms.joins import JoinHalves, WindowByArrival
+from transforms.joins import JoinParts, WindowByArrival
 from transforms.payloads import KeepPayloads
 from transforms.scores import ScoreItems
 from transforms.texts import EncodeTexts
 
 
 def build(pipeline: beam.Pipeline, config: Config, ends: Endpoints) -> None:
-    """Messages in; one outcome an item out. Every edge is here."""
+    """Messages in; one outcome an item out.
+
+    Every edge between stages is here. What an end does with its service, it does within:
+    quotas turn messages away in Read, acknowledgements follow a write (beam_pipeline.endpoints).
+    """
+    window_s, lateness_s = config.window_s, config.allowed_lateness_s
     parsed = (
         pipeline
         | "Read" >> ends.read
-        | "Window" >> WindowByArrival(**config.windows)
+        | "Window" >> WindowByArrival(window_s=window_s, allowed_lateness_s=lateness_s)
         | "Keep" >> KeepPayloads(root=config.payloads)
-        | "Parse" >> ParseItems(**config.parse)
+        | "Parse"
+        >> ParseItems(
+            releases=config.releases,
+            refresh_s=config.release_refresh_s,
+            max_message_bytes=config.max_message_bytes,
+        )
     )
-    images = parsed.items | "Images" >> EncodeImages(**config.images)
-    texts = parsed.items | "Texts" >> EncodeTexts(**config.texts)
-    joined = (images, texts) | "Join" >> JoinHalves(**config.windows)
-    scored = joined.items | "Score" >> ScoreItems(**config.scores)
+    images = parsed.items | "Images" >> EncodeImages(
+        releases=config.releases,
+        batch_size=config.image_batch_size,
+        access=config.image_access,
+        limits=config.image_limits,
+        calls=config.calls,
+    )
+    texts = parsed.items | "Texts" >> EncodeTexts(
+        releases=config.releases, batch_size=config.text_batch_size, calls=config.calls
+    )
+    joined = {Stage.IMAGE: images, Stage.TEXT: texts} | "Join" >> JoinParts(
+        window_s=window_s, allowed_lateness_s=lateness_s
+    )
+    scored = joined.items | "Score" >> ScoreItems(
+        releases=config.releases, batch_size=config.score_batch_size, calls=config.calls
+    )
     dead_letters = (
         parsed.dead_letters,
         joined.dead_letters,
@@ -34,3 +58,4 @@ def build(pipeline: beam.Pipeline, config: Config, ends: Endpoints) -> None:
     scored.items | "Predictions" >> ends.predictions
     scored.items | "Archive" >> ends.archive
     dead_letters | "DeadLetters" >> ends.dead_letters
+    check_consumed(pipeline)

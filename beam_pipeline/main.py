@@ -7,9 +7,10 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import SetupOptions, StandardOptions, WorkerOptions
 
 from beam_pipeline.checks import check
-from beam_pipeline.config import Config, ConfigError, config_from
+from beam_pipeline.config import Config, ConfigError
 from beam_pipeline.endpoints import Endpoints, cloud_ends, emulator_ends, file_ends
 from beam_pipeline.graph import build
+from beam_pipeline.options import config_from
 
 EMBEDDED_RUNNER = "apache_beam.runners.portability.fn_api_runner.FnApiRunner"
 

@@ -1,10 +1,18 @@
-"""The pipeline's own flags. Beam's and Dataflow's flags are accepted beside them."""
+"""From a command line to a checked Config. Beam's and Dataflow's flags are accepted beside ours."""
 
 import argparse
+import dataclasses
+import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
+from apache_beam.options.pipeline_options import (
+    PipelineOptions,
+    StandardOptions,
+    _BeamArgumentParser,
+)
+
+from beam_pipeline.config import FLAGS, Config, ConfigError, Flag
 
 
 class Unreadable(NamedTuple):
@@ -28,161 +36,83 @@ def number(text: str) -> float | Unreadable:
         return Unreadable(text, "number")
 
 
+TYPES: dict[Any, Any] = {int: whole_number, float: number, str: str}
+
+
 class TestudoOptions(PipelineOptions):
-    """Flags of `testudo run`; beam_pipeline.config checks their values together."""
+    """The flags of `testudo run`, as Config has them."""
 
     __test__ = False  # not a test class, whatever its name begins with
 
     @classmethod
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
-        ends = parser.add_argument_group("what to read and where to write")
-        ends.add_argument(
-            "--input_subscription",
-            metavar="projects/P/subscriptions/S",
-            help="Pub/Sub subscription to read messages from (streaming).",
-        )
-        ends.add_argument(
-            "--input_file",
-            metavar="FILE",
-            help="JSON Lines file of messages to read instead: a local path or gs://, * allowed.",
-        )
-        ends.add_argument(
-            "--predictions_table",
-            metavar="PROJECT:DATASET.TABLE",
-            help="BigQuery table for predictions; needed with --input_subscription.",
-        )
-        ends.add_argument(
-            "--dead_letters_table",
-            metavar="PROJECT:DATASET.TABLE",
-            help="BigQuery table for dead letters; needed with --input_subscription.",
-        )
-        ends.add_argument(
-            "--output",
-            metavar="PREFIX",
-            help="Prefix (gs://bucket/folder, or a local folder with --input_file) under which "
-            "archive/, payloads/ and dead-letters/ are written.",
-        )
-        models = parser.add_argument_group("models")
-        models.add_argument(
-            "--releases",
-            metavar="PREFIX",
-            help="Folder or gs:// prefix of the releases; its current.json says which is used.",
-        )
-        models.add_argument(
-            "--release_refresh_s",
-            type=number,
-            default=30.0,
-            help="How often current.json is read again, in seconds.",
-        )
-        models.add_argument(
-            "--image_batch_size",
-            type=whole_number,
-            default=16,
-            help="Most images in one call of the encoder.",
-        )
-        models.add_argument(
-            "--text_batch_size",
-            type=whole_number,
-            default=64,
-            help="Most texts in one call of the text transform.",
-        )
-        models.add_argument(
-            "--score_batch_size",
-            type=whole_number,
-            default=64,
-            help="Most items in one call of a scorer.",
-        )
-        limits = parser.add_argument_group("limits")
-        limits.add_argument(
-            "--image_buckets",
-            default="",
-            metavar="BUCKET,BUCKET",
-            help="Buckets that image_uri may name; none by default.",
-        )
-        limits.add_argument(
-            "--fetch_timeout_s",
-            type=number,
-            default=20.0,
-            help="Longest fetch of one image, tries again included, in seconds.",
-        )
-        limits.add_argument(
-            "--max_message_bytes",
-            type=whole_number,
-            default=10_000_000,
-            help="Largest message; Pub/Sub's own limit by default.",
-        )
-        limits.add_argument(
-            "--max_image_bytes",
-            type=whole_number,
-            default=20_000_000,
-            help="Largest image file.",
-        )
-        limits.add_argument(
-            "--max_image_pixels",
-            type=whole_number,
-            default=50_000_000,
-            help="Most pixels of one image, judged from its header.",
-        )
-        limits.add_argument(
-            "--decode_timeout_s",
-            type=number,
-            default=10.0,
-            help="Longest decoding of one image, in seconds; then it is cut.",
-        )
-        limits.add_argument(
-            "--call_timeout_s",
-            type=number,
-            default=30.0,
-            help="Longest call of one model on a batch, in seconds; then it is cut, and "
-            "its items are tried one by one.",
-        )
-        limits.add_argument(
-            "--call_memory_mb",
-            type=whole_number,
-            default=1000,
-            help="Most memory that decoding, or a call of a model, may take beyond what the "
-            "loaded models take.",
-        )
-        quotas = parser.add_argument_group("quotas of tenants")
-        quotas.add_argument(
-            "--overflow_topic",
-            default="",
-            metavar="projects/P/topics/T",
-            help="Pub/Sub topic for the messages of tenants that take more than their share "
-            "while messages wait; another job scores them. Without it there are no quotas.",
-        )
-        quotas.add_argument(
-            "--tenant_share",
-            type=number,
-            default=0.25,
-            help="One tenant's largest share of the messages taken in the last ten seconds, while "
-            "messages wait; 0.01 to 1.",
-        )
-        quotas.add_argument(
-            "--overflow_after_s",
-            type=number,
-            default=5.0,
-            help="How long messages may wait before quotas hold, in seconds.",
-        )
-        windows = parser.add_argument_group("windows and archive")
-        windows.add_argument(
-            "--window_s",
-            type=whole_number,
-            default=60,
-            help="Length of the windows in seconds: an archive file a window and shard.",
-        )
-        windows.add_argument(
-            "--allowed_lateness_s",
-            type=whole_number,
-            default=3600,
-            help="How long a window stays open for late elements, in seconds.",
-        )
-        windows.add_argument(
-            "--archive_shards",
-            type=whole_number,
-            default=1,
-            help="Archive files a window; one writes about 5,000 items a second.",
-        )
+        groups: dict[str, Any] = {}
+        for field in dataclasses.fields(Config):
+            flag = FLAGS[field.name]
+            if flag.group not in groups:
+                groups[flag.group] = parser.add_argument_group(flag.group)
+            groups[flag.group].add_argument(
+                f"--{field.name}",
+                type=TYPES[field.type],
+                default=field.default,
+                metavar=flag.metavar,
+                help=flag.help,
+            )
+
+
+def config_from(argv: Sequence[str]) -> tuple[Config, PipelineOptions]:
+    """Check every flag and freeze ours; the options hold Beam's own beside them.
+
+    Raises ConfigError, which lists every problem, each by its flag.
+    """
+    options = PipelineOptions(list(argv))
+    given = options.view_as(TestudoOptions)
+    values = {name: getattr(given, name) for name in FLAGS}
+    problems = [f"{one}: no such flag" for one in unknown_flags(argv)]
+    problems += _problems(values, options.view_as(StandardOptions).streaming)
+    if problems:
+        raise ConfigError(problems)
+    folders = {name: values[name].rstrip("/") for name in ("output", "releases")}
+    return Config(**{**values, **folders}), options
+
+
+def _problems(values: dict[str, Any], streaming: bool) -> list[str]:
+    streams, files = bool(values["input_subscription"]), bool(values["input_file"])
+    problems = []
+    if streams == files:
+        problems.append("--input_subscription or --input_file: give one of the two")
+    for name, value in values.items():
+        problem = _problem(name, value, streams=streams, files=files)
+        problems += [f"--{name}: {problem}"] * bool(problem)
+    if files and not streams and streaming:
+        problems.append("--streaming: goes with --input_subscription only")
+    return problems
+
+
+def _problem(name: str, value: Any, *, streams: bool, files: bool) -> str:
+    """What is wrong with one value, empty where nothing is."""
+    flag = FLAGS[name]
+    if isinstance(value, Unreadable):
+        return f"{value.text!r} is not a {value.wanted}"
+    if flag.least is not None:
+        return _number_problem(flag, value)
+    if not value:
+        needed = flag.needed and (streams or not flag.only_stream)
+        return "is missing" if needed and name != "input_subscription" else ""
+    if files and not streams and flag.only_stream:
+        return "goes with --input_subscription only; files are written under --output"
+    # What is taken of files is any path, but for names that are never paths.
+    if (streams or flag.kind == "TEXT") and flag.pattern and not re.fullmatch(flag.pattern, value):
+        return f"{value!r} does not have the form {flag.example}"
+    return ""
+
+
+def _number_problem(flag: Flag, value: float) -> str:
+    if flag.least is not None and not value >= flag.least:  # nan is refused too
+        return f"is {value}, must be {flag.least:g} or more"
+    if flag.most is not None and value > flag.most:
+        return f"is {value}, must be {flag.most:g} or less"
+    return ""
 
 
 def own_parser() -> argparse.ArgumentParser:
@@ -195,11 +125,6 @@ def own_parser() -> argparse.ArgumentParser:
 def flags_help() -> str:
     """The help of the pipeline's own flags."""
     return own_parser().format_help().strip()
-
-
-def own_flags() -> dict[str, argparse.Action]:
-    """The pipeline's own flags by name, without dashes, in the order of their help."""
-    return {action.dest: action for action in own_parser()._actions}
 
 
 def unknown_flags(argv: Sequence[str]) -> list[str]:

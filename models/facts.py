@@ -1,6 +1,7 @@
-"""Facts that models find out about items: they cross the graph's edges with them."""
+"""What models find out about items; it crosses the graph's edges with them."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 
 class ImageFacts(NamedTuple):
@@ -10,8 +11,16 @@ class ImageFacts(NamedTuple):
     size_bytes: int
 
 
-class TextFacts(NamedTuple):
-    length_chars: int
+class Encoded(NamedTuple):
+    """What a branch's kernel gives for one item.
+
+    `features` is packed as models.features describes, empty where the item has nothing
+    for the branch; `facts` goes to the row's column of the branch's name.
+    """
+
+    features: bytes
+    facts: Mapping[str, Any] | None
+    spent_us: Mapping[str, int]  # by step, those that the kernel itself tells apart
 
 
 class Score(NamedTuple):

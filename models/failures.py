@@ -4,7 +4,7 @@ This is the only place that catches `Exception`: an expected failure is raised
 as `Rejected` and keeps its reason; anything else becomes the reason that the
 stage gives for it (`bug` where it gives none), and is logged without the item's
 content. Details have no words of an error that may repeat the item, and are
-escaped. Nothing here is of Beam: transforms.bugs counts.
+escaped. Nothing here is of Beam: transforms.dead_letters counts.
 """
 
 import enum

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from models.facts import ImageFacts, Score
+from models.facts import Encoded, ImageFacts, Score
 from models.failures import Failure, Reason, Stage, attempt
 from models.features import (
     ImageLimits,
@@ -28,7 +28,7 @@ from models.features import (
     unpack_features,
 )
 from models.litert import LiteRTModel
-from models.manifest import ENCODER, PRESENCE, SAVED_ENCODER, TEXT_TRANSFORM, Manifest
+from models.manifest import ENCODER, SAVED_ENCODER, TEXT_TRANSFORM, Manifest, presence_of
 from models.saved_model import SavedEncoder
 from models.text_transform import TextTransform
 
@@ -49,21 +49,6 @@ class Answer(NamedTuple):
 
     result: Any  # a Failure, or what the kernel gives
     spent_us: int
-
-
-class Seen(NamedTuple):
-    """What the encoder gives for one image."""
-
-    features: bytes
-    image: ImageFacts
-    decode_us: int
-
-
-class Sides(NamedTuple):
-    """What a scorer reads of one item; b"" for a side that it does not have."""
-
-    image_features: bytes
-    text_features: bytes
 
 
 @contextlib.contextmanager
@@ -111,8 +96,21 @@ class _Kernel:
 
     stage: Stage
 
-    def __init__(self, calls: CallLimits) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        folder: Path,
+        calls: CallLimits,
+        images: ImageLimits = ImageLimits(),
+    ) -> None:
+        self._manifest = manifest
         self._calls = calls
+        self._images = images
+        self._load(folder)
+
+    def _load(self, folder: Path) -> None:
+        """Load this stage's files of the release in `folder`."""
+        raise NotImplementedError
 
     def _call(
         self, call: Callable[[Sequence[Any]], list[ResultT]], batch: Sequence[Any]
@@ -132,24 +130,19 @@ class _Kernel:
 
 
 class ImageKernel(_Kernel):
-    """Image file -> Seen: decoded to the release's square, then encoded in batches."""
+    """Image file -> Encoded: decoded to the release's square, then encoded in batches."""
 
     stage = Stage.IMAGE
 
-    def __init__(
-        self, manifest: Manifest, folder: Path, calls: CallLimits, limits: ImageLimits
-    ) -> None:
-        super().__init__(calls)
-        self._model = _encoder(manifest, folder)
-        self._manifest = manifest
-        self._limits = limits
+    def _load(self, folder: Path) -> None:
+        self._model = _encoder(self._manifest, folder)
 
     def __call__(self, batch: Sequence[bytes]) -> list[Answer]:
         decoded = [self._decode(data) for data in batch]
         good = [one for one in decoded if not isinstance(one, Failure)]
         encoded = iter(self._call(self._encode, [pixels for pixels, _, _ in good]))
         return [
-            Answer(one, 0) if isinstance(one, Failure) else _seen(next(encoded), *one[1:])
+            Answer(one, 0) if isinstance(one, Failure) else _with_facts(next(encoded), *one[1:])
             for one in decoded
         ]
 
@@ -160,13 +153,13 @@ class ImageKernel(_Kernel):
             decoded = attempt(
                 self.stage,
                 Reason.BUG,
-                partial(decode_image, data, size_px=size_px, limits=self._limits),
+                partial(decode_image, data, size_px=size_px, limits=self._images),
             )
         return decoded if isinstance(decoded, Failure) else (*decoded, _us_since(started_ns))
 
     def _encode(self, pixels: Sequence[np.ndarray]) -> list[bytes]:
         arrays = self._model({"image": np.stack(pixels)})
-        return pack_features(self._manifest.image_features, arrays)
+        return pack_features(self._manifest.features[Stage.IMAGE], arrays)
 
 
 def _encoder(manifest: Manifest, folder: Path) -> LiteRTModel | SavedEncoder:
@@ -174,36 +167,37 @@ def _encoder(manifest: Manifest, folder: Path) -> LiteRTModel | SavedEncoder:
     saved = folder / SAVED_ENCODER
     if not saved.is_dir():
         return LiteRTModel(folder / ENCODER)
-    return SavedEncoder(saved, manifest.image_features, size_px=manifest.image_size_px)
+    return SavedEncoder(saved, manifest.features[Stage.IMAGE], size_px=manifest.image_size_px)
 
 
-def _seen(answer: Answer, image: ImageFacts, decode_us: int) -> Answer:
+def _with_facts(answer: Answer, image: ImageFacts, decode_us: int) -> Answer:
     if isinstance(answer.result, Failure):
         return answer
-    return answer._replace(result=Seen(answer.result, image, decode_us))
+    return answer._replace(result=Encoded(answer.result, image._asdict(), {"decode": decode_us}))
 
 
 class TextKernel(_Kernel):
-    """Text -> its packed features; b"" for a blank one, as in training."""
+    """Text -> Encoded; a blank one has no features, as in training."""
 
     stage = Stage.TEXT
 
-    def __init__(self, manifest: Manifest, folder: Path, calls: CallLimits) -> None:
-        super().__init__(calls)
-        self._transform = TextTransform(folder / TEXT_TRANSFORM, manifest.text_features)
+    def _load(self, folder: Path) -> None:
+        specs = self._manifest.features[Stage.TEXT]
+        self._transform = TextTransform(folder / TEXT_TRANSFORM, specs)
 
     def __call__(self, batch: Sequence[str]) -> list[Answer]:
         return self._call(self._features, batch)
 
-    def _features(self, texts: Sequence[str]) -> list[bytes]:
+    def _features(self, texts: Sequence[str]) -> list[Encoded]:
         features = self._transform(texts)
         return [
-            one if normalise_text(text) else b"" for text, one in zip(texts, features, strict=True)
+            Encoded(one if normalise_text(text) else b"", text_facts(text), {})
+            for text, one in zip(texts, features, strict=True)
         ]
 
 
 class ScoreKernel(_Kernel):
-    """Sides -> the scores of all scorers of the release, as a list of Score.
+    """Features by branch -> the scores of all scorers of the release, as a list of Score.
 
     One step runs them all, so a release may add or drop a scorer without any
     change to the running graph.
@@ -211,15 +205,13 @@ class ScoreKernel(_Kernel):
 
     stage = Stage.SCORE
 
-    def __init__(self, manifest: Manifest, folder: Path, calls: CallLimits) -> None:
-        super().__init__(calls)
-        self._manifest = manifest
-        self._models = {one.name: LiteRTModel(folder / one.path) for one in manifest.scorers}
+    def _load(self, folder: Path) -> None:
+        self._models = {one.name: LiteRTModel(folder / one.path) for one in self._manifest.scorers}
 
-    def __call__(self, batch: Sequence[Sides]) -> list[Answer]:
+    def __call__(self, batch: Sequence[Mapping[str, bytes]]) -> list[Answer]:
         return [self._finite(answer) for answer in self._call(self._scores, batch)]
 
-    def _scores(self, batch: Sequence[Sides]) -> list[list[Score]]:
+    def _scores(self, batch: Sequence[Mapping[str, bytes]]) -> list[list[Score]]:
         inputs = scorer_inputs(self._manifest, batch)
         scores: list[list[Score]] = [[] for _ in batch]
         for scorer in self._manifest.scorers:
@@ -240,13 +232,27 @@ class ScoreKernel(_Kernel):
         return answer._replace(result=failure)
 
 
-def scorer_inputs(manifest: Manifest, batch: Sequence[Sides]) -> Mapping[str, np.ndarray]:
-    """Every array that a scorer of this release may read, (batch, *shape); absent sides are 0."""
-    images = unpack_features(manifest.image_features, [one.image_features for one in batch])
-    texts = unpack_features(manifest.text_features, [one.text_features for one in batch])
-    sides = ([one.image_features for one in batch], [one.text_features for one in batch])
-    presence = {
-        spec.name: np.array([[bool(one)] for one in side], spec.dtype)
-        for spec, side in zip(PRESENCE, sides, strict=True)
-    }
-    return {name: array.astype(np.float32) for name, array in images.items()} | texts | presence
+def scorer_inputs(
+    manifest: Manifest, batch: Sequence[Mapping[str, bytes]]
+) -> Mapping[str, np.ndarray]:
+    """Every array that a scorer of this release may read, (batch, *shape).
+
+    The features of a branch that an item has nothing for are 0, and so is its `has_<branch>`.
+    """
+    inputs: dict[str, np.ndarray] = {}
+    for branch, specs in manifest.features.items():
+        packed = [item.get(branch, b"") for item in batch]
+        arrays = unpack_features(specs, packed)
+        inputs |= {name: widened(array) for name, array in arrays.items()}
+        presence = presence_of(branch)
+        inputs[presence.name] = np.array([[bool(one)] for one in packed], presence.dtype)
+    return inputs
+
+
+def widened(array: np.ndarray) -> np.ndarray:
+    """Scorers read float32; float16 is only how features travel."""
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def text_facts(text: str) -> dict[str, int] | None:
+    return {"length_chars": len(text)} if text else None

@@ -23,7 +23,12 @@ SAVED_ENCODER = "encoder"
 TEXT_TRANSFORM = "text_transform"
 SCORERS = "scorers"
 RELEASE = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # the name of a folder, and no path
-PRESENCE = (FeatureSpec("has_image", "float32", (1,)), FeatureSpec("has_text", "float32", (1,)))
+FEATURES = "_features"  # in a manifest file, after the name of the branch whose they are
+
+
+def presence_of(branch: str) -> FeatureSpec:
+    """The input by which a scorer knows whether an item has something for a branch."""
+    return FeatureSpec(f"has_{branch}", "float32", (1,))
 
 
 class ReleaseError(Exception):
@@ -65,15 +70,16 @@ class Manifest:
     task: str
     created_at: str
     image_size_px: int
-    image_features: tuple[FeatureSpec, ...]
-    text_features: tuple[FeatureSpec, ...]
+    features: Mapping[str, tuple[FeatureSpec, ...]]  # by branch
     scorers: tuple[ScorerSpec, ...]
     files: Mapping[str, str]  # relative path -> SHA-256, hexadecimal
     evaluation: Mapping[str, Any]
     format: int = FORMAT
 
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
+        fields = dataclasses.asdict(self)
+        fields |= {f"{branch}{FEATURES}": specs for branch, specs in fields.pop("features").items()}
+        return json.dumps(fields, indent=2, sort_keys=True) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Manifest":
@@ -82,11 +88,14 @@ class Manifest:
             fields = json.loads(text)
             if fields["format"] != FORMAT:
                 raise ReleaseError(f"manifest format {fields['format']}, this code reads {FORMAT}")
-            for name in ("image_features", "text_features"):
-                fields[name] = tuple(
+            branches = [name.removesuffix(FEATURES) for name in fields if name.endswith(FEATURES)]
+            fields["features"] = {
+                branch: tuple(
                     FeatureSpec(one["name"], one["dtype"], tuple(one["shape"]))
-                    for one in fields[name]
+                    for one in fields.pop(f"{branch}{FEATURES}")
                 )
+                for branch in branches
+            }
             fields["scorers"] = tuple(
                 ScorerSpec(one["name"], tuple(one["labels"]), tuple(one["inputs"]))
                 for one in fields["scorers"]

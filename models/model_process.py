@@ -22,7 +22,7 @@ import signal
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -30,26 +30,16 @@ from typing import Any, NamedTuple
 
 import msgpack
 
-from models.facts import ImageFacts, Score
+from models.branches import BRANCHES, Kernel
+from models.facts import Encoded, Score
 from models.failures import Failure, Reason, Stage, attempt
 from models.features import ImageLimits
-from models.kernels import (
-    Answer,
-    CallLimits,
-    ImageKernel,
-    ScoreKernel,
-    Seen,
-    Sides,
-    TextKernel,
-    time_limit,
-)
+from models.kernels import Answer, CallLimits, ScoreKernel, time_limit
 from models.manifest import MANIFEST, Manifest
 
 KEPT_RELEASES = 3  # the one in use, the one before it, and a canary
 LOAD_ALLOWED_S = 120.0  # importing TensorFlow on a busy machine is much of it
 DATA_SIZE = re.compile(r"^VmData:\s+(\d+) kB$", re.MULTILINE)
-
-Kernel = Callable[[Sequence[Any]], list[Answer]]
 
 
 class Setup(NamedTuple):
@@ -71,12 +61,8 @@ class Setup(NamedTuple):
 def load_kernel(setup: Setup, folder: Path) -> Kernel:
     """One stage's part of the release in `folder`."""
     manifest = Manifest.from_json((folder / MANIFEST).read_text(encoding="utf-8"))
-    if setup.stage is Stage.IMAGE:
-        return ImageKernel(manifest, folder, setup.calls, setup.images)
-    if setup.stage is Stage.TEXT:
-        return TextKernel(manifest, folder, setup.calls)
-    scores = ScoreKernel(manifest, folder, setup.calls)
-    return lambda batch: scores([Sides(*sides) for sides in batch])
+    kernel = BRANCHES[setup.stage].kernel if setup.stage in BRANCHES else ScoreKernel
+    return kernel(manifest, folder, setup.calls, setup.images)
 
 
 def pack_answers(answers: Sequence[Answer]) -> bytes:
@@ -91,7 +77,7 @@ def unpack_answers(stage: Stage, data: bytes, count: int) -> list[Answer]:
 
     Raises ValueError or TypeError for what it never packs.
     """
-    result = RESULTS[stage]
+    result = _encoded if stage in BRANCHES else _scores
     answers = [
         Answer(_failure(value) if failed else result(value), int(spent_us))
         for failed, value, spent_us in msgpack.unpackb(data)
@@ -107,9 +93,9 @@ def _failure(value: Sequence[Any]) -> Failure:
     return Failure(Stage(stage), Reason(reason), str(detail))
 
 
-def _seen(value: Sequence[Any]) -> Seen:
-    features, image, decode_us = value
-    return Seen(_bytes(features), ImageFacts(*image), int(decode_us))
+def _encoded(value: Sequence[Any]) -> Encoded:
+    features, facts, spent_us = value
+    return Encoded(_bytes(features), facts, spent_us)
 
 
 def _bytes(value: Any) -> bytes:
@@ -118,11 +104,8 @@ def _bytes(value: Any) -> bytes:
     return value
 
 
-RESULTS: Mapping[Stage, Callable[[Any], Any]] = {
-    Stage.IMAGE: _seen,
-    Stage.TEXT: _bytes,
-    Stage.SCORE: lambda value: [Score(*one) for one in value],
-}
+def _scores(value: Sequence[Any]) -> list[Score]:
+    return [Score(*one) for one in value]
 
 
 class Server:

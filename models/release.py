@@ -88,8 +88,7 @@ def save_release(
     *,
     task: str,
     image_size_px: int,
-    image_features: tuple[FeatureSpec, ...],
-    text_features: tuple[FeatureSpec, ...],
+    features: Mapping[str, tuple[FeatureSpec, ...]],
     scorers: tuple[ScorerSpec, ...],
     evaluation: Mapping[str, Any],
 ) -> Manifest:
@@ -104,7 +103,7 @@ def save_release(
         [
             files,
             image_size_px,
-            [dataclasses.asdict(one) for one in (*image_features, *text_features)],
+            [dataclasses.asdict(one) for specs in features.values() for one in specs],
             [dataclasses.asdict(one) for one in scorers],
         ],
         sort_keys=True,
@@ -118,8 +117,7 @@ def save_release(
         task=task,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         image_size_px=image_size_px,
-        image_features=image_features,
-        text_features=text_features,
+        features=features,
         scorers=scorers,
         files=files,
         evaluation=evaluation,

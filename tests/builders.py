@@ -17,11 +17,11 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from PIL import Image
 
 from beam_pipeline.endpoints import Collect
-from models.facts import ImageFacts, Score, TextFacts
+from models.facts import Score
 from models.failures import Failure, Reason, Rejected, Stage
 from testudo.commands.dead_letters import Letter
 from transforms.events import Arrival
-from transforms.records import DeadLetter, Envelope, Half, Item, Joined, Message, Scored
+from transforms.records import DeadLetter, Envelope, Item, Joined, Message, Part, Scored
 
 RED, GREEN, BLUE, YELLOW = (220, 20, 20), (20, 200, 20), (20, 20, 220), (230, 230, 20)
 WHITE = (255, 255, 255)
@@ -93,16 +93,15 @@ def item(number: int = 1, *, release: str, **changes: Any) -> Item:
     return made._replace(**changes)
 
 
-def image_half(number: int = 1, **changes: Any) -> Half:
-    facts = ImageFacts("JPEG", 640, 480, 72_000)
-    made = Half(
-        Stage.IMAGE, envelope(number), b"embedding", None, facts, None, {"fetch": 1, "decode": 2}
-    )
+def image_part(number: int = 1, **changes: Any) -> Part:
+    facts = '{"format":"JPEG","width_px":640,"height_px":480,"size_bytes":72000}'
+    made = Part(Stage.IMAGE, envelope(number), b"embedding", None, facts, {"fetch": 1, "decode": 2})
     return made._replace(**changes)
 
 
-def text_half(number: int = 1, **changes: Any) -> Half:
-    made = Half(Stage.TEXT, envelope(number), b"words", None, None, TextFacts(9), {"text": 4})
+def text_part(number: int = 1, **changes: Any) -> Part:
+    facts = '{"length_chars":9}'
+    made = Part(Stage.TEXT, envelope(number), b"words", None, facts, {"text": 4})
     return made._replace(**changes)
 
 
@@ -133,12 +132,11 @@ def letter(number: int = 1, **changes: Any) -> Letter:
 
 
 def joined(number: int = 1, **changes: Any) -> Joined:
+    parts = (image_part(number), text_part(number))
     made = Joined(
         envelope=envelope(number),
-        image_features=b"embedding",
-        text_features=b"words",
-        image=ImageFacts("JPEG", 640, 480, 72_000),
-        text=TextFacts(9),
+        features={part.branch: part.features for part in parts},
+        facts={part.branch: part.facts for part in parts},
         spent_us={"fetch": 1_000, "decode": 2_000, "encode": 3_000, "text": 4_000},
     )
     return made._replace(**changes)

@@ -11,8 +11,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from beam_pipeline.config import BUCKET
-from beam_pipeline.options import own_flags
+from beam_pipeline.config import BUCKET, FLAGS
 
 FILE = Path("templates/environments.toml")
 DEFAULTS = "defaults"
@@ -25,7 +24,7 @@ FORMS = {
     "topic": re.compile(r"[A-Za-z][\w.~+%-]{2,254}"),
     "subscription": re.compile(r"[A-Za-z][\w.~+%-]{2,254}"),
     "dataset": re.compile(r"\w{1,1024}", re.ASCII),
-    "bucket": BUCKET,
+    "bucket": re.compile(BUCKET),
     "worker_account": re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]"),
     "launcher_account": re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]"),
     "machine_type": re.compile(r"[a-z][a-z0-9-]+"),
@@ -229,9 +228,7 @@ def _value_problems(field: dataclasses.Field[Any], value: Any) -> list[str]:
     if field.name == "delivery_attempts" and value and value not in DELIVERY_ATTEMPTS:
         problems.append(f"is {value}, must be 0 or {DELIVERY_ATTEMPTS[0]} to {MOST_ATTEMPTS}")
     if field.name == "flags":
-        problems += [
-            f"{one}: no such flag of the pipeline" for one in set(value) - set(own_flags())
-        ]
+        problems += [f"{one}: no such flag of the pipeline" for one in set(value) - set(FLAGS)]
     if isinstance(value, list):
         problems += [f"{one!r} is no text" for one in value if not isinstance(one, str)]
     return problems

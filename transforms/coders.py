@@ -6,7 +6,7 @@ apart from the records, so that the models' processes read those without Beam.
 
 from apache_beam import coders
 
-from transforms.records import DeadLetter, Envelope, Fetched, Half, Item, Joined, Message, Scored
+from transforms.records import DeadLetter, Envelope, Fetched, Item, Joined, Message, Part, Scored
 
-for _record in (Message, Envelope, Item, Fetched, Half, Joined, Scored, DeadLetter):
+for _record in (Message, Envelope, Item, Fetched, Part, Joined, Scored, DeadLetter):
     coders.registry.register_coder(_record, coders.RowCoder)

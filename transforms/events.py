@@ -25,8 +25,7 @@ from models.failures import Failure, Reason, Rejected, Stage, attempt
 from models.manifest import ReleaseError
 from models.release import Pointer, read_pointer
 from transforms import coders  # noqa: F401 - registers the records'
-from transforms.bugs import counted
-from transforms.dead_letters import noted
+from transforms.dead_letters import count_bug, counted
 from transforms.records import DeadLetter, Envelope, Item, Message
 from transforms.violations import NO_SIDE, violation
 
@@ -234,7 +233,7 @@ class _ParseDoFn(beam.DoFn):
     ) -> Iterator[Item | beam.pvalue.TaggedOutput[Literal["rejected"], DeadLetter]]:
         self.messages.inc()
         arrival = Arrival(uuid.uuid4().hex, time.time_ns() // 1000)
-        item = counted(
+        item = count_bug(
             attempt(
                 Stage.PARSE,
                 Reason.BUG,
@@ -246,7 +245,7 @@ class _ParseDoFn(beam.DoFn):
             )
         )
         if isinstance(item, Failure):
-            yield beam.pvalue.TaggedOutput(REJECTED, noted(reject(message, arrival, item)))
+            yield beam.pvalue.TaggedOutput(REJECTED, counted(reject(message, arrival, item)))
             return
         if item.envelope.canary:
             self.canary_items.inc()

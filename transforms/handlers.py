@@ -12,19 +12,20 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
+import orjson
 from apache_beam.ml.inference.base import ModelHandler
 
-from models.facts import Score, TextFacts
+from models.facts import Encoded, Score
 from models.failures import Failure, Stage
 from models.features import ImageLimits
 from models.isolation import model_process
-from models.kernels import CallLimits, Seen, Sides
+from models.kernels import CallLimits
 from models.loaded import LoadedReleases
 from models.manifest import ReleaseError
 from models.model_process import Setup
 from models.release import read_pointer
-from transforms.bugs import counted
-from transforms.records import DeadLetter, Fetched, Half, Item, Joined, Scored
+from transforms.dead_letters import count_bug
+from transforms.records import DeadLetter, Envelope, Fetched, Item, Joined, Part, Scored
 
 ExampleT = TypeVar("ExampleT", Fetched, Item, Joined)
 AnswerT = TypeVar("AnswerT")
@@ -82,7 +83,7 @@ class ReleaseHandler(
         for example in batch:
             by_release.setdefault(example.envelope.release, []).append(example)
         return [
-            self.answer(example, counted(answer.result), answer.spent_us)
+            self.answer(example, count_bug(answer.result), answer.spent_us)
             for release, examples in by_release.items()
             for example, answer in zip(
                 examples,
@@ -103,8 +104,8 @@ class ReleaseHandler(
         return f"testudo_{self.stage}"
 
 
-class ImageHandler(ReleaseHandler[Fetched, Half, Seen]):
-    """Image file -> image half with its embedding, in the dtype of the release."""
+class ImageHandler(ReleaseHandler[Fetched, Part, Encoded]):
+    """Image file -> the part of the image branch, with the embedding in the release's dtype."""
 
     stage = Stage.IMAGE
 
@@ -114,19 +115,13 @@ class ImageHandler(ReleaseHandler[Fetched, Half, Seen]):
     def size_bytes(self, example: Fetched) -> int:
         return len(example.data)
 
-    def answer(self, example: Fetched, result: Seen | Failure, spent_us: int) -> Half:
-        if isinstance(result, Failure):
-            return failed_image(example.envelope, result, example.spent_us)
-        spent = {**example.spent_us, "decode": result.decode_us, "encode": spent_us}
-        return Half(Stage.IMAGE, example.envelope, result.features, None, result.image, None, spent)
+    def answer(self, example: Fetched, result: Encoded | Failure, spent_us: int) -> Part:
+        own_us = {"encode": spent_us} if isinstance(result, Encoded) else {}
+        return part_of(self.stage, example.envelope, result, {**example.spent_us, **own_us})
 
 
-def failed_image(envelope: Any, failure: Failure, spent_us: Mapping[str, int]) -> Half:
-    return Half(Stage.IMAGE, envelope, b"", failure, None, None, spent_us)
-
-
-class TextHandler(ReleaseHandler[Item, Half, bytes]):
-    """Item -> text half with the features of its text; a blank text has none, as in training."""
+class TextHandler(ReleaseHandler[Item, Part, Encoded]):
+    """Item -> the part of the text branch; a blank text has no features, as in training."""
 
     stage = Stage.TEXT
 
@@ -136,11 +131,18 @@ class TextHandler(ReleaseHandler[Item, Half, bytes]):
     def size_bytes(self, example: Item) -> int:
         return len(example.text)
 
-    def answer(self, example: Item, result: bytes | Failure, spent_us: int) -> Half:
-        features, failure = (b"", result) if isinstance(result, Failure) else (result, None)
-        facts = TextFacts(len(example.text)) if example.text else None
-        spent = {"text": spent_us}
-        return Half(Stage.TEXT, example.envelope, features, failure, None, facts, spent)
+    def answer(self, example: Item, result: Encoded | Failure, spent_us: int) -> Part:
+        return part_of(self.stage, example.envelope, result, {"text": spent_us})
+
+
+def part_of(
+    branch: str, envelope: Envelope, result: Encoded | Failure, spent_us: Mapping[str, int]
+) -> Part:
+    """What a branch's answer is as a record."""
+    if isinstance(result, Failure):
+        return Part(branch, envelope, b"", result, "", spent_us)
+    facts = orjson.dumps(result.facts).decode() if result.facts else ""
+    return Part(branch, envelope, result.features, None, facts, {**spent_us, **result.spent_us})
 
 
 class ScorerHandler(ReleaseHandler[Joined, Scored | DeadLetter, list[Score]]):
@@ -148,11 +150,11 @@ class ScorerHandler(ReleaseHandler[Joined, Scored | DeadLetter, list[Score]]):
 
     stage = Stage.SCORE
 
-    def item(self, example: Joined) -> Sides:
-        return Sides(example.image_features, example.text_features)
+    def item(self, example: Joined) -> Mapping[str, bytes]:
+        return example.features
 
     def size_bytes(self, example: Joined) -> int:
-        return len(example.image_features) + len(example.text_features)
+        return sum(map(len, example.features.values()))
 
     def answer(
         self, example: Joined, result: list[Score] | Failure, spent_us: int

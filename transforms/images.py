@@ -1,8 +1,8 @@
-"""Image branch: items enter, one image half leaves for each of them.
+"""Image branch: items enter, one image part leaves for each of them.
 
 Fetching, decoding, resizing and encoding happen in one fused stage: image files
 and pixels never cross an edge that a runner would have to store or send. An item
-without an image gives a half without features; one whose image fails gives a half
+without an image gives a part without features; one whose image fails gives a part
 that says why.
 """
 
@@ -26,9 +26,9 @@ from models.features import ImageLimits
 from models.kernels import CallLimits
 from models.objects import split_uri
 from transforms import coders  # noqa: F401 - registers the records'
-from transforms.bugs import counted
-from transforms.handlers import ImageHandler, failed_image
-from transforms.records import Envelope, Fetched, Half, Item
+from transforms.dead_letters import count_bug
+from transforms.handlers import ImageHandler, part_of
+from transforms.records import Fetched, Item, Part
 
 FETCHES_AT_ONCE = 16
 MAX_NAME_BYTES = 1024  # of an object of Cloud Storage
@@ -143,18 +143,13 @@ def inline_image(image_base64: str) -> bytes:
         raise Rejected(Reason.IMAGE_NOT_BASE64, str(error)) from error
 
 
-def no_image(envelope: Envelope) -> Half:
-    """The half of an item that has only a text."""
-    return Half(Stage.IMAGE, envelope, b"", None, None, None, {})
-
-
 # However many threads a worker has: two batches of files are in memory at a time, the
 # one that is encoded and the one that is fetched meanwhile.
 _batches_at_once = threading.BoundedSemaphore(2)
 
 
 class _FetchDoFn(beam.DoFn):
-    """Batches of items -> batches of Fetched; on ANSWERED each Half that needs no encoder."""
+    """Batches of items -> batches of Fetched; on ANSWERED each Part that needs no encoder."""
 
     def __init__(self, access: ImageAccess, limits: ImageLimits) -> None:
         self._access = access
@@ -169,30 +164,30 @@ class _FetchDoFn(beam.DoFn):
 
     def process(
         self, items: Sequence[Item]
-    ) -> Iterator[list[Fetched] | beam.pvalue.TaggedOutput[Literal["answered"], Half]]:
+    ) -> Iterator[list[Fetched] | beam.pvalue.TaggedOutput[Literal["answered"], Part]]:
         with _batches_at_once:  # until the encoder, fused to this step, has answered
             fetched = []
             for answer in self._fetch(items):
-                if isinstance(answer, Half):
+                if isinstance(answer, Part):
                     yield beam.pvalue.TaggedOutput(ANSWERED, answer)
                 else:
                     fetched.append(answer)
             if fetched:
                 yield fetched
 
-    def _fetch(self, items: Sequence[Item]) -> Iterator[Half | Fetched]:
+    def _fetch(self, items: Sequence[Item]) -> Iterator[Part | Fetched]:
         # The batch's fetches wait together; inline images have nothing to wait for.
         fetching = [
             self._fetchers.submit(self._read, item) if item.image_uri else None for item in items
         ]
         for item, waiting in zip(items, fetching, strict=True):
             if waiting is None and not item.image_base64:
-                yield no_image(item.envelope)
+                yield Part(Stage.IMAGE, item.envelope, b"", None, "", {})
                 continue
             data, fetch_us = waiting.result() if waiting else self._read(item)
             spent_us = {"fetch": fetch_us}
             if isinstance(data, Failure):
-                yield failed_image(item.envelope, data, spent_us)
+                yield part_of(Stage.IMAGE, item.envelope, data, spent_us)
             else:
                 yield Fetched(item.envelope, data, spent_us)
 
@@ -202,12 +197,12 @@ class _FetchDoFn(beam.DoFn):
             data = attempt(Stage.IMAGE, Reason.BUG, self._store.fetch, item.image_uri)
         else:
             data = attempt(Stage.IMAGE, Reason.BUG, inline_image, item.image_base64)
-        return counted(data), (time.perf_counter_ns() - started_ns) // 1000
+        return count_bug(data), (time.perf_counter_ns() - started_ns) // 1000
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class EncodeImages(beam.PTransform):
-    """Item -> image Half: every item is answered, whatever is wrong with its image."""
+    """Item -> image Part: every item is answered, whatever is wrong with its image."""
 
     releases: str
     access: ImageAccess
@@ -215,7 +210,7 @@ class EncodeImages(beam.PTransform):
     batch_size: int
     calls: CallLimits = CallLimits()
 
-    def expand(self, items: beam.PCollection[Item]) -> beam.PCollection[Half]:
+    def expand(self, items: beam.PCollection[Item]) -> beam.PCollection[Part]:
         batch = {"min_batch_size": self.batch_size, "max_batch_size": self.batch_size}
         fetched = (
             items
@@ -226,7 +221,7 @@ class EncodeImages(beam.PTransform):
             )
         )
         fetched["fetched"].element_type = list[Fetched]
-        fetched[ANSWERED].element_type = Half
+        fetched[ANSWERED].element_type = Part
         handler = ImageHandler(
             releases=self.releases,
             batch_size=self.batch_size,
@@ -235,5 +230,5 @@ class EncodeImages(beam.PTransform):
         )
         encoded = fetched["fetched"] | "Encode" >> RunInference(
             handler.with_no_batching()  # they come in batches
-        ).with_output_types(Half)
+        ).with_output_types(Part)
         return (encoded, fetched[ANSWERED]) | "Answers" >> beam.Flatten()

@@ -1,8 +1,8 @@
-"""Join: image halves and text halves enter; joined items or dead letters leave.
+"""Join: the parts of each branch enter; joined items or dead letters leave.
 
-Both branches answer for every item, so the join only has to wait for two
-halves of one delivery: a GroupByKey that fires on every second element. It
-keeps no state of its own and sets no timer. A half whose partner never comes
+Every branch answers for every item, so the join only has to wait for as many
+parts of one delivery as there are branches: a GroupByKey that fires on that count. It
+keeps no state of its own and sets no timer. A part whose partner never comes
 (it cannot happen while the runner keeps its promises: an element that a branch
 still works on holds the watermark back) leaves as a dead letter when its window
 expires, on Prism when it ends, so it is never lost.
@@ -10,7 +10,8 @@ expires, on Prism when it ends, so it is never lost.
 
 import dataclasses
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Literal, NamedTuple
 
 import apache_beam as beam
@@ -22,52 +23,49 @@ from apache_beam.utils.timestamp import Duration
 
 from models.failures import Failure, Reason, Stage
 from transforms import coders  # noqa: F401 - registers the records'
-from transforms.dead_letters import noted
-from transforms.records import DeadLetter, Half, Joined
+from transforms.dead_letters import counted
+from transforms.records import DeadLetter, Joined, Part
 
-HALVES = 2
 UNJOINED = "unjoined"
 
 
-def join_halves(halves: Iterable[Half]) -> Joined | DeadLetter:
-    """The outcome of one delivery's halves, in any order; extra copies change nothing."""
-    sides = {half.branch: half for half in halves}
-    envelope = next(iter(sides.values())).envelope
-    failures = [half.failure for _, half in sorted(sides.items()) if half.failure]
+def join_parts(parts: Iterable[Part], branches: Sequence[str]) -> Joined | DeadLetter:
+    """The outcome of one delivery's parts, in any order; extra copies change nothing."""
+    by_branch = {part.branch: part for part in parts}
+    envelope = next(iter(by_branch.values())).envelope
+    failures = [part.failure for _, part in sorted(by_branch.items()) if part.failure]
     failures += [
         Failure(Stage.JOIN, Reason.HALF_MISSING, f"no answer from branch {branch}")
-        for branch in (Stage.IMAGE, Stage.TEXT)
-        if branch not in sides
+        for branch in branches
+        if branch not in by_branch
     ]
     if failures:
         return DeadLetter(envelope, failures, time.time_ns() // 1000)
-    image, text = sides[Stage.IMAGE], sides[Stage.TEXT]
     return Joined(
         envelope=envelope,
-        image_features=image.features,
-        text_features=text.features,
-        image=image.image,
-        text=text.text,
-        spent_us={**image.spent_us, **text.spent_us},
+        features={branch: by_branch[branch].features for branch in branches},
+        facts={branch: by_branch[branch].facts for branch in branches if by_branch[branch].facts},
+        spent_us=dict(chain.from_iterable(by_branch[one].spent_us.items() for one in branches)),
     )
 
 
-def by_delivery(half: Half) -> tuple[str, Half]:
-    return half.envelope.delivery, half
+def by_delivery(part: Part) -> tuple[str, Part]:
+    return part.envelope.delivery, part
 
 
 class _JoinDoFn(beam.DoFn):
-    """Pairs halves; with `stamp`, puts each outcome at the time of its item's arrival."""
+    """Joins parts; with `stamp`, puts each outcome at the time of its item's arrival."""
 
     incomplete = Metrics.counter("testudo", "join_halves_missing")
 
-    def __init__(self, *, stamp: bool) -> None:
+    def __init__(self, branches: Sequence[str], *, stamp: bool) -> None:
+        self._branches = branches
         self._stamp = stamp
 
     def process(
-        self, delivered: tuple[str, Iterable[Half]]
+        self, delivered: tuple[str, Iterable[Part]]
     ) -> Iterator[Joined | beam.pvalue.TaggedOutput[Literal["unjoined"], DeadLetter]]:
-        outcome = join_halves(delivered[1])
+        outcome = join_parts(delivered[1], self._branches)
         placed = outcome
         if self._stamp:
             placed = TimestampedValue(outcome, outcome.envelope.received_us / 1e6)
@@ -76,7 +74,7 @@ class _JoinDoFn(beam.DoFn):
             return
         if any(failure.reason == Reason.HALF_MISSING for failure in outcome.failures):
             self.incomplete.inc()
-        noted(outcome)
+        counted(outcome)
         yield beam.pvalue.TaggedOutput(UNJOINED, placed)
 
 
@@ -106,41 +104,42 @@ class WindowByArrival(beam.PTransform):
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
-class JoinHalves(beam.PTransform):
-    """(image Halves, text Halves) -> Joined, or DeadLetter naming every failure of the item."""
+class JoinParts(beam.PTransform):
+    """Parts by branch -> Joined, or DeadLetter naming every failure of the item."""
 
     window_s: int
     allowed_lateness_s: int
 
     @no_annotations  # Beam understands only single PCollections there
-    def expand(self, branches: tuple[beam.PCollection[Half], ...]) -> JoinedItems:
-        halves = branches | "Halves" >> beam.Flatten()
+    def expand(self, branches: Mapping[str, beam.PCollection[Part]]) -> JoinedItems:
+        names = tuple(branches)
+        parts = tuple(branches.values()) | "Halves" >> beam.Flatten()
+        join = _JoinDoFn(names, stamp=parts.is_bounded)
         outcomes = (
-            halves
-            | "FireOnTwo" >> self._windows(bounded=halves.is_bounded)
+            parts
+            | "FireOnTwo" >> self._windows(count=len(names), bounded=parts.is_bounded)
             # Not WithKeys: it names its step by a line of Beam's own code, and an update of a
             # running job maps steps by name.
-            | "ByDelivery" >> beam.Map(by_delivery).with_output_types(tuple[str, Half])
+            | "ByDelivery" >> beam.Map(by_delivery).with_output_types(tuple[str, Part])
             | "Group" >> beam.GroupByKey()
-            | "Pair"
-            >> beam.ParDo(_JoinDoFn(stamp=halves.is_bounded)).with_outputs(UNJOINED, main="joined")
+            | "Pair" >> beam.ParDo(join).with_outputs(UNJOINED, main="joined")
         )
         outcomes["joined"].element_type = Joined
         outcomes[UNJOINED].element_type = DeadLetter
-        # Later groupings would inherit the trigger and fire on every second element.
+        # Later groupings would inherit the trigger and fire on every so many elements.
         windows = {"window_s": self.window_s, "allowed_lateness_s": self.allowed_lateness_s}
         return JoinedItems(
             outcomes["joined"] | "Joined" >> WindowByArrival(**windows),
             outcomes[UNJOINED] | "Unjoined" >> WindowByArrival(**windows),
         )
 
-    def _windows(self, *, bounded: bool) -> beam.WindowInto:
+    def _windows(self, *, count: int, bounded: bool) -> beam.WindowInto:
         """Bounded input is read to its end before it is grouped: nothing is won by counting."""
         if bounded:
             return beam.WindowInto(GlobalWindows())
         return beam.WindowInto(
             FixedWindows(self.window_s),
-            trigger=trigger.Repeatedly(trigger.AfterCount(HALVES)),
+            trigger=trigger.Repeatedly(trigger.AfterCount(count)),
             accumulation_mode=trigger.AccumulationMode.DISCARDING,
             allowed_lateness=Duration(self.allowed_lateness_s),
         )

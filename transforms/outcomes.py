@@ -11,10 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from models.facts import ImageFacts, TextFacts
-from transforms.records import DeadLetter, Envelope, Joined, Scored
-
-BRANCH_STEPS = ("fetch", "decode", "encode", "text")
+from models.branches import BRANCHES
+from transforms.records import DeadLetter, Envelope, Scored
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -28,8 +26,7 @@ ARCHIVE_SCHEMA = pa.schema(
         ("event_time", pa.timestamp("us", tz="UTC")),
         ("processed_at", pa.timestamp("us", tz="UTC")),
         ("release", pa.string()),
-        ("image_features", pa.binary()),
-        ("text_features", pa.binary()),
+        *((f"{branch}_features", pa.binary()) for branch in BRANCHES),
         (
             "scores",
             pa.list_(
@@ -56,8 +53,16 @@ def prediction_row(scored: Scored) -> Row:
         **_identity(joined.envelope),
         "processed_at": rfc3339(scored.processed_us),
         "scores": [score._asdict() for score in scored.scores],
-        **_facts(joined),
-        "spent": {f"{step}_ms": joined.spent_us.get(step, 0) / 1000 for step in BRANCH_STEPS}
+        **{
+            name: json.loads(joined.facts[name]) if name in joined.facts else None
+            for name, branch in BRANCHES.items()
+            if branch.has_facts
+        },
+        "spent": {
+            f"{step}_ms": joined.spent_us.get(step, 0) / 1000
+            for branch in BRANCHES.values()
+            for step in branch.steps
+        }
         | {"score_ms": scored.spent_us / 1000},
     }
 
@@ -86,8 +91,7 @@ def archive_row(scored: Scored) -> Row:
         "event_time": envelope.event_time_us,
         "processed_at": scored.processed_us,
         "release": envelope.release,
-        "image_features": joined.image_features,
-        "text_features": joined.text_features,
+        **{f"{branch}_features": joined.features[branch] for branch in BRANCHES},
         "scores": [score._asdict() for score in scored.scores],
         "payload_uri": envelope.payload_uri,
     }
@@ -108,13 +112,4 @@ def _identity(envelope: Envelope) -> Row:
         "received_at": rfc3339(envelope.received_us),
         "attempt": envelope.attempt,
         "payload_uri": envelope.payload_uri,
-    }
-
-
-def _facts(joined: Joined) -> Row:
-    image: ImageFacts | None = joined.image
-    text: TextFacts | None = joined.text
-    return {
-        "image": image._asdict() if image else None,
-        "text": text._asdict() if text else None,
     }

@@ -9,7 +9,7 @@ numbers. Times are integers in microseconds since 1970 (`_us`).
 from collections.abc import Mapping
 from typing import NamedTuple, Optional
 
-from models.facts import ImageFacts, Score, TextFacts
+from models.facts import Score
 from models.failures import Failure
 
 
@@ -41,7 +41,7 @@ class Envelope(NamedTuple):
 
 
 class Item(NamedTuple):
-    """A valid message: what the two branches read."""
+    """A valid message: what the branches read."""
 
     envelope: Envelope
     text: str
@@ -57,31 +57,27 @@ class Fetched(NamedTuple):
     spent_us: Mapping[str, int]
 
 
-class Half(NamedTuple):
-    """One branch's answer for one item; the join pairs two of them.
+class Part(NamedTuple):
+    """One branch's answer for one item; the join waits for one of each branch.
 
-    `features` holds the image branch's embedding or the text branch's
-    features, packed as models.features describes; it is empty when the item
-    has no such side or the branch failed.
+    `features` is packed as models.features describes; it is empty when the item
+    has nothing for this branch or the branch failed.
     """
 
-    branch: str  # Stage.IMAGE or Stage.TEXT
+    branch: str  # a name of models.branches.BRANCHES
     envelope: Envelope
     features: bytes
     failure: Optional[Failure]
-    image: Optional[ImageFacts]
-    text: Optional[TextFacts]
+    facts: str  # a JSON object, or empty: the row's column of the branch's name
     spent_us: Mapping[str, int]  # wall time by step
 
 
 class Joined(NamedTuple):
-    """Both halves of one item, neither of them failed: what the scorers read."""
+    """All parts of one item, none of them failed: what the scorers read."""
 
     envelope: Envelope
-    image_features: bytes
-    text_features: bytes
-    image: Optional[ImageFacts]
-    text: Optional[TextFacts]
+    features: Mapping[str, bytes]  # by branch
+    facts: Mapping[str, str]  # by branch, those that are there
     spent_us: Mapping[str, int]
 
 

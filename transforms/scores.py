@@ -10,7 +10,7 @@ from apache_beam.typehints.decorators import no_annotations
 
 from models.kernels import CallLimits
 from transforms import coders  # noqa: F401 - registers the records'
-from transforms.dead_letters import noted
+from transforms.dead_letters import counted
 from transforms.handlers import ScorerHandler
 from transforms.records import DeadLetter, Joined, Scored
 
@@ -23,7 +23,7 @@ def split_outcome(
     if isinstance(outcome, Scored):
         yield outcome
     else:
-        yield beam.pvalue.TaggedOutput(UNSCORED, noted(outcome))
+        yield beam.pvalue.TaggedOutput(UNSCORED, counted(outcome))
 
 
 class ScoredItems(NamedTuple):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from models.failures import Stage
 from models.features import FeatureSpec, unpack_features
 from models.litert import LiteRTModel
 from models.manifest import ENCODER, TEXT_TRANSFORM, ScorerSpec
@@ -27,12 +28,16 @@ from models.training.export import export_litert
 from models.training.network import EMBEDDING, SCORER_INPUTS, Network, build_network, fit_network
 from models.training.text_analysis import TEXT_FEATURES, analyse_texts
 
+FEATURES: Mapping[str, tuple[FeatureSpec, ...]] = {
+    Stage.IMAGE: (EMBEDDING,),
+    Stage.TEXT: TEXT_FEATURES,
+}
+
 
 class Bundle(NamedTuple):
     """What `save_release` wants to know of a filled folder."""
 
-    image_features: tuple[FeatureSpec, ...]
-    text_features: tuple[FeatureSpec, ...]
+    features: Mapping[str, tuple[FeatureSpec, ...]]
     scorers: tuple[ScorerSpec, ...]
     evaluation: dict[str, Any]
 
@@ -76,8 +81,7 @@ def make_bundle(
             network.scorers[scorer.name], SCORER_INPUTS, output="scores", path=folder / scorer.path
         )
     report("exported to LiteRT")
-    measured = _measure(folder, network, training, held_out, scorers)
-    return Bundle((EMBEDDING,), TEXT_FEATURES, scorers, measured)
+    return Bundle(FEATURES, scorers, _measure(folder, network, training, held_out, scorers))
 
 
 def _measure(
@@ -87,9 +91,7 @@ def _measure(
     held_out: Examples,
     scorers: tuple[ScorerSpec, ...],
 ) -> dict[str, Any]:
-    inputs = scorer_inputs(
-        folder, held_out, image_features=(EMBEDDING,), text_features=TEXT_FEATURES
-    )
+    inputs = scorer_inputs(folder, held_out, FEATURES)
     differences = {
         ENCODER: _largest_difference(
             folder / ENCODER, network.encoder, {"image": held_out.images}, EMBEDDING.name

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from models.failures import Stage
 from models.features import FeatureSpec, pack_features, unpack_features
+from models.kernels import widened
 from models.litert import LiteRTModel
-from models.manifest import ENCODER, TEXT_TRANSFORM, ScorerSpec
+from models.manifest import ENCODER, TEXT_TRANSFORM, ScorerSpec, presence_of
 from models.text_transform import TextTransform
 from models.training.examples import Examples
 
@@ -25,34 +27,25 @@ VIEWS: Mapping[str, tuple[bool, bool]] = {  # which sides are shown
 
 
 def scorer_inputs(
-    bundle: Path,
-    items: Examples,
-    *,
-    image_features: tuple[FeatureSpec, ...],
-    text_features: tuple[FeatureSpec, ...],
+    bundle: Path, items: Examples, features: Mapping[str, tuple[FeatureSpec, ...]]
 ) -> dict[str, dict[str, np.ndarray]]:
     """What the scorers of `bundle` get for `items` in each of VIEWS."""
     encoded = run_batches(LiteRTModel(bundle / ENCODER), {"image": items.images})
-    texts = TextTransform(bundle / TEXT_TRANSFORM, text_features)(items.texts)
+    texts = TextTransform(bundle / TEXT_TRANSFORM, features[Stage.TEXT])(items.texts)
     sides = (
-        (pack_features(image_features, encoded), items.has_image, image_features, "has_image"),
-        (texts, items.has_text, text_features, "has_text"),
+        (Stage.IMAGE, pack_features(features[Stage.IMAGE], encoded), items.has_image),
+        (Stage.TEXT, texts, items.has_text),
     )
     inputs: dict[str, dict[str, np.ndarray]] = {}
     for view, shown in VIEWS.items():
         inputs[view] = {}
-        for (packed, present, specs, flag), show in zip(sides, shown, strict=True):
+        for (branch, packed, present), show in zip(sides, shown, strict=True):
             there = present * np.float32(show)
             kept = [one if has else b"" for one, has in zip(packed, there[:, 0], strict=True)]
-            arrays = unpack_features(specs, kept)
-            inputs[view] |= {name: _widened(array) for name, array in arrays.items()}
-            inputs[view][flag] = there
+            arrays = unpack_features(features[branch], kept)
+            inputs[view] |= {name: widened(array) for name, array in arrays.items()}
+            inputs[view][presence_of(branch).name] = there
     return inputs
-
-
-def _widened(array: np.ndarray) -> np.ndarray:
-    """Scorers read float32; float16 is only how features travel."""
-    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def run_batches(model: LiteRTModel, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

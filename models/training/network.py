@@ -19,12 +19,17 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
+from models.failures import Stage
 from models.features import FeatureSpec
-from models.manifest import PRESENCE
+from models.manifest import presence_of
 from models.training.text_analysis import TEXT_FEATURES
 
 EMBEDDING = FeatureSpec("embedding", "float16", (128,))
-SCORER_INPUTS = (FeatureSpec("embedding", "float32", EMBEDDING.shape), *TEXT_FEATURES, *PRESENCE)
+SCORER_INPUTS = (
+    FeatureSpec("embedding", "float32", EMBEDDING.shape),
+    *TEXT_FEATURES,
+    *map(presence_of, (Stage.IMAGE, Stage.TEXT)),
+)
 # Filters and stride of each 3x3 convolution: 30 million multiplications at 96 px.
 CONVOLUTIONS = ((16, 2), (32, 2), (64, 2), (96, 1), (128, 1))
 WORD_NUMBERS = 64  # numbers a word is embedded in

@@ -67,8 +67,7 @@ def train(
             releases,
             task=task,
             image_size_px=size_px,
-            image_features=bundle.image_features,
-            text_features=bundle.text_features,
+            features=bundle.features,
             scorers=bundle.scorers,
             evaluation={
                 **bundle.evaluation,

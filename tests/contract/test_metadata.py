@@ -9,10 +9,8 @@ import pytest
 from google.cloud.dataflow_v1beta3.types import ParameterType, TemplateMetadata
 from google.protobuf import json_format
 
-from beam_pipeline.config import EXAMPLES, LEAST, ConfigError, config_from
-from beam_pipeline.options import own_flags
+from beam_pipeline.config import ConfigError, config_from
 from testudo.cloud.metadata import (
-    BATCH_ONLY,
     FILE,
     decimal_pattern,
     metadata,
@@ -22,7 +20,8 @@ from testudo.cloud.metadata import (
 
 REPOSITORY = Path(__file__).parents[2]
 PARAMETERS: dict[str, dict[str, Any]] = {one["name"]: one for one in metadata()["parameters"]}
-GOOD = {**EXAMPLES, "releases": "gs://my-bucket/testudo/releases"}
+GOOD = {name: flag.example for name, flag in FLAGS.items() if flag.example}
+GOOD["releases"] = "gs://my-bucket/testudo/releases"
 # Values that no parameter of the kind may take.
 WRONG = {
     "PUBSUB_SUBSCRIPTION": ["items", "projects/P/subscriptions/items", "projects/my-project"],
@@ -60,12 +59,12 @@ def test_the_file_is_what_the_flags_make() -> None:
 
 def test_every_flag_is_a_parameter_and_the_other_way_round() -> None:
     """But for the flags of files mode; help, default and order are the flag's."""
-    flags = {name: flag for name, flag in own_flags().items() if name not in BATCH_ONLY}
+    flags = {name: flag for name, flag in FLAGS.items() if not flag.only_files}
     assert list(PARAMETERS) == list(flags)
     for name, flag in flags.items():
         parameter = PARAMETERS[name]
         assert parameter["helpText"] == flag.help
-        default = None if flag.default is None else str(flag.default)
+        default = None if flag.needed else str(getattr(Config, name))
         assert parameter.get("defaultValue") == default
 
 
@@ -107,7 +106,7 @@ def test_wrong_values_are_refused(name: str) -> None:
         assert not accepts(name, value), value
 
 
-@pytest.mark.parametrize("name", [name for name in LEAST if name in PARAMETERS])
+@pytest.mark.parametrize("name", [name for name, flag in FLAGS.items() if flag.least is not None])
 def test_the_least_number_is_the_same_on_both_sides(name: str) -> None:
     """What the regex accepts, the pipeline takes; what the pipeline refuses, so does the regex."""
     for value in AROUND:

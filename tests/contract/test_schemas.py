@@ -34,7 +34,7 @@ FULL = {
 }
 BARE = {
     "predictions": prediction_row(
-        scored(image=None, text=None, image_features=b"", text_features=b"", spent_us={})
+        scored(facts={}, features={"image": b"", "text": b""}, spent_us={})
     ),
     "dead_letters": dead_letter_row(
         reject(message(b"{"), ARRIVAL, Failure(Stage.PARSE, Reason.NOT_JSON, ""))

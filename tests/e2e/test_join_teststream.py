@@ -13,11 +13,11 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.test_stream import TestStream as Stream
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.window import TimestampedValue
-from builders import envelope, failure, image_half, text_half
+from builders import envelope, failure, image_part, text_part
 
 from models.failures import Reason, Stage
-from transforms.joins import JoinHalves, WindowByArrival
-from transforms.records import DeadLetter, Half, Joined
+from transforms.joins import JoinParts, WindowByArrival
+from transforms.records import DeadLetter, Joined, Part
 
 REPOSITORY = Path(__file__).parents[2]
 WINDOW_S = 60
@@ -41,24 +41,24 @@ def options(engine_endpoint: str) -> PipelineOptions:
     )
 
 
-def is_image(half: Half) -> bool:
+def is_image(half: Part) -> bool:
     return half.branch == Stage.IMAGE
 
 
-def is_text(half: Half) -> bool:
+def is_text(half: Part) -> bool:
     return half.branch == Stage.TEXT
 
 
 def in_short(outcome: Joined | DeadLetter) -> Outcome:
     if isinstance(outcome, Joined):
-        text = outcome.image_features + b"+" + outcome.text_features
+        text = outcome.features["image"] + b"+" + outcome.features["text"]
         return outcome.envelope.item_id, text.decode()
     return outcome.envelope.item_id, ",".join(
         f"{one.stage}:{one.reason}" for one in outcome.failures
     )
 
 
-def at(second: float, *halves: Half) -> list[TimestampedValue]:
+def at(second: float, *halves: Part) -> list[TimestampedValue]:
     return [TimestampedValue(half, second) for half in halves]
 
 
@@ -68,14 +68,14 @@ def assert_outcomes(options: PipelineOptions, stream: Stream, expected: list[Out
         halves = (
             pipeline
             | stream
-            | "Halves" >> beam.Map(_same).with_output_types(Half)
+            | "Halves" >> beam.Map(_same).with_output_types(Part)
             | WindowByArrival(**WINDOWS)
         )
-        branches = (
-            halves | "Images" >> beam.Filter(is_image).with_output_types(Half),
-            halves | "Texts" >> beam.Filter(is_text).with_output_types(Half),
-        )
-        outcomes = branches | JoinHalves(**WINDOWS)
+        branches = {
+            Stage.IMAGE: halves | "Images" >> beam.Filter(is_image).with_output_types(Part),
+            Stage.TEXT: halves | "Texts" >> beam.Filter(is_text).with_output_types(Part),
+        }
+        outcomes = branches | JoinParts(**WINDOWS)
         found = (
             outcomes.items | "Items" >> beam.Map(in_short).with_output_types(Outcome),
             outcomes.dead_letters | "DeadLetters" >> beam.Map(in_short).with_output_types(Outcome),
@@ -83,16 +83,16 @@ def assert_outcomes(options: PipelineOptions, stream: Stream, expected: list[Out
         assert_that(found, equal_to(expected))
 
 
-def _same(half: Half) -> Half:
+def _same(half: Part) -> Part:
     return half
 
 
-def image(number: int, **changes: object) -> Half:
-    return image_half(number, features=b"i%d" % number, **changes)
+def image(number: int, **changes: object) -> Part:
+    return image_part(number, features=b"i%d" % number, **changes)
 
 
-def text(number: int, **changes: object) -> Half:
-    return text_half(number, features=b"t%d" % number, **changes)
+def text(number: int, **changes: object) -> Part:
+    return text_part(number, features=b"t%d" % number, **changes)
 
 
 def whole(number: int) -> Outcome:

@@ -11,7 +11,8 @@ from google.cloud import bigquery, pubsub_v1
 from waiting import eventually
 
 from beam_pipeline.checks import check
-from beam_pipeline.config import ConfigError, config_from
+from beam_pipeline.config import ConfigError
+from beam_pipeline.options import config_from
 from loadtest.job import Job
 from loadtest.streaming import own_stack
 from testudo.commands.engines import BigQueryEngine

@@ -9,10 +9,11 @@ import tensorflow as tf
 from builders import jpeg
 from conftest import Releases
 
+from models.facts import Encoded
 from models.failures import Failure, Reason, Stage
 from models.features import FeatureSpec, ImageLimits, decode_image, unpack_features
 from models.isolation import ModelProcess
-from models.kernels import CallLimits, Seen
+from models.kernels import CallLimits
 from models.loaded import LoadedReleases
 from models.manifest import ENCODER, SAVED_ENCODER, Manifest
 from models.model_process import Setup
@@ -52,8 +53,7 @@ def saved(releases: Releases, tmp_path: Path) -> tuple[str, Manifest]:
         root,
         task="saved",
         image_size_px=size_px,
-        image_features=(FeatureSpec("embedding", "float16", (6,)),),
-        text_features=first.text_features,
+        features=first.features | {Stage.IMAGE: (FeatureSpec("embedding", "float16", (6,)),)},
         scorers=first.scorers,
         evaluation={},
     )
@@ -71,13 +71,14 @@ def test_a_saved_encoder_answers_as_its_model_says(saved: tuple[str, Manifest]) 
     finally:
         process.close()
     for picture, answer in zip(pictures[:2], answers, strict=False):
-        assert isinstance(answer.result, Seen), answer.result
+        assert isinstance(answer.result, Encoded), answer.result
         pixels, _ = decode_image(picture, size_px=manifest.image_size_px, limits=ImageLimits())
-        found = unpack_features(manifest.image_features, [answer.result.features])["embedding"][0]
+        specs = manifest.features[Stage.IMAGE]
+        found = unpack_features(specs, [answer.result.features])["embedding"][0]
         expected = [*pixels.mean((0, 1)), *pixels[0, 0]]
         np.testing.assert_allclose(found, expected, rtol=2e-3)
     assert isinstance(answers[2].result, Failure)
-    assert isinstance(again.result, Seen), again.result
+    assert isinstance(again.result, Encoded), again.result
     assert again.result.features == answers[0].result.features
 
 

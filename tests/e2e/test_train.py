@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.failures import Stage
 from models.features import decode_image, pack_features, unpack_features
 from models.litert import LiteRTModel
-from models.manifest import ENCODER, PRESENCE, TEXT_TRANSFORM, Manifest, ReleaseError
+from models.manifest import ENCODER, TEXT_TRANSFORM, Manifest, ReleaseError, presence_of
 from models.release import Pointer, fetch_release, read_pointer, write_pointer
 from models.text_transform import TextTransform
 from models.training.samples import draw_listings, write_listings
@@ -54,12 +55,12 @@ def features(bundle: Path, trained: Manifest, count: int) -> dict[str, np.ndarra
     listings = list(draw_listings(count, seed=9))
     pixels = [decode_image(one.image_jpeg, size_px=SIZE_PX)[0] for one in listings]
     embedded = LiteRTModel(bundle / ENCODER)({"image": np.stack(pixels)})
-    images = pack_features(trained.image_features, embedded)
-    texts = TextTransform(bundle / TEXT_TRANSFORM, trained.text_features)(
+    images = pack_features(trained.features[Stage.IMAGE], embedded)
+    texts = TextTransform(bundle / TEXT_TRANSFORM, trained.features[Stage.TEXT])(
         [one.text for one in listings]
     )
-    return unpack_features(trained.image_features, images) | unpack_features(
-        trained.text_features, texts
+    return unpack_features(trained.features[Stage.IMAGE], images) | unpack_features(
+        trained.features[Stage.TEXT], texts
     )
 
 
@@ -93,7 +94,8 @@ def test_each_label_name_has_a_scorer_with_its_labels(trained: Manifest) -> None
 
 def test_scorers_take_what_the_manifest_says_they_take(trained: Manifest, bundle: Path) -> None:
     """Names are those of the release's features and of the presence flags."""
-    known = {spec.name for spec in (*trained.image_features, *trained.text_features, *PRESENCE)}
+    known = {spec.name for specs in trained.features.values() for spec in specs}
+    known |= {presence_of(branch).name for branch in trained.features}
     for scorer in trained.scorers:
         model = LiteRTModel(bundle / scorer.path)
         assert set(model.inputs) == set(scorer.inputs) <= known
@@ -148,7 +150,7 @@ def test_the_evaluation_tells_how_it_was_made(trained: Manifest) -> None:
 def test_features_are_small_and_of_the_promised_size(trained: Manifest, bundle: Path) -> None:
     """At most 2 KB an item crosses to the join."""
     arrays = features(bundle, trained, 3)
-    specs = (*trained.image_features, *trained.text_features)
+    specs = [spec for one in trained.features.values() for spec in one]
     assert sum(spec.size_bytes for spec in specs) <= 2_048
     assert {name: (array.dtype.name, array.shape) for name, array in arrays.items()} == {
         spec.name: (spec.dtype, (3, *spec.shape)) for spec in specs
@@ -157,7 +159,7 @@ def test_features_are_small_and_of_the_promised_size(trained: Manifest, bundle: 
 
 def test_a_text_has_the_same_features_in_any_batch(trained: Manifest, bundle: Path) -> None:
     """Neighbours, case, spaces and punctuation do not change what a text is."""
-    transform = TextTransform(bundle / TEXT_TRANSFORM, trained.text_features)
+    transform = TextTransform(bundle / TEXT_TRANSFORM, trained.features[Stage.TEXT])
     alone = transform(["For sale: blue mug"])
     spellings = ["FOR  SALE:\tblue, mug!", "for sale blue mug", "a much longer text " * 30, ""]
     together = transform(spellings)
@@ -168,7 +170,7 @@ def test_a_text_has_the_same_features_in_any_batch(trained: Manifest, bundle: Pa
 
 def test_any_text_has_features(trained: Manifest, bundle: Path) -> None:
     """Emoji, other scripts, NUL and lone surrogates are words or separators."""
-    transform = TextTransform(bundle / TEXT_TRANSFORM, trained.text_features)
+    transform = TextTransform(bundle / TEXT_TRANSFORM, trained.features[Stage.TEXT])
     assert len(transform(["\N{SNOWMAN} \0 ok", "\N{CYRILLIC SMALL LETTER A}", "\ud800"])) == 3
 
 
@@ -177,9 +179,9 @@ def test_a_folder_that_is_no_text_transform_is_refused(
 ) -> None:
     """So is a transform that lacks a feature which the release promises."""
     with pytest.raises(ValueError, match="not a SavedModel"):
-        TextTransform(tmp_path, trained.text_features)
+        TextTransform(tmp_path, trained.features[Stage.TEXT])
     with pytest.raises(ValueError, match="embedding"):
-        TextTransform(bundle / TEXT_TRANSFORM, trained.image_features)
+        TextTransform(bundle / TEXT_TRANSFORM, trained.features[Stage.IMAGE])
 
 
 def test_serving_texts_needs_no_tensorflow_transform(trained: Manifest, bundle: Path) -> None:

@@ -24,14 +24,14 @@ from beam_pipeline.results import results_problem
 from models.failures import Reason, Stage
 from models.features import FeatureSpec, ImageLimits, decode_image, pack_features, unpack_features
 from models.litert import LiteRTModel
-from models.manifest import ENCODER, PRESENCE, TEXT_TRANSFORM, Manifest
+from models.manifest import ENCODER, TEXT_TRANSFORM, Manifest, presence_of
 from models.release import Pointer
 from models.text_transform import TextTransform
 from testudo.messages import BREAKAGES, SampleMessage, sample_messages
 from transforms.events import MAX_ATTRIBUTES_CHARS, ParseItems
 from transforms.images import EncodeImages, ImageAccess
 from transforms.payloads import KeepPayloads, read_payload
-from transforms.records import DeadLetter, Half, Message, Scored
+from transforms.records import DeadLetter, Message, Part, Scored
 from transforms.texts import EncodeTexts
 
 REASONS = {
@@ -83,16 +83,17 @@ def direct_scores(manifest: Manifest, root: str, data: Mapping[str, Any]) -> lis
     if "image" in data:
         pixels, _ = decode_image(base64.b64decode(data["image"]), size_px=manifest.image_size_px)
         arrays = LiteRTModel(folder / ENCODER)({"image": pixels[None]})
-        (image,) = pack_features(manifest.image_features, arrays)
+        (image,) = pack_features(manifest.features[Stage.IMAGE], arrays)
     if data.get("text"):
-        transform = transform_of(folder / TEXT_TRANSFORM, manifest.text_features)
+        transform = transform_of(folder / TEXT_TRANSFORM, manifest.features[Stage.TEXT])
         (text,) = transform([data["text"]])
     inputs = {
         name: array.astype(np.float32)
-        for name, array in unpack_features(manifest.image_features, [image]).items()
+        for name, array in unpack_features(manifest.features[Stage.IMAGE], [image]).items()
     }
-    inputs |= unpack_features(manifest.text_features, [text])
-    for spec, side in zip(PRESENCE, (image, text), strict=True):
+    inputs |= unpack_features(manifest.features[Stage.TEXT], [text])
+    for branch, side in ((Stage.IMAGE, image), (Stage.TEXT, text)):
+        spec = presence_of(branch)
         inputs[spec.name] = np.array([[bool(side)]], spec.dtype)
     scores: list[float] = []
     for scorer in manifest.scorers:
@@ -126,7 +127,8 @@ def test_an_item_is_scored_as_by_the_functions_that_trained_it(
     for name, data in items.items():
         assert_scored_by(predicted[name], releases.first, releases.root, data)
     sides = {
-        name: (bool(one.joined.image), bool(one.joined.text)) for name, one in predicted.items()
+        name: ("image" in one.joined.facts, "text" in one.joined.facts)
+        for name, one in predicted.items()
     }
     assert sides == {
         "both": (True, True), "image": (True, False), "empty": (True, False),
@@ -334,11 +336,11 @@ def test_no_pixel_and_no_payload_crosses_to_the_join(tmp_path: Path, releases: R
         }
 
     ran = run(connect)
-    coder = registry.get_coder(Half)
+    coder = registry.get_coder(Part)
     sizes: Counter[str] = Counter()
     for half in [*ran.records["images"], *ran.records["texts"]]:
         sizes[half.envelope.item_id] += len(coder.encode(half))
     assert sizes.keys() == {"item-1", "text", "broken"}
-    ours = sum(spec.size_bytes for spec in releases.first.image_features)
+    ours = sum(spec.size_bytes for spec in releases.first.features[Stage.IMAGE])
     sizes["item-1"] += LARGEST_EMBEDDING_BYTES - ours
     assert max(sizes.values()) <= MAX_CROSSING_BYTES, sizes

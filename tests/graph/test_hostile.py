@@ -18,8 +18,6 @@ from beam_pipeline.config import Config
 from beam_pipeline.endpoints import memory_ends
 from beam_pipeline.graph import build
 from loadtest.traffic.hostile import HOSTILE, HUGE_OBJECT_BYTES, SCORED, HostileMessage, Trouble
-from models.features import ImageLimits
-from transforms.images import ImageAccess
 from transforms.payloads import read_payload
 from transforms.records import Message
 
@@ -152,8 +150,9 @@ def test_every_hostile_message_has_its_one_outcome(
     made = Config(
         output=str(tmp_path / "out"),
         releases=releases.root,
-        image_access=ImageAccess(frozenset({BUCKET}), timeout_s=FETCH_TIMEOUT_S),
-        image_limits=ImageLimits(max_bytes=MAX_IMAGE_BYTES),
+        image_buckets=BUCKET,
+        fetch_timeout_s=FETCH_TIMEOUT_S,
+        max_image_bytes=MAX_IMAGE_BYTES,
     )
     ends = dataclasses.replace(memory_ends([]), read=_Publish())
     ran = run(lambda pipeline: build(pipeline, made, ends))

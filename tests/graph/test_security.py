@@ -36,7 +36,6 @@ from testudo.commands.engines import FilesEngine
 from testudo.commands.query import as_table
 from testudo.commands.replay import listed
 from transforms.events import ID
-from transforms.images import ImageAccess
 from transforms.payloads import read_payload
 
 BUCKET = "pictures-for-tests"
@@ -235,7 +234,7 @@ def outcome(
         model_process(Setup(stage, CallLimits(), its_limits)).close()
     made = Config(
         output=str(tmp_path / "out"), releases=releases.root, input_file=str(source),
-        image_limits=limits, image_access=ImageAccess(frozenset({BUCKET}), timeout_s=300),
+        max_image_bytes=limits.max_bytes, image_buckets=BUCKET, fetch_timeout_s=300,
     )  # fmt: skip
     with caplog.at_level(logging.INFO):
         ran = run_all(made)

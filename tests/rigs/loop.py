@@ -22,15 +22,16 @@ from apache_beam.coders import StrUtf8Coder, TupleCoder, registry
 from beam_pipeline.config import Config
 from beam_pipeline.io.lines import message_from_line
 from loadtest.measure import difference, measured_run, tell
-from models.facts import TextFacts
+from models.branches import BRANCHES
 from models.failures import Stage
-from models.kernels import ImageKernel, ScoreKernel, Sides, TextKernel
+from models.kernels import ImageKernel, ScoreKernel, TextKernel
 from models.release import fetch_release, read_pointer
 from transforms.events import Arrival, parse_item
+from transforms.handlers import part_of
 from transforms.images import inline_image
-from transforms.joins import by_delivery
+from transforms.joins import by_delivery, join_parts
 from transforms.outcomes import json_line, prediction_row
-from transforms.records import Half, Item, Joined, Scored
+from transforms.records import Item, Joined, Part, Scored
 
 JOIN_SAMPLE = 64
 
@@ -58,17 +59,17 @@ class Loop:
         """The JSON lines of the predictions, in order."""
         for chunk in chunked(lines, self._config.score_batch_size):
             joined = self._joined([self._item(line) for line in chunk])
-            sides = [Sides(one.image_features, one.text_features) for one in joined]
-            for one, (scores, spent_us) in zip(joined, self._scores(sides), strict=True):
+            features = [one.features for one in joined]
+            for one, (scores, spent_us) in zip(joined, self._scores(features), strict=True):
                 scored = Scored(one, scores, spent_us, time.time_ns() // 1000)
                 yield json_line(prediction_row(scored))
 
     def join_bytes(self, lines: list[bytes]) -> float:
-        """The mean size of an item at the graph's join: both halves encoded, each with its key."""
-        coder = TupleCoder([StrUtf8Coder(), registry.get_coder(Half)])
-        items = self._joined([self._item(line) for line in lines])
-        halves = [half for one in items for half in _halves(one)]
-        return sum(len(coder.encode(by_delivery(half))) for half in halves) / len(items)
+        """The mean size of an item at the graph's join: all parts encoded, each with its key."""
+        coder = TupleCoder([StrUtf8Coder(), registry.get_coder(Part)])
+        items = self._parts([self._item(line) for line in lines])
+        encoded = [coder.encode(by_delivery(part)) for parts in items for part in parts]
+        return sum(map(len, encoded)) / len(items)
 
     def _item(self, line: bytes) -> Item:
         arrival = Arrival(uuid.uuid4().hex, time.time_ns() // 1000)
@@ -76,6 +77,11 @@ class Loop:
         return parse_item(message_from_line(line), arrival, self._pointer, max_bytes=max_bytes)
 
     def _joined(self, items: list[Item]) -> list[Joined]:
+        """The very functions of the graph's branches and join, without their edges."""
+        joined = [join_parts(parts, tuple(BRANCHES)) for parts in self._parts(items)]
+        return [one for one in joined if isinstance(one, Joined)]  # mypy: none fails here
+
+    def _parts(self, items: list[Item]) -> list[tuple[Part, ...]]:
         texts = self._texts([item.text for item in items])
         images = [
             answer
@@ -83,26 +89,12 @@ class Loop:
             for answer in self._images([inline_image(item.image_base64) for item in batch])
         ]
         return [
-            Joined(
-                envelope=item.envelope,
-                image_features=seen.features,
-                text_features=text.result,
-                image=seen.image,
-                text=TextFacts(len(item.text)),
-                spent_us={"decode": seen.decode_us, "encode": encode_us, "text": text.spent_us},
+            (
+                part_of(Stage.IMAGE, item.envelope, image.result, {"encode": image.spent_us}),
+                part_of(Stage.TEXT, item.envelope, text.result, {"text": text.spent_us}),
             )
-            for item, text, (seen, encode_us) in zip(items, texts, images, strict=True)
+            for item, text, image in zip(items, texts, images, strict=True)
         ]
-
-
-def _halves(one: Joined) -> tuple[Half, Half]:
-    """What the branches of the graph give of an item."""
-    image_us = {name: us for name, us in one.spent_us.items() if name != "text"}
-    text_us = {"text": one.spent_us["text"]}
-    return (
-        Half(Stage.IMAGE, one.envelope, one.image_features, None, one.image, None, image_us),
-        Half(Stage.TEXT, one.envelope, one.text_features, None, None, one.text, text_us),
-    )
 
 
 def run(loop: Loop, messages: Path, output: Path, count: int) -> None:

@@ -112,7 +112,7 @@ def image_seeds() -> tuple[bytes, ...]:
 
 
 def changed_message(chance: random.Random) -> bytes:
-    """Half of them changed as bytes, half as fields, which stay JSON."""
+    """Part of them changed as bytes, half as fields, which stay JSON."""
     if chance.random() < BYTES_SHARE:
         return _changed(chance, message_seeds(), TOKENS)
     fields: dict[str, Any] = {"item_id": "a-1", "tenant_id": "acme", "text": "a red mug"}

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from models.failures import Stage
 from models.features import FeatureSpec
 from models.manifest import TEXT_TRANSFORM
 from models.release import fetch_release, save_release
@@ -33,14 +34,13 @@ def save_with_traps(root: str, release: str) -> str:
             (bundle / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / name, bundle / name)
         shutil.rmtree(bundle / TEXT_TRANSFORM)
-        _trap(folder / TEXT_TRANSFORM, bundle / TEXT_TRANSFORM, manifest.text_features)
+        _trap(folder / TEXT_TRANSFORM, bundle / TEXT_TRANSFORM, manifest.features[Stage.TEXT])
         return save_release(
             bundle,
             root,
             task=TASK,
             image_size_px=manifest.image_size_px,
-            image_features=manifest.image_features,
-            text_features=manifest.text_features,
+            features=manifest.features,
             scorers=manifest.scorers,
             evaluation=manifest.evaluation,
         ).release

@@ -1,9 +1,11 @@
 """EncodeImages on a real encoder: every item is answered, whatever is wrong with its image."""
 
 import base64
+import json
 import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -13,13 +15,14 @@ from conftest import Releases
 from gcp_storage_emulator.server import create_server
 from google.cloud import storage
 
+from models.facts import ImageFacts
 from models.failures import Reason, Stage
 from models.features import ImageLimits, decode_image, pack_features
 from models.litert import LiteRTModel
 from models.manifest import ENCODER
 from models.release import Pointer
 from transforms.images import EncodeImages, ImageAccess, ImageStore
-from transforms.records import Half, Item
+from transforms.records import Item, Part
 
 BUCKET = "pictures-for-tests"
 
@@ -45,15 +48,19 @@ def encode(
     return run(connect)
 
 
-def by_item(ran: Ran) -> dict[str, Half]:
-    halves: list[Half] = ran.records["halves"]
+def by_item(ran: Ran) -> dict[str, Part]:
+    halves: list[Part] = ran.records["halves"]
     named = {half.envelope.item_id: half for half in halves}
     assert len(named) == len(halves), "an item was answered twice"
     assert {half.branch for half in halves} == {Stage.IMAGE}
     return named
 
 
-def reason(half: Half) -> str:
+def facts(*values: Any) -> dict[str, Any]:
+    return ImageFacts(*values)._asdict()
+
+
+def reason(half: Part) -> str:
     assert half.failure
     assert half.failure.stage == Stage.IMAGE
     assert half.features == b""
@@ -66,11 +73,11 @@ def expected_features(data: bytes, releases: Releases, *, second: bool = False) 
     pixels, _ = decode_image(data, size_px=manifest.image_size_px)
     path = Path(releases.root) / manifest.release / ENCODER
     arrays = LiteRTModel(path)({"image": pixels[None]})
-    (packed,) = pack_features(manifest.image_features, arrays)
-    return np.frombuffer(packed, manifest.image_features[0].dtype)
+    (packed,) = pack_features(manifest.features[Stage.IMAGE], arrays)
+    return np.frombuffer(packed, manifest.features[Stage.IMAGE][0].dtype)
 
 
-def assert_embedding(half: Half, expected: np.ndarray) -> None:
+def assert_embedding(half: Part, expected: np.ndarray) -> None:
     found = np.frombuffer(half.features, expected.dtype)
     np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-2)
 
@@ -95,7 +102,7 @@ def test_every_item_is_answered(releases: Releases) -> None:
     halves = by_item(ran)
     assert_embedding(halves["item-1"], expected_features(good, releases))
     assert halves["item-1"].failure is None
-    assert halves["item-1"].image == ("JPEG", 200, 100, len(good))
+    assert json.loads(halves["item-1"].facts) == facts("JPEG", 200, 100, len(good))
     assert set(halves["item-1"].spent_us) == {"fetch", "decode", "encode"}
     assert halves["item-2"][2:] == (b"", None, None, None, {})
     assert {name: reason(half) for name, half in halves.items() if half.failure} == {
@@ -173,7 +180,7 @@ def test_images_are_fetched_from_the_allowed_buckets(
     ran = encode([*items, foreign], releases, access=access, limits=limits)
     halves = by_item(ran)
     assert_embedding(halves["item-0"], expected_features(picture, releases))
-    assert halves["item-0"].image == ("PNG", 100, 100, len(picture))
+    assert json.loads(halves["item-0"].facts) == facts("PNG", 100, 100, len(picture))
     assert [reason(halves[f"item-{number}"]) for number in (1, 2, 3, 4, 9)] == [
         Reason.IMAGE_FORMAT_REFUSED,
         Reason.IMAGE_FORMAT_REFUSED,

@@ -40,9 +40,12 @@ def ready(manifest: Manifest, number: int, **changes: bytes) -> Joined:
     return joined(
         number,
         envelope=envelope(number, release=manifest.release),
-        image_features=packed(manifest.image_features, number),
-        text_features=packed(manifest.text_features, number + 100),
-    )._replace(**changes)
+        features={
+            Stage.IMAGE: packed(manifest.features[Stage.IMAGE], number),
+            Stage.TEXT: packed(manifest.features[Stage.TEXT], number + 100),
+        }
+        | changes,
+    )
 
 
 def scores_of(ran: Ran) -> dict[str, list[float]]:
@@ -70,13 +73,13 @@ def test_every_scorer_of_the_release_scores_every_item(releases: Releases) -> No
 
 def test_an_absent_side_is_another_input_than_a_side_of_zeros(releases: Releases) -> None:
     """Scorers are told what is absent; all four kinds of item are scored."""
-    zeros = bytes(sum(spec.size_bytes for spec in releases.first.image_features))
+    zeros = bytes(sum(spec.size_bytes for spec in releases.first.features[Stage.IMAGE]))
     ran = score(
         [
             ready(releases.first, 1),
-            ready(releases.first, 1, text_features=b""),
-            ready(releases.first, 1, image_features=b""),
-            ready(releases.first, 1, image_features=zeros),
+            ready(releases.first, 1, text=b""),
+            ready(releases.first, 1, image=b""),
+            ready(releases.first, 1, image=zeros),
         ],
         releases,
     )
@@ -102,7 +105,7 @@ def test_a_batch_of_two_releases_is_scored_by_each_its_own(releases: Releases) -
 def test_poison_in_a_batch_costs_only_itself(releases: Releases) -> None:
     """Features of another length break the call; the other 15 items have their scores."""
     items = [ready(releases.first, number) for number in range(16)]
-    items[5] = items[5]._replace(image_features=b"short")
+    items[5] = items[5]._replace(features=items[5].features | {"image": b"short"})
     ran = score(items, releases, batch_size=16)
     assert scores_of(ran).keys() == {f"item-{number}" for number in range(16) if number != 5}
     (dead,) = ran.records["dead"]

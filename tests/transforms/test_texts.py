@@ -8,16 +8,15 @@ import pytest
 from builders import created, item, run
 from conftest import Releases
 
-from models.facts import TextFacts
 from models.failures import Reason, Stage
 from models.manifest import TEXT_TRANSFORM
 from models.release import Pointer
 from models.text_transform import TextTransform
-from transforms.records import Half, Item
+from transforms.records import Item, Part
 from transforms.texts import EncodeTexts
 
 
-def encode(items: Iterable[Item], releases: Releases) -> dict[str, Half]:
+def encode(items: Iterable[Item], releases: Releases) -> dict[str, Part]:
     def connect(pipeline: beam.Pipeline) -> dict[str, beam.PCollection]:
         halves = created(pipeline, items, Item) | EncodeTexts(releases=releases.root, batch_size=4)
         return {"halves": halves}
@@ -48,12 +47,12 @@ def test_every_text_gets_the_features_of_its_own_release(releases: Releases) -> 
     halves = encode(items, releases)
     for manifest in (releases.first, releases.second):
         folder = Path(releases.root) / manifest.release / TEXT_TRANSFORM
-        features = TextTransform(folder, manifest.text_features)(texts)
+        features = TextTransform(folder, manifest.features[Stage.TEXT])(texts)
         for number in range(len(texts)):
             if manifests[number] is manifest:
                 half = halves[f"item-{number}"]
                 assert half.features == features[number]
-                assert half.text == TextFacts(len(texts[number]))
+                assert half.facts == f'{{"length_chars":{len(texts[number])}}}'
                 assert half.failure is None
                 assert set(half.spent_us) == {"text"}
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from beam_pipeline.config import Config, ConfigError, config_from
-from beam_pipeline.options import flags_help
+from beam_pipeline.config import Config, ConfigError
+from beam_pipeline.options import config_from, flags_help
 from models.features import ImageLimits
 from models.kernels import CallLimits
 from transforms.images import ImageAccess
@@ -77,15 +77,24 @@ def test_every_flag_reaches_the_configuration() -> None:
         image_batch_size=2,
         text_batch_size=3,
         score_batch_size=4,
-        image_access=ImageAccess(frozenset({"one-bucket", "two.bucket"}), 5.5),
-        image_limits=ImageLimits(7, 8),
+        image_buckets="one-bucket,two.bucket",
+        fetch_timeout_s=5.5,
         max_message_bytes=6,
-        calls=CallLimits(12.0, 13.0, 140_000_000),
+        max_image_bytes=7,
+        max_image_pixels=8,
+        decode_timeout_s=12.0,
+        call_timeout_s=13.0,
+        call_memory_mb=140,
         window_s=9,
         allowed_lateness_s=10,
         archive_shards=11,
-        quota=Quota(share=0.15, after_s=16.0),
+        tenant_share=0.15,
+        overflow_after_s=16.0,
     )
+    assert config.image_access == ImageAccess(frozenset({"one-bucket", "two.bucket"}), 5.5)
+    assert config.image_limits == ImageLimits(7, 8)
+    assert config.calls == CallLimits(12.0, 13.0, 140_000_000)
+    assert config.quota == Quota(share=0.15, after_s=16.0)
 
 
 def test_quotas_are_of_a_stream() -> None:

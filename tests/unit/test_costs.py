@@ -181,7 +181,7 @@ def test_small_messages_and_rows_are_billed_as_a_kilobyte() -> None:
 
 
 def test_cores_that_wait_are_paid_for_too() -> None:
-    """Half the utilisation, twice the machines."""
+    """Part the utilisation, twice the machines."""
     item = ItemUse(0.001, 10, 0, 10, 0, 1)
     half, whole = (
         million_cost(item, Machine(4, 16, 50, share), PRICES, kept_months=1) for share in (0.5, 1.0)

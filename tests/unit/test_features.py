@@ -230,7 +230,7 @@ def test_a_picture_of_just_the_allowed_pixels_is_taken(format_name: str) -> None
 @pytest.mark.parametrize("format_name", IMAGE_FORMATS)
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.95])
 def test_a_truncated_file_is_unreadable(format_name: str, share: float) -> None:
-    """Half a picture is never scored as if it were whole."""
+    """Part a picture is never scored as if it were whole."""
     data = encoded(grain(120, 120), format_name)
     rejected = rejection(lambda: decoded(data[: int(len(data) * share)]))
     assert rejected.reason == Reason.IMAGE_UNREADABLE

@@ -16,10 +16,11 @@ from PIL import Image
 from waiting import eventually
 
 from models import loaded
+from models.facts import Encoded, ImageFacts
 from models.failures import Failure, Reason, Stage
 from models.features import ImageLimits
 from models.isolation import ModelProcess
-from models.kernels import CallLimits, ScoreKernel, Seen, Sides
+from models.kernels import CallLimits, ScoreKernel
 from models.loaded import LoadedReleases
 from models.model_process import Setup
 from models.release import fetch_release
@@ -58,8 +59,8 @@ def test_answers_are_those_of_the_kernel(process: ModelProcess, folder: Path) ->
     answers = process.answers(folder, [GOOD[0], b"<svg/>", GOOD[1], jpeg(30, 20)])
     assert reasons(answers) == ["", Reason.IMAGE_FORMAT_REFUSED, "", ""]
     seen = answers[3].result
-    assert isinstance(seen, Seen)
-    assert seen.image == ("JPEG", 30, 20, len(jpeg(30, 20)))
+    assert isinstance(seen, Encoded)
+    assert seen.facts == ImageFacts("JPEG", 30, 20, len(jpeg(30, 20)))._asdict()
     assert len({answers[place].result.features for place in (0, 2, 3)}) == 3
 
 
@@ -187,9 +188,9 @@ def test_a_score_that_is_no_number_is_no_prediction(
     releases: Releases, folder: Path, value: float
 ) -> None:
     """A scorer that computes nan makes a failure with a reason of its own."""
-    (spec,) = releases.first.image_features
+    (spec,) = releases.first.features[Stage.IMAGE]
     kernel = ScoreKernel(releases.first, folder, CallLimits())
     broken = np.full(spec.shape, value, spec.dtype).tobytes()
     whole = np.zeros(spec.shape, spec.dtype).tobytes()
-    answers = kernel([Sides(whole, b""), Sides(broken, b"")])
+    answers = kernel([{"image": whole}, {"image": broken}])
     assert reasons(answers) == ["", Reason.MODEL_OUTPUT_INVALID]

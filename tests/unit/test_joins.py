@@ -3,29 +3,27 @@
 import itertools
 
 import pytest
-from builders import envelope, failure, image_half, text_half
+from builders import envelope, failure, image_part, text_part
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.facts import ImageFacts, TextFacts
 from models.failures import Failure, Reason, Stage
-from transforms.joins import join_halves
-from transforms.records import DeadLetter, Half, Joined
+from transforms.joins import join_parts
+from transforms.records import DeadLetter, Joined, Part
 
-HALVES = (image_half(), text_half())
+HALVES = (image_part(), text_part())
+BRANCHES = (Stage.IMAGE, Stage.TEXT)
 
 
 @given(
     st.lists(st.sampled_from(HALVES)).map(lambda more: [*more, *HALVES]).flatmap(st.permutations)
 )
-def test_two_halves_make_one_item_in_any_order_and_number(halves: list[Half]) -> None:
+def test_two_halves_make_one_item_in_any_order_and_number(halves: list[Part]) -> None:
     """Features and facts of each side, and the time spent on both."""
-    assert join_halves(halves) == Joined(
+    assert join_parts(halves, BRANCHES) == Joined(
         envelope=envelope(),
-        image_features=b"embedding",
-        text_features=b"words",
-        image=ImageFacts("JPEG", 640, 480, 72_000),
-        text=TextFacts(9),
+        features={"image": b"embedding", "text": b"words"},
+        facts={"image": image_part().facts, "text": text_part().facts},
         spent_us={"fetch": 1, "decode": 2, "text": 4},
     )
 
@@ -35,20 +33,20 @@ def test_two_halves_make_one_item_in_any_order_and_number(halves: list[Half]) ->
 )
 def test_every_failure_is_named(image_fails: bool, text_fails: bool) -> None:
     """One dead letter an item, whichever branch failed, image before text."""
-    image = image_half(failure=failure(Stage.IMAGE) if image_fails else None)
-    text = text_half(failure=failure(Stage.TEXT) if text_fails else None)
+    image = image_part(failure=failure(Stage.IMAGE) if image_fails else None)
+    text = text_part(failure=failure(Stage.TEXT) if text_fails else None)
     expected = [one.failure for one in (image, text) if one.failure]
     for halves in itertools.permutations((image, text)):
-        outcome = join_halves(halves)
+        outcome = join_parts(halves, BRANCHES)
         assert isinstance(outcome, DeadLetter)
         assert outcome.envelope == envelope()
         assert outcome.failures == expected
 
 
-@pytest.mark.parametrize(("half", "missing"), [(image_half(), "text"), (text_half(), "image")])
-def test_a_lone_half_is_a_dead_letter_of_the_join(half: Half, missing: str) -> None:
+@pytest.mark.parametrize(("half", "missing"), [(image_part(), "text"), (text_part(), "image")])
+def test_a_lone_half_is_a_dead_letter_of_the_join(half: Part, missing: str) -> None:
     """It names the branch that did not answer, and keeps what the other one said."""
     expected = Failure(Stage.JOIN, Reason.HALF_MISSING, f"no answer from branch {missing}")
-    assert join_halves([half]).failures == [expected]
+    assert join_parts([half], BRANCHES).failures == [expected]
     with_failure = half._replace(failure=failure(half.branch))
-    assert join_halves([with_failure]).failures == [failure(half.branch), expected]
+    assert join_parts([with_failure], BRANCHES).failures == [failure(half.branch), expected]

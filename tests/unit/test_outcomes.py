@@ -3,7 +3,7 @@
 import json
 
 import pyarrow as pa
-from builders import dead_letter, failure, scored
+from builders import dead_letter, failure, scored, text_part
 
 from models.failures import Reason, Stage
 from transforms.outcomes import (
@@ -46,7 +46,7 @@ def test_a_prediction_row() -> None:
 
 def test_the_row_of_an_item_without_an_image() -> None:
     """An absent side is null, and took no time."""
-    row = prediction_row(scored(image=None, image_features=b"", spent_us={"text": 4_000}))
+    row = prediction_row(scored(facts={"text": text_part().facts}, spent_us={"text": 4_000}))
     assert row["image"] is None
     assert row["spent"] == {
         "fetch_ms": 0,

@@ -47,8 +47,7 @@ def saved(
         str(root),
         task="listings",
         image_size_px=96,
-        image_features=(embedding,),
-        text_features=(WORDS,),
+        features={"image": (embedding,), "text": (WORDS,)},
         scorers=(SCORER,),
         evaluation=evaluation,
     )

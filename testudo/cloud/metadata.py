@@ -4,12 +4,11 @@ Made from the pipeline's own flags, so that the two cannot drift apart.
 `templates/metadata.json` is a copy to read; `testudo template metadata` writes it.
 """
 
-import argparse
+import dataclasses
 import json
-from typing import Any, NamedTuple
+from typing import Any
 
-from beam_pipeline.config import BUCKET, GS_PREFIX, LEAST, SUBSCRIPTION, TABLE, TOPIC
-from beam_pipeline.options import own_parser, whole_number
+from beam_pipeline.config import FLAGS, GS_PREFIX, Config, Flag
 
 FILE = "templates/metadata.json"
 NAME = "Testudo"
@@ -17,31 +16,8 @@ DESCRIPTION = (
     "Scores items of image and text from Pub/Sub: one prediction or one dead letter an item, "
     "in BigQuery."
 )
-BATCH_ONLY = {"input_file"}  # the template streams
 MOST_DIGITS = 15
-
-
-SHARE = r"1(\.0{1,15})?|0?\.([1-9]|0[1-9])[0-9]{0,15}"  # 0.01 to 1
-
-
-class Form(NamedTuple):
-    """What a parameter's value looks like, and Google's name for its kind."""
-
-    kind: str
-    pattern: str
-    required: bool = True
-
-
-FORMS = {
-    "input_subscription": Form("PUBSUB_SUBSCRIPTION", SUBSCRIPTION.pattern),
-    "predictions_table": Form("BIGQUERY_TABLE", TABLE.pattern),
-    "dead_letters_table": Form("BIGQUERY_TABLE", TABLE.pattern),
-    "output": Form("GCS_WRITE_FOLDER", GS_PREFIX.pattern),
-    "releases": Form("GCS_READ_FOLDER", GS_PREFIX.pattern),
-    "overflow_topic": Form("PUBSUB_TOPIC", f"({TOPIC.pattern})?", required=False),
-    "tenant_share": Form("NUMBER", SHARE, required=False),
-    "image_buckets": Form("TEXT", rf"({BUCKET.pattern}(,{BUCKET.pattern})*)?", required=False),
-}
+HUNDREDTHS = r"1(\.0{1,15})?|0?\.([1-9]|0[1-9])[0-9]{0,15}"  # 0.01 to 1
 UNITS = {"s": "(seconds)", "mb": "(MB)", "bytes": "(bytes)"}  # as the console shows them
 
 
@@ -55,10 +31,9 @@ def metadata() -> dict[str, Any]:
         "supportsExactlyOnce": True,
         "supportsAtLeastOnce": False,
         "parameters": [
-            _parameter(group.title or "", action)
-            for group in own_parser()._action_groups
-            for action in group._group_actions
-            if action.dest not in BATCH_ONLY
+            _parameter(field, flag)
+            for field in dataclasses.fields(Config)
+            if not (flag := FLAGS[field.name]).only_files
         ],
     }
 
@@ -67,19 +42,18 @@ def metadata_text() -> str:
     return json.dumps(metadata(), indent=2) + "\n"
 
 
-def _parameter(group: str, action: argparse.Action) -> dict[str, Any]:
-    form = FORMS.get(action.dest) or _number_form(action)
+def _parameter(field: dataclasses.Field[Any], flag: Flag) -> dict[str, Any]:
     parameter: dict[str, Any] = {
-        "name": action.dest,
-        "label": _label(action.dest),
-        "helpText": action.help,
-        "isOptional": not form.required,
-        "regexes": [f"^({form.pattern})$"],
-        "paramType": form.kind,
-        "groupName": group[0].upper() + group[1:],
+        "name": field.name,
+        "label": _label(field.name),
+        "helpText": flag.help,
+        "isOptional": not flag.needed,
+        "regexes": [f"^({_pattern(field, flag)})$"],
+        "paramType": flag.kind,
+        "groupName": flag.group[0].upper() + flag.group[1:],
     }
-    if action.default is not None:
-        parameter["defaultValue"] = str(action.default)
+    if not flag.needed:
+        parameter["defaultValue"] = str(field.default)
     return parameter
 
 
@@ -88,11 +62,13 @@ def _label(name: str) -> str:
     return words[0].upper() + words[1:]
 
 
-def _number_form(action: argparse.Action) -> Form:
-    """Raises KeyError for a flag that is neither named in FORMS nor a number with a least value."""
-    least = LEAST[action.dest]
-    pattern = whole_pattern(int(least)) if action.type is whole_number else decimal_pattern(least)
-    return Form("NUMBER", pattern, required=False)
+def _pattern(field: dataclasses.Field[Any], flag: Flag) -> str:
+    """What a value looks like: a folder of Cloud Storage where the table says nothing."""
+    if flag.least is None:
+        return flag.pattern or GS_PREFIX
+    if flag.most is not None:
+        return HUNDREDTHS
+    return whole_pattern(int(flag.least)) if field.type is int else decimal_pattern(flag.least)
 
 
 def whole_pattern(least: int) -> str:

@@ -9,7 +9,8 @@ from google.cloud.resourcemanager_v3 import ProjectsClient
 from google.iam.v1.iam_policy_pb2 import TestIamPermissionsRequest
 
 from beam_pipeline.checks import check
-from beam_pipeline.config import ConfigError, config_from
+from beam_pipeline.config import ConfigError
+from beam_pipeline.options import config_from
 from testudo.clients import control_client
 from testudo.cloud.templates import Template, parameter_problems
 from testudo.environment import Environment

@@ -16,10 +16,11 @@ from apache_beam.runners.dataflow.dataflow_runner import DataflowPipelineResult
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
 from beam_pipeline.checks import check
-from beam_pipeline.config import Config, ConfigError, config_from
+from beam_pipeline.config import Config, ConfigError
 from beam_pipeline.file_checks import check_files
 from beam_pipeline.io.deliveries import begin_drain
 from beam_pipeline.main import make_pipeline
+from beam_pipeline.options import config_from
 from testudo.commands.stand_ins import refuse_stand_ins
 from testudo.errors import CommandError
 from testudo.local.engine import AFTER_ENGINE

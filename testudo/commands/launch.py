@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from beam_pipeline.options import own_flags
+from beam_pipeline.config import FLAGS
 from testudo.cloud.jobs import Jobs, state_of
 from testudo.cloud.plan_file import with_plan
 from testudo.cloud.preflight import launch_problems, quota_problems
@@ -95,7 +95,7 @@ def checked_version(environment: Environment, arguments: argparse.Namespace) -> 
     parameters, problems = dict(environment.pipeline_flags), []
     for one in arguments.set:
         name, equals, value = one.removeprefix("--").partition("=")
-        if not equals or name not in own_flags():
+        if not equals or name not in FLAGS:
             problems.append(f"--set: {one!r} is no FLAG=VALUE with a flag of the pipeline")
         parameters[name] = value
     if problems:
