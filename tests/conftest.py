@@ -21,7 +21,7 @@ TRAINED = REPOSITORY / ".testudo" / "test-releases"
 KEPT_SETS = 3
 # Changes in these train nothing anew.
 NOT_OF_TRAINING = (
-    "exchange.py", "handlers.py", "isolation.py", "kernels.py", "loaded.py", "model_process.py",
+    "exchange.py", "isolation.py", "kernels.py", "loaded.py", "model_process.py",
 )  # fmt: skip
 # Tests that import tensorflow share one process: it costs seconds and 600 MB in each.
 WITH_TENSORFLOW = ("tests/graph/", "tests/transforms/test_texts.py")
@@ -31,6 +31,7 @@ WITH_TENSORFLOW = ("tests/graph/", "tests/transforms/test_texts.py")
 TRAINING = """
 import sys
 from pathlib import Path
+sys.path.append("tests")
 from models.training.samples import write_listings
 from models.training.train import train
 from rigs.traps import save_with_traps
@@ -73,7 +74,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 @pytest.fixture(scope="session")
 def trained() -> Path:
     """The trained releases; nobody changes them."""
-    paths = sorted((REPOSITORY / "models").glob("*.py"))
+    paths = sorted((REPOSITORY / "models").rglob("*.py"))
     content = b"".join(path.read_bytes() for path in paths if path.name not in NOT_OF_TRAINING)
     folder = TRAINED / hashlib.sha256(content).hexdigest()[:16]
     TRAINED.mkdir(parents=True, exist_ok=True)

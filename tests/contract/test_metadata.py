@@ -9,7 +9,8 @@ import pytest
 from google.cloud.dataflow_v1beta3.types import ParameterType, TemplateMetadata
 from google.protobuf import json_format
 
-from beam_pipeline.config import ConfigError, config_from
+from beam_pipeline.config import FLAGS, Config, ConfigError
+from beam_pipeline.options import config_from
 from testudo.cloud.metadata import (
     FILE,
     decimal_pattern,
