@@ -40,7 +40,7 @@ setup(
     # there is not in it: the image's build has the job's four folders alone.
     packages=find_packages(include=[f"{name}*" for name in (*JOB, *COMMAND)]),
     package_data={
-        "testudo.local": ["*.txt"],
+        "testudo.local": ["*.txt", "*.patch"],
         "templates": [
             "graph.json",
             "prices.json",

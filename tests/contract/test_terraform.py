@@ -1,4 +1,4 @@
-"""templates/terraform is the same list that `testudo provision` works through, field by field."""
+"""Terraform is written from the same list that `testudo provision` works through, field by field."""
 
 import json
 from collections import Counter
@@ -11,12 +11,10 @@ import pytest
 from testudo.environment import Environment, environment_from, read_environment
 from testudo.provisioning.inventory import inventory
 from testudo.provisioning.resources import Kind, Resource
-from testudo.provisioning.terraform import FILE, terraform, write_terraform
+from testudo.provisioning.terraform import terraform, write_terraform
 
 REPOSITORY = Path(__file__).parents[2]
-FOLDER = REPOSITORY / "templates/terraform"
 ENVIRONMENTS = REPOSITORY / "templates/environments.toml"
-HOW = "write it anew with `testudo provision production --terraform templates/terraform`"
 # What Terraform says of its own doings, and no service knows.
 TERRAFORMS_OWN = {
     "depends_on", "deletion_protection", "disable_on_destroy", "force_destroy", "lifecycle",
@@ -111,6 +109,12 @@ def in_plan(resource: Resource) -> tuple[str, Counter[str]]:
     return resource.name, Counter(leaves(fields))
 
 
+PRODUCTION = terraform(
+    read_environment("production", ENVIRONMENTS),
+    inventory(read_environment("production", ENVIRONMENTS)),
+)
+
+
 def compared(environment: Environment) -> None:
     resources = inventory(environment)
     written = dict(in_terraform(*one) for one in blocks(terraform(environment, resources)))
@@ -136,17 +140,17 @@ def test_a_value_that_differs_would_be_found(drift: dict[str, Any]) -> None:
     assert written != dict(map(in_plan, inventory(other)))
 
 
-def test_the_files_that_come_along_are_those_of_production(tmp_path: Path) -> None:
-    """Whoever changes a resource sees it in the review of the file too."""
+def test_the_written_file_is_what_was_compared(tmp_path: Path) -> None:
+    """`testudo provision production --terraform FOLDER` writes one file, whole and readable."""
     environment = read_environment("production", ENVIRONMENTS)
     path = write_terraform(environment, inventory(environment), tmp_path)
-    assert path.read_text(encoding="utf-8") == (FOLDER / FILE).read_text(encoding="utf-8"), HOW
+    assert json.loads(path.read_text(encoding="utf-8")) == PRODUCTION
 
 
 def test_what_holds_data_is_not_destroyed() -> None:
     """A plan of Terraform's that would delete a topic, table, bucket or image fails."""
     holding = ("pubsub_topic", "pubsub_subscription", "bigquery_dataset", "storage_bucket")
-    for kind, block in blocks(json.loads((FOLDER / FILE).read_text(encoding="utf-8"))):
+    for kind, block in blocks(PRODUCTION):
         table = kind == "google_bigquery_table" and "view" not in block
         if table or kind.removeprefix("google_") in (*holding, "artifact_registry_repository"):
             assert block["lifecycle"] == {"prevent_destroy": True}, block
@@ -154,7 +158,7 @@ def test_what_holds_data_is_not_destroyed() -> None:
 
 def test_each_block_waits_for_what_it_stands_on() -> None:
     """What it depends on is in the file; a role waits for its account, if that is ours."""
-    content = json.loads((FOLDER / FILE).read_text(encoding="utf-8"))
+    content = PRODUCTION
     there = {f"{kind}.{name}" for kind, named in content["resource"].items() for name in named}
     for kind, block in blocks(content):
         assert set(block.get("depends_on", [])) <= there

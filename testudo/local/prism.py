@@ -1,16 +1,10 @@
 """Get Prism, Beam's own streaming engine for one machine, in the version of the installed Beam.
 
-Where Go builds it, four lines of its source are changed first. As released it
-listens on every network address and takes jobs from whoever asks; ours listens
-on 127.0.0.1 only. On a busy machine it may ask a worker for the progress of
-a step that it runs itself, which has no worker, and fails the job; ours does
-not ask. While it waits for a step without outputs, such as our inserts, it
-looks at a channel that is already closed, again and again, with a whole core;
-ours looks once. And it asks for the progress of each running bundle ten times a
-second, which is half of a worker's work; ours asks every five seconds. The released
-binary has none of these changes.
+Where Go builds it, prism.patch is applied first, which says what it changes and why, in a
+form that could be sent to Beam. A downloaded binary has none of these changes.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -23,32 +17,8 @@ from pathlib import Path
 from testudo.local.missing import Missing, ToolMissing
 
 VERSION = f"v{version('apache-beam')}"
-_BUILD = 4  # counts our changes, so that an older build is not taken for this one
 MODULE = "github.com/apache/beam/sdks/v2"
-_INTERNAL = Path("go/pkg/beam/runners/prism/internal")
-# File, the line as it is, and as it is built.
-_CHANGES = (
-    (
-        _INTERNAL / "jobservices" / "server.go",
-        'net.Listen("tcp", fmt.Sprintf(":%d", port))',
-        'net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))',
-    ),
-    (
-        _INTERNAL / "stage.go",
-        "case <-progTick.C:\n",
-        'case <-progTick.C:\n\t\t\tif s.envID == "" {\n\t\t\t\tcontinue progress\n\t\t\t}\n',
-    ),
-    (
-        _INTERNAL / "stage.go",
-        "case <-dataReady:\n",
-        "case <-dataReady:\n\t\t\tdataReady = nil\n",
-    ),
-    (
-        _INTERNAL / "stage.go",
-        "minimumProgTick = 100 * time.Millisecond\n",
-        "minimumProgTick = 5 * time.Second\n",
-    ),
-)
+PATCH = Path(__file__).with_name("prism.patch")
 _PROGRESS_EVERY_S = 5.0
 
 
@@ -65,7 +35,9 @@ def get_prism(folder: Path, report: Callable[[str], None], environ: Mapping[str,
         if os.access(given, os.X_OK) and Path(given).is_file():
             return Path(given)
         raise ToolMissing(_missing([f"TESTUDO_PRISM={given} is not a program"]))
-    built = folder / f"prism-{VERSION}-{_BUILD}" / "prism"
+    # Named by the patch too, so that a build with another is not taken for this one.
+    digest = hashlib.sha256(PATCH.read_bytes()).hexdigest()[:8]
+    built = folder / f"prism-{VERSION}-{digest}" / "prism"
     if built.is_file():
         return built
     attempts = []
@@ -97,8 +69,7 @@ def _build(target: Path, report: Callable[[str], None]) -> None:
     try:
         report(f"Prism {VERSION}: fetching its source")
         _copy_source(_module_folder(go), source)
-        for name, old, new in _CHANGES:
-            _change(source / name, old, new)
+        _apply_patch(source)
         report("Prism: building it with Go, about 90 s the first time")
         partial = target.with_suffix(".partial")
         command = [go, "build", "-v", "-buildvcs=false", "-o", str(partial.resolve())]
@@ -130,11 +101,17 @@ def _copy_source(module: Path, target: Path) -> None:
             shutil.copyfile(path, copy)
 
 
-def _change(file: Path, old: str, new: str) -> None:
-    text = file.read_text()
-    if text.count(old) != 1:
-        raise RuntimeError(f"{file.name} of Prism {VERSION} is not the one known here")
-    file.write_text(text.replace(old, new))
+def _apply_patch(source: Path) -> None:
+    """Its paths are those of Beam's repository, of which the module is the folder sdks."""
+    done = subprocess.run(
+        ["git", "apply", "-p2", str(PATCH)],
+        cwd=source,
+        env={**os.environ, "GIT_CEILING_DIRECTORIES": str(source.resolve().parent)},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"prism.patch does not fit Prism {VERSION}: {done.stderr.strip()}")
 
 
 def _run_reporting(command: list[str], folder: Path, report: Callable[[str], None]) -> None:
