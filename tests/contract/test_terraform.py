@@ -1,4 +1,4 @@
-"""Terraform is written from the same list that `testudo provision` works through, field by field."""
+"""Terraform is written from the list that `testudo provision` works through, field by field."""
 
 import json
 from collections import Counter
