@@ -15,7 +15,7 @@ from typing import Self
 
 import psutil
 
-from beam_pipeline.threads import Background
+from beam_pipeline.io.threads import Background
 from loadtest.measure import MODELS
 from testudo.local.family import family_of, living
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from itertools import chain
 
-from testudo.local.proxies import names_a_proxy, past_proxies
+from testudo.proxies import names_a_proxy, past_proxies
 
 Commands = Mapping[str, tuple[str, str]]  # name -> module, and what it does
 GROUPS: Mapping[str, Commands] = {
@@ -83,7 +83,7 @@ def run_command(
         return run_command(command, {"commands": module.COMMANDS}, argv[1:])
     module.add_arguments(command)
     from testudo.errors import CommandError, shown
-    from testudo.local.watch import PartEnded, Watching
+    from testudo.watch import PartEnded, Watching
 
     try:
         with Watching():

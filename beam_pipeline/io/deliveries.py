@@ -29,8 +29,8 @@ from google.cloud import pubsub_v1
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 from google.pubsub_v1.types import ReceivedMessage
 
-from beam_pipeline.threads import Background
-from testudo.local.held import Held
+from beam_pipeline.io.held import Held
+from beam_pipeline.io.threads import Background
 
 LOG = logging.getLogger(__name__)
 _PULL_COUNT = 100  # messages a request

@@ -16,7 +16,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from beam_pipeline.threads import Background
+from beam_pipeline.io.threads import Background
 from loadtest.measure import MODELS
 from testudo.local.stack import LocalStack
 

@@ -20,7 +20,7 @@ from typing import NamedTuple, Self
 
 from google.cloud.bigquery import Client
 
-from beam_pipeline.threads import Background
+from beam_pipeline.io.threads import Background
 from loadtest.measure import MeasuringError, last_lines
 from loadtest.measuring.sightings import Looker, Sightings
 from testudo.commands.place import Place

@@ -12,34 +12,19 @@ import pytest
 import setuptools
 
 REPOSITORY = Path(__file__).parents[2]
-PACKAGES = ("beam_pipeline", "loadtest", "models", "templates", "transforms")
-TRAINING = {
-    "models.training.evaluation",
-    "models.training.examples",
-    "models.training.export",
-    "models.training.pictures",
-    "models.training.samples",
-    "models.training.text_analysis",
-    "models.training.train",
-    "models.training.bundle",
-    "models.training.network",
-    "models.training.manifest_lines",
-}
-SERVING = {
-    "models.bare_images", "models.encodings", "models.exchange", "models.features",
-    "transforms.handlers", "models.image_files", "models.isolation", "models.kernels", "models.litert",
-    "models.loaded", "models.manifest", "models.model_process", "models.orientation",
-    "models.pixels", "models.png_files", "models.release", "models.saved_model",
-    "models.text_transform",
-}  # fmt: skip
-# What people at a terminal use, and the job's workers never load.
-TERMINAL = (
-    "testudo.cli",
-    "testudo.cloud",
-    "testudo.commands",
-    "testudo.local",
-    "loadtest",
-)
+# Each folder imports from those above it, and from itself.
+RANKS = (
+    "models", "models.training",
+    "transforms", "beam_pipeline.io", "beam_pipeline",
+    "testudo", "testudo.local", "testudo.control", "testudo.image", "testudo.cloud",
+    "testudo.provisioning", "testudo.commands",
+    "loadtest", "loadtest.traffic", "loadtest.measuring", "loadtest.capacity", "loadtest.report",
+    "loadtest.commands",
+)  # fmt: skip
+JOB = ("models", "transforms", "beam_pipeline", "templates")  # what the worker image carries
+PACKAGES = (*JOB, "testudo", "loadtest")
+# Of the folders that a worker has, what it never loads, and the image leaves out.
+TRAINING = "models.training"
 # Copied into the image and run there: outside the packages, which it finds installed.
 PROGRAMS = {"templates.image.launch"}
 
@@ -76,25 +61,35 @@ def within(name: str, packages: tuple[str, ...]) -> bool:
     return any(name == one or name.startswith(f"{one}.") for one in packages)
 
 
-def test_every_model_module_is_of_training_or_of_serving() -> None:
-    """A new module of models/ must be put on one side of the line."""
-    assert {name for name in MODULES if name.startswith("models.")} == TRAINING | SERVING
+def folder_of(module: str) -> str:
+    return module if module in RANKS else module.rpartition(".")[0]
 
 
-def test_records_and_failures_import_nothing_of_ours_above_them() -> None:
-    """The records are the floor that everything else stands on."""
-    assert IMPORTS["transforms.records"] == set()
-    assert IMPORTS["models.failures"] == {"transforms.records"}
+def test_imports_go_one_way() -> None:
+    """From a folder to those of a lower rank; the templates are data, read by no import."""
+    wrong = [
+        f"{name} imports {one}"
+        for name, imported in IMPORTS.items()
+        for one in imported
+        if name not in PROGRAMS and RANKS.index(folder_of(one)) > RANKS.index(folder_of(name))
+    ]
+    assert wrong == []
 
 
-def test_stages_do_not_know_the_graph() -> None:
-    """transforms/ and models/ import neither the graph nor its ends, flags or tools."""
+def test_a_worker_loads_neither_training_nor_the_command() -> None:
+    """Keras, tensorflow-transform, terminals, emulators and the load kit stay out of it."""
     for name, imported in IMPORTS.items():
-        if within(name, ("transforms", "models")):
+        if within(name, JOB) and not within(name, (TRAINING,)):
             for one in imported:
-                allowed = name == "models.training.bundle" or not within(one, ("loadtest",))
-                assert allowed, f"{name} imports {one}"
-                assert not within(one, ("beam_pipeline", "templates")), f"{name} imports {one}"
+                assert within(one, JOB), f"{name} imports {one}"
+                assert not within(one, (TRAINING,)), f"{name} imports {one}"
+
+
+def test_models_know_no_beam() -> None:
+    """Their processes start without it; only the analysis of texts runs on it, in training."""
+    for name, tree in MODULES.items():
+        if within(name, ("models",)) and name != "models.training.text_analysis":
+            assert not [one for one in imports(tree) if within(one, ("apache_beam",))], name
 
 
 def test_no_stage_imports_another_stage() -> None:
@@ -104,33 +99,9 @@ def test_no_stage_imports_another_stage() -> None:
         assert IMPORTS[stage] & stages == set()
 
 
-def test_serving_does_not_import_training() -> None:
-    """A worker never loads Keras, tensorflow-transform or the sample task."""
-    for name in SERVING:
-        assert IMPORTS[name] & TRAINING == set(), name
-
-
-def test_the_job_imports_nothing_of_the_terminal() -> None:
-    """Only `emulator_ends` reaches into the laptop stack, inside the function."""
-    found = {
-        (name, one)
-        for name, imported in IMPORTS.items()
-        if not within(name, TERMINAL)
-        for one in imported
-        if within(one, TERMINAL)
-    }
-    own = ("beam_pipeline.io.pubsub_sink", "beam_pipeline.io.pubsub_source")
-    assert found == {("beam_pipeline.endpoints", one) for one in own}
-    top = ast.Module(
-        [node for node in MODULES["beam_pipeline.endpoints"].body
-         if isinstance(node, ast.Import | ast.ImportFrom)], []
-    )  # fmt: skip
-    assert "beam_pipeline.io.pubsub_source" not in set(imports(top))
-
-
 def test_the_job_layers_import_downwards() -> None:
-    """Options below config, config below ends, ends below the graph, the entry on top."""
-    layers = ("options", "config", "sinks", "endpoints", "graph", "main")
+    """The table of flags below its parser, ends below the graph, the entry on top."""
+    layers = ("config", "options", "endpoints", "graph", "main")
     for number, layer in enumerate(layers):
         above = {f"beam_pipeline.{one}" for one in layers[number + 1 :]}
         assert IMPORTS[f"beam_pipeline.{layer}"] & above == set(), layer
@@ -214,16 +185,10 @@ def setup_arguments(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_setup_ships_the_packages_and_no_tests(setup_arguments: dict[str, Any]) -> None:
-    """Every folder with code is named, one by one, and `tests` is not."""
-    folders = {
-        ".".join(path.parent.relative_to(REPOSITORY).parts)
-        for package in PACKAGES
-        for path in (REPOSITORY / package).rglob("__init__.py")
-    }
-    assert set(setup_arguments["packages"]) == folders
+    """Every folder with code of ours, and nothing of tests."""
+    assert set(setup_arguments["packages"]) == {*RANKS, "templates"}
     inside = {name for name in MODULES if name not in PROGRAMS}
-    with_code = {name.rpartition(".")[0] for name in inside if name.rpartition(".")[0]}
-    assert with_code <= folders
+    assert {folder_of(name) for name in inside} == {*RANKS, "templates"}
 
 
 def test_setup_ships_every_data_file(setup_arguments: dict[str, Any]) -> None:
@@ -238,7 +203,8 @@ def test_setup_ships_every_data_file(setup_arguments: dict[str, Any]) -> None:
         *(REPOSITORY / "templates/bigquery").rglob("*.*"),
         *(REPOSITORY / "templates/monitoring").rglob("*.json"),
         REPOSITORY / "transforms/message.schema.json",
-        *(REPOSITORY / "beam_pipeline/local").glob("*.txt"),
+        *(REPOSITORY / "testudo/local").glob("*.txt"),
+        *(REPOSITORY / "testudo/local").glob("*.patch"),
     }
     assert needed <= shipped
 
@@ -264,7 +230,7 @@ def test_declared_libraries_are_what_the_job_imports(setup_arguments: dict[str, 
     names = {"pillow": "PIL"}
     allowed = {names.get(one, one) for one in asked} | with_beam | set(sys.stdlib_module_names)
     for name, tree in MODULES.items():
-        if within(name, TERMINAL) or name in TRAINING:
+        if not within(name, JOB) or within(name, (TRAINING,)):
             continue
         used = {one.split(".")[0] for one in imports(tree)} - set(PACKAGES)
         assert used <= allowed, f"{name}: {used - allowed}"

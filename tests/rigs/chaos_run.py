@@ -18,7 +18,7 @@ from google.cloud import bigquery, storage
 from rich.console import Console
 
 from beam_pipeline.io.publishing import Publisher
-from beam_pipeline.threads import Background
+from beam_pipeline.io.threads import Background
 from loadtest.job import Job, Victim
 from rigs.chaos_report import OF_FAULTS, by_kind, compare, outcomes_of, tell
 from rigs.chaos_traffic import Planned, traffic

@@ -15,7 +15,7 @@ from streaming import eventually
 from beam_pipeline.io import deliveries
 from beam_pipeline.io.deliveries import Pull, PullError, close_pulls, held_messages, open_pull
 from beam_pipeline.io.pubsub_source import PubSubSource
-from beam_pipeline.threads import BackgroundError
+from beam_pipeline.io.threads import BackgroundError
 
 SUBSCRIPTION = "projects/testudo-tests/subscriptions/items"
 SERVICE = "google.pubsub.v1.Subscriber"

@@ -16,8 +16,8 @@ from waiting import DEADLINE_S, eventually, exit_code, nothing
 
 from testudo.local.family import living
 from testudo.local.processes import ServerProcess, StackError, free_ports, wait_for_answers
-from testudo.local.proxies import past_proxies
 from testudo.local.servers import HOST, Server, client_environment
+from testudo.proxies import past_proxies
 
 POLL_S = 0.02
 LOOPBACK = f"{HOST},localhost"

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from testudo.local.watch import Watching, forget, raise_ended, watch
+from testudo.watch import Watching, forget, raise_ended, watch
 
 DEADLINE_S = 60.0
 # A command that waits as BODY says; its part is ended from within.
 COMMAND = """
 import subprocess, sys, threading, time
 from pathlib import Path
-from testudo.local.watch import PartEnded, Watching, forget, watch
+from testudo.watch import PartEnded, Watching, forget, watch
 part = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
 try:
     with Watching():

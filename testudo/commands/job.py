@@ -24,7 +24,7 @@ from beam_pipeline.options import config_from
 from testudo.commands.stand_ins import refuse_stand_ins
 from testudo.errors import CommandError
 from testudo.local.engine import AFTER_ENGINE
-from testudo.local.watch import raise_ended
+from testudo.watch import raise_ended
 
 RUNNING = "Running; Ctrl-C ends it."
 ENDED_WELL = (PipelineState.DONE, PipelineState.CANCELLED, PipelineState.DRAINED)

@@ -13,8 +13,8 @@ from testudo.local.detached import StackState, read_state, start_detached, stop_
 from testudo.local.health import ANEW, troubles
 from testudo.local.missing import ToolsMissing
 from testudo.local.processes import StackError
-from testudo.local.proxies import past_proxies
 from testudo.local.stack import DEFAULT_HOME
+from testudo.proxies import past_proxies
 
 _DESCRIPTION = """\
 Prism, the Pub/Sub emulator and stand-ins for BigQuery and Cloud Storage, on

@@ -13,7 +13,6 @@ from testudo.errors import CommandError
 from testudo.local.detached import StackState, read_state
 from testudo.local.health import check_and_watch
 from testudo.local.processes import StackError
-from testudo.local.proxies import past_proxies
 from testudo.local.resources import (
     Table,
     create_buckets,
@@ -22,6 +21,7 @@ from testudo.local.resources import (
 )
 from testudo.local.servers import ASKS, PROJECT
 from testudo.local.stack import DEFAULT_HOME
+from testudo.proxies import past_proxies
 
 TOPIC = "items"
 SUBSCRIPTION = "items-testudo"

@@ -16,7 +16,7 @@ import psutil
 from testudo.local.processes import StackError
 from testudo.local.stack import is_up, state_file
 from testudo.local.tools import install_tools
-from testudo.local.watch import forget
+from testudo.watch import forget
 
 _END_ALLOWED_S = 60.0
 _LOOK_EVERY_S = 0.05

@@ -12,7 +12,7 @@ from pathlib import Path
 from testudo.local.processes import ServerProcess, wait_for_answers, warn_of_open_addresses
 from testudo.local.servers import HOST, engine_server
 from testudo.local.tools import install_tools
-from testudo.local.watch import forget, watch
+from testudo.watch import forget, watch
 
 AFTER_ENGINE = "Start again: what has no outcome yet comes again, within half a minute."
 _START_ALLOWED_S = 300.0  # one that has ended is told at once

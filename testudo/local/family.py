@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import psutil
 
-from testudo.local.watch import lives
+from testudo.watch import lives
 
 
 def family_of(pid: int) -> list[psutil.Process]:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from testudo.local.detached import ServerState, StackState
 from testudo.local.processes import StackError
 from testudo.local.servers import ASKS
-from testudo.local.watch import watch
+from testudo.watch import watch
 
 ANEW = "`testudo local down`, then `testudo local up`, start the stack anew."
 ANSWER_ALLOWED_S = 40.0  # a machine that is busy answers late

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from testudo.local.servers import HOST, Server
-from testudo.local.watch import lives
+from testudo.watch import lives
 
 _GUARD = Path(__file__).with_name("guard.py")
 _PORT_TAKEN = re.compile(r"already in use|EADDRINUSE|failed to bind|BindException", re.IGNORECASE)

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import grpc
 import psutil
 
-from testudo.local.proxies import past_proxies
 from testudo.local.tools import Tools
+from testudo.proxies import past_proxies
 
 HOST = "127.0.0.1"
 PROJECT = "testudo-local"

@@ -32,7 +32,7 @@ from testudo.local.servers import (
     stack_servers,
 )
 from testudo.local.tools import install_tools
-from testudo.local.watch import forget, watch
+from testudo.watch import forget, watch
 
 DEFAULT_HOME = Path(".testudo")
 START_ALLOWED_S = 300.0  # a server that has ended is told at once
