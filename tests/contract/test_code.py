@@ -62,7 +62,7 @@ def within(name: str, packages: tuple[str, ...]) -> bool:
 
 
 def folder_of(module: str) -> str:
-    return module if module in RANKS else module.rpartition(".")[0]
+    return module if module in (*RANKS, "templates") else module.rpartition(".")[0]
 
 
 def test_imports_go_one_way() -> None:
@@ -222,7 +222,7 @@ def test_nobody_else_owns_our_package_names() -> None:
 
 def test_declared_libraries_are_what_the_job_imports(setup_arguments: dict[str, Any]) -> None:
     """A library that a worker imports is asked for by setup.py, or comes with Beam on purpose."""
-    with_beam = {"numpy", "orjson", "pyarrow", "apache_beam", "google"}
+    with_beam = {"numpy", "orjson", "pyarrow", "apache_beam", "google", "grpc"}
     asked = {
         one.split(">")[0].split("[")[0].split("<")[0].replace("-", "_")
         for one in setup_arguments["install_requires"]
