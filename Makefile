@@ -55,7 +55,7 @@ chaos: $(READY)  ## Ten minutes of kills, faults and hostile items; counts what 
 
 .PHONY: loadtest
 loadtest: $(READY)  ## Ten minutes from artificial load to limits for 2,000 customers, with a report
-	@$(BIN)/testudo loadtest tour
+	@$(RIGS) tour
 
 .PHONY: fuzz
 fuzz: $(READY)  ## Changed messages and images at parser and decoder, for a minute

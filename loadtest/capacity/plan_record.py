@@ -1,4 +1,4 @@
-"""The records of a plan: what `testudo plan` saves as plan.json, and a report shows."""
+"""The records of a plan: what `testudo loadtest plan` saves as plan.json, and a report shows."""
 
 import dataclasses
 import json

@@ -1,18 +1,12 @@
-"""`testudo loadtest ACTION`: which limits to set, measured."""
+"""`testudo loadtest VERB`: which limits to set, measured."""
 
 COMMANDS = {
-    "run": (
-        "loadtest.commands.run",
-        "send a profile's traffic, or a recorded trace, and measure it",
-    ),
+    "run": ("loadtest.commands.run", "send a profile's traffic, or a recorded trace, and measure"),
     "knee": ("loadtest.commands.knee", "find the highest rate that holds a latency goal"),
-    "compare": ("loadtest.commands.compare", "show two results side by side"),
-    "calibrate": (
-        "loadtest.commands.calibrate",
-        "measure what an item costs, which plans are made from",
-    ),
+    "calibrate": ("loadtest.commands.calibrate", "measure what an item costs, for plans"),
     "prove": ("loadtest.commands.prove", "predict runs, then measure them"),
     "fairness": ("loadtest.commands.fairness", "measure what a wild tenant does to the others"),
+    "plan": ("loadtest.commands.plan", "say which limits to set for a number of customers"),
+    "compare": ("loadtest.commands.compare", "show two results side by side"),
     "report": ("loadtest.commands.report", "make an HTML page of results and plans"),
-    "tour": ("loadtest.commands.tour", "see all of this in ten minutes, on the local stack"),
 }

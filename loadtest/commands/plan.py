@@ -1,4 +1,4 @@
-"""`testudo plan`: which limits to set for a number of customers, and what that costs."""
+"""`testudo loadtest plan`: which limits to set for a number of customers, and what that costs."""
 
 import argparse
 import json

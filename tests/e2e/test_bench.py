@@ -1,4 +1,4 @@
-"""`testudo bench`, on very few items: that its numbers are there, never how large they are."""
+"""`make bench`, on very few items: that its numbers are there, never how large they are."""
 
 import json
 from pathlib import Path

@@ -157,7 +157,7 @@ def test_the_request_says_all_that_the_environment_wants(cloud: Cloud) -> None:
 
 
 def test_the_request_has_the_limits_of_a_plan(cloud: Cloud, tmp_path: Path) -> None:
-    """What `testudo plan` wrote wins over the environment; a wrong plan launches nothing."""
+    """What `testudo loadtest plan` wrote wins; a wrong plan launches nothing."""
     path = tmp_path / "plan.toml"
     path.write_text('machine_type = "n2-standard-2"\nmin_num_workers = 1\nmax_num_workers = 7')
     ran = cloud.run("launch", "planned", "--template=v1", f"--plan={path}")

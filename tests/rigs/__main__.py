@@ -11,6 +11,7 @@ from testudo.cli import run_command
 COMMANDS = {
     "bench": ("rigs.bench", "measure the graph against a plain loop"),
     "chaos": ("rigs.chaos", "break everything for some minutes, and count what is lost"),
+    "tour": ("rigs.tour", "from artificial load to limits and a report, in ten minutes"),
     "fuzz": ("rigs.fuzz", "look for inputs that the parser or the decoder cannot take"),
 }
 

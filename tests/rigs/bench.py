@@ -1,4 +1,4 @@
-"""`testudo bench`: what the graph costs beside its kernels, in files and streaming mode.
+"""`make bench`: what the graph costs beside its kernels, in files and streaming mode.
 
 Three ways to score the same messages take turns over a few rounds: a plain
 loop, the graph over files, the graph on the local stack. Each runs in a process

@@ -1,4 +1,4 @@
-"""`testudo chaos`: everything that goes wrong, on the local stack, and what became of each item.
+"""`make chaos`: everything that goes wrong, on the local stack, and what became of each item.
 
 For some minutes it publishes good, copied, hostile and model-breaking messages;
 lets BigQuery and Cloud Storage fail behind a proxy; and kills the pipeline, its

@@ -1,4 +1,4 @@
-"""`testudo fuzz`: changed messages and images at the parser and the decoder, looking for bugs.
+"""`make fuzz`: changed messages and images at the parser and the decoder, looking for bugs.
 
 A process of its own takes one input after the other, so that a crash or an
 endless loop is a finding too. Input number N of a seed is always the same.
@@ -156,7 +156,7 @@ def save(folder: Path, seed: int, finding: Outcome) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{finding.target}-{seed}-{finding.number}.bin"
     path.write_bytes(input_of(seed, finding.number)[1])
-    words = f"{finding.detail}\n\ntestudo fuzz --repeat={path}\n"
+    words = f"{finding.detail}\n\nPYTHONPATH=tests python -m rigs fuzz --repeat={path}\n"
     path.with_suffix(".txt").write_text(words, encoding="utf-8", errors="backslashreplace")
     return path
 

@@ -1,4 +1,4 @@
-"""What `testudo chaos` calls left behind: what its own pipeline left, on a machine with others."""
+"""What `make chaos` calls left behind: what its own pipeline left, on a machine with others."""
 
 import subprocess
 import sys

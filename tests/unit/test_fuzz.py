@@ -8,8 +8,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from rigs import fuzz, mutations
 
-from loadtest import fuzz, mutations
 from loadtest.traffic.hostile_files import saved
 from models.bare_images import IMAGE_FORMATS
 from models.failures import Reason, Rejected, Stage
@@ -86,7 +86,7 @@ def test_what_is_no_reason_is_a_finding(
     assert path.read_bytes() == fuzz.input_of(SEED, 1)[1]
     words = path.with_suffix(".txt").read_text()
     assert finding.detail in words
-    assert f"testudo fuzz --repeat={path}" in words
+    assert f"PYTHONPATH=tests python -m rigs fuzz --repeat={path}" in words
     if call is _divides:
         with pytest.raises(ZeroDivisionError):
             main(["fuzz", f"--repeat={path}"])

@@ -21,7 +21,7 @@ from testudo.proxies import past_proxies
 
 POLL_S = 0.02
 LOOPBACK = f"{HOST},localhost"
-GUARD = Path(__file__).parents[2] / "beam_pipeline" / "local" / "guard.py"
+GUARD = Path(__file__).parents[2] / "testudo" / "local" / "guard.py"
 
 
 def wait_for_words(log: Path, words: bytes) -> bytes:

@@ -120,7 +120,7 @@ def test_what_no_plan_says_is_refused_together(tmp_path: Path) -> None:
 
 def test_a_plan_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """With the command that writes one."""
-    with pytest.raises(BadEnvironment, match="`testudo plan` writes one"):
+    with pytest.raises(BadEnvironment, match="`testudo loadtest plan` writes one"):
         with_plan(staging(), tmp_path / "none.toml")
 
 

@@ -19,6 +19,7 @@ from testudo.cli import main
 from testudo.cloud.prices import read_prices
 
 REFERENCE = Path(__file__).parents[2] / "loadtest/capacity/reference.json"
+PLAN = ("loadtest", "plan", f"--calibration={REFERENCE}")
 CALIBRATION = Calibration.load(REFERENCE)
 PRICES = read_prices("us-central1")
 CERTAIN = Interval(1.0, 1.0, 1.0)
@@ -182,7 +183,7 @@ def test_the_command_writes_a_plan_and_its_flags(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The same seed gives the same plan; its JSON has all that a report reads."""
-    flags = ["plan", "--customers=150", "--days=1", "--format=json", f"--calibration={REFERENCE}"]
+    flags = [*PLAN, "--customers=150", "--days=1", "--format=json"]
     printed = []
     for name in ("a.toml", "b.toml"):
         assert main([*flags, f"--out={tmp_path / name}"]) == 0
@@ -214,7 +215,7 @@ def test_everything_wrong_with_the_flags_is_told_at_once(
         "--seed=-1",
         "--out=plan.txt",
     ]
-    assert main(["plan", *flags]) == 2
+    assert main([*PLAN, *flags]) == 2
     told = capsys.readouterr().err
     for flag in flags:
         assert f"{flag.split('=')[0]}: " in told
@@ -224,11 +225,11 @@ def test_a_goal_below_what_any_fleet_can_hold_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """With the lowest p95 that there is."""
-    assert main(["plan", "--customers=30", "--slo_p95=0.2", f"--calibration={REFERENCE}"]) == 2
+    assert main([*PLAN, "--customers=30", "--slo_p95=0.2"]) == 2
     assert "with none of them busy p95 is" in capsys.readouterr().err
 
 
 def test_a_tenant_that_goes_wild_must_be_there(capsys: pytest.CaptureFixture[str]) -> None:
     """Profile wild names its third largest, so two customers are too few."""
-    assert main(["plan", "--customers=2", "--profile=wild", f"--calibration={REFERENCE}"]) == 2
+    assert main([*PLAN, "--customers=2", "--profile=wild"]) == 2
     assert "profile wild needs 3 or more" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Files of `testudo plan`: an environment's values of workers, taken over those of its own."""
+"""Files of `testudo loadtest plan`: values of workers, taken over those of an environment."""
 
 import dataclasses
 import tomllib
@@ -33,7 +33,9 @@ def with_plan(environment: Environment, path: Path) -> Environment:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BadEnvironment(f"{path}: {error.strerror}; `testudo plan` writes one") from error
+        raise BadEnvironment(
+            f"{path}: {error.strerror}; `testudo loadtest plan` writes one"
+        ) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadEnvironment(f"{path}: {error}") from error
     problems = values_problems(values, PLANNED)

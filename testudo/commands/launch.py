@@ -40,7 +40,7 @@ def add_version_arguments(parser: argparse.ArgumentParser) -> None:
         "--plan",
         type=Path,
         metavar="FILE",
-        help="limits of `testudo plan`, over the environment's values of workers",
+        help="limits of `testudo loadtest plan`, over the environment's values of workers",
     )
     parser.add_argument(
         "--dry_run", action="store_true", help="check and say what would be done, and do nothing"

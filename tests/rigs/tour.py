@@ -1,4 +1,4 @@
-"""`testudo loadtest tour`: traffic to limits in ten minutes, on the local stack.
+"""`make loadtest`: traffic to limits in ten minutes, on the local stack.
 
 Each step is a command that can be run by itself, and is shown as such.
 """
@@ -68,7 +68,7 @@ def main(arguments: argparse.Namespace) -> int:
     if not worst:
         print(f"The report: {(arguments.out / REPORT).resolve().as_uri()}")
     else:
-        print("testudo loadtest tour: a step failed; what it said stands above", file=sys.stderr)
+        print("a step failed; what it said stands above", file=sys.stderr)
     return worst
 
 
@@ -100,7 +100,14 @@ def _steps(arguments: argparse.Namespace) -> Iterator[Step]:
     )
     yield Step(
         f"limits for 30 to {arguments.customers:,} customers",
-        ["plan", f"--customers={arguments.customers}", goal, fitted, f"--out={out / 'plan.toml'}"],
+        [
+            "loadtest",
+            "plan",
+            f"--customers={arguments.customers}",
+            goal,
+            fitted,
+            f"--out={out / 'plan.toml'}",
+        ],
     )
     yield Step(
         "the report",
