@@ -196,8 +196,8 @@ def test_an_interrupted_receive_does_not_answer_the_next_request(
 
     with in_the_midst(interrupt), pytest.raises(error):
         patient.answers(folder, many)
-    assert not psutil.pid_exists(interrupted)
     assert features(patient.answers(folder, GOOD)) == expected
+    assert not psutil.pid_exists(interrupted)
 
 
 def test_a_stopped_process_can_be_closed(process: ModelProcess) -> None:
