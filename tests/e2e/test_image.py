@@ -37,6 +37,7 @@ REPOSITORY = Path(__file__).parents[2]
 LOCK = REPOSITORY / "templates/image/requirements-cpu.txt"
 CONTAINER = f"europe-west1-docker.pkg.dev/my-project/testudo/testudo@sha256:{'a' * 64}"
 ALLOWED_S = 900.0
+MOST_LINES = 8_000  # of the job: more is something that does not belong to it
 COMPILERS = re.compile(r"(.*-)?(gcc|g\+\+|cc|c\+\+|clang|clang\+\+|ld|as|make|cmake|rustc|nvcc|go)")
 
 
@@ -110,6 +111,19 @@ def test_the_image_has_the_lock_and_nothing_else(image: Image) -> None:
     }
     locked = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", LOCK.read_text(), re.MULTILINE))
     assert found == {**locked, "pip": found["pip"], "testudo": found["testudo"]}
+
+
+def test_the_image_has_the_job_and_nothing_else_of_ours(image: Image) -> None:
+    """Four folders: no command, no laptop stack, no load kit, no rig, no training."""
+    packages = next(image.root.glob("usr/local/lib/python3*/site-packages"))
+    listed = run(image, str(image.python), "-m", "pip", "show", "--files", "testudo").stdout
+    files = re.findall(r"^  (\S+)$", listed.split("Files:\n")[1], re.MULTILINE)
+    ours = {one.split("/")[0] for one in files if ".dist-info/" not in one}
+    assert ours == {"beam_pipeline", "models", "templates", "transforms"}
+    assert not (packages / "models/training").exists()
+    lines = sum(len((packages / one).read_bytes().splitlines())
+                for one in files if one.endswith(".py"))  # fmt: skip
+    assert lines < MOST_LINES
 
 
 def test_no_compiler_is_left(image: Image) -> None:
