@@ -1,6 +1,7 @@
 """`testudo local` on a machine where no stack runs."""
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
@@ -56,19 +57,22 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str], command: str
 
 
 HOLDS = """
-import fcntl, signal, sys
-lock = open(sys.argv[1], "a")
-fcntl.flock(lock, fcntl.LOCK_EX)
+import signal, sys
+from pathlib import Path
+from beam_pipeline.local.stack import only_owner
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-print(flush=True)
-signal.pause()
+with only_owner(Path(sys.argv[1])):
+    print(flush=True)
+    signal.pause()
 """
 
 
 def test_a_server_that_nobody_has_waited_for_yet_holds_up_no_end(tmp_path: Path) -> None:
     """It has ended: in a container there may be nobody who ever does."""
-    command = [sys.executable, "-c", HOLDS, str(tmp_path / "stack.lock")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as owner:
+    command = [sys.executable, "-c", HOLDS, str(tmp_path)]
+    with contextlib.ExitStack() as ends:
+        owner = ends.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE))
+        ends.callback(owner.kill)  # where the test fails before it is ended
         assert owner.stdout
         owner.stdout.readline()
         with subprocess.Popen([sys.executable, "-c", ""]) as server:
