@@ -59,7 +59,7 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str], command: str
 HOLDS = """
 import signal, sys
 from pathlib import Path
-from beam_pipeline.local.stack import only_owner
+from testudo.local.stack import only_owner
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 with only_owner(Path(sys.argv[1])):
     print(flush=True)
