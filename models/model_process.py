@@ -95,13 +95,10 @@ def _failure(value: Sequence[Any]) -> Failure:
 
 def _encoded(value: Sequence[Any]) -> Encoded:
     features, facts, spent_us = value
-    return Encoded(_bytes(features), facts, spent_us)
-
-
-def _bytes(value: Any) -> bytes:
-    if not isinstance(value, bytes):
-        raise TypeError(f"{type(value).__name__} for bytes")
-    return value
+    for one, kinds in ((features, bytes), (facts, dict | None), (spent_us, dict)):
+        if not isinstance(one, kinds):
+            raise TypeError(f"{type(one).__name__} for {kinds}")
+    return Encoded(features, facts, spent_us)
 
 
 def _scores(value: Sequence[Any]) -> list[Score]:

@@ -3,6 +3,7 @@
 import argparse
 import ast
 import functools
+import importlib.util
 import re
 import tomllib
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from beam_pipeline.config import FLAGS
 from beam_pipeline.options import TestudoOptions
 from models.failures import Reason, Stage
 from testudo.cli import COMMANDS
@@ -18,7 +20,7 @@ from testudo.environment import environment_from
 from testudo.provisioning.grants import grants
 
 REPOSITORY = Path(__file__).parents[2]
-PACKAGES = ("beam_pipeline", "loadtest", "models", "templates", "transforms")
+PACKAGES = ("beam_pipeline", "loadtest", "models", "templates", "testudo", "transforms")
 DOCUMENTS = sorted(
     [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")], key=lambda path: path.name
 )
@@ -68,7 +70,7 @@ def own_flags() -> dict[str, argparse.Action]:
 @functools.cache
 def declared_flags() -> set[str]:
     """Every flag that any module of ours declares, by the text of its declaration."""
-    return {
+    return {f"--{name}" for name in FLAGS} | {
         argument.value
         for _, tree in sources()
         for node in ast.walk(tree)
@@ -125,8 +127,7 @@ def test_commands_that_a_document_shows_exist(document: Path) -> None:
 def test_every_subcommand_can_be_imported() -> None:
     """The table of subcommands names modules that are there."""
     for module, what in COMMANDS.values():
-        path = REPOSITORY / (module.replace(".", "/") + ".py")
-        assert path.is_file(), f"{module}: {what}"
+        assert importlib.util.find_spec(module), f"{module}: {what}"
 
 
 def test_make_help_lists_every_target() -> None:

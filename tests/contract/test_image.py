@@ -96,10 +96,10 @@ def test_what_is_copied_is_what_a_build_sees() -> None:
 
 
 def test_the_copied_folders_are_the_packages_of_the_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new package that is not copied would be missing from the image."""
+    """The job's, and none of what people type: the wheel of the image has what is there."""
     packages = {one.split(".")[0] for one in setup_arguments(monkeypatch)["packages"]}
     copied = {step.words[0] for step in named("COPY") if len(step.words) == 2}
-    assert packages <= copied
+    assert packages & copied == packages - {"testudo", "loadtest"}
 
 
 @pytest.mark.parametrize("path", [*LOCKS.values(), TOOLS], ids=lambda path: path.stem)

@@ -20,7 +20,7 @@ from testudo.provisioning.resources import Kind, Resource
 from transforms.handlers import ImageHandler, ScorerHandler, TextHandler
 
 REPOSITORY = Path(__file__).parents[2]
-PACKAGES = ("beam_pipeline", "loadtest", "models", "templates", "transforms")
+PACKAGES = ("beam_pipeline", "loadtest", "models", "templates", "testudo", "transforms")
 DOCUMENT = (REPOSITORY / "docs/metrics.md").read_text(encoding="utf-8")
 ALERTS = (REPOSITORY / "docs/alerts.md").read_text(encoding="utf-8")
 SUFFIXES = ("_COUNT", "_MAX", "_MEAN", "_MIN")

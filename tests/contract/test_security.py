@@ -10,7 +10,7 @@ import pytest
 from beam_pipeline.io.pubsub_source import PubSubSource
 
 REPOSITORY = Path(__file__).parents[2]
-PACKAGES = ("beam_pipeline", "loadtest", "models", "templates", "transforms")
+PACKAGES = ("beam_pipeline", "loadtest", "models", "templates", "testudo", "transforms")
 DOCUMENT = REPOSITORY / "docs/security.md"
 
 # Modules that run what they read.

@@ -121,7 +121,6 @@ def score(texts: Sequence[str], releases: Releases) -> Ran:
         } | JoinParts(window_s=60, allowed_lateness_s=60)
         scored = joined.items | ScoreItems(releases=releases.root, batch_size=4)
         dead = (parsed.dead_letters, joined.dead_letters, scored.dead_letters) | beam.Flatten()
-        check_consumed(pipeline)
         return {"scored": scored.items, "dead": dead}
 
     ran = run(connect)

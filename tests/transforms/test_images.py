@@ -104,7 +104,7 @@ def test_every_item_is_answered(releases: Releases) -> None:
     assert halves["item-1"].failure is None
     assert json.loads(halves["item-1"].facts) == facts("JPEG", 200, 100, len(good))
     assert set(halves["item-1"].spent_us) == {"fetch", "decode", "encode"}
-    assert halves["item-2"][2:] == (b"", None, None, None, {})
+    assert halves["item-2"][2:] == (b"", None, "", {})
     assert {name: reason(half) for name, half in halves.items() if half.failure} == {
         "item-3": Reason.IMAGE_NOT_BASE64,
         "item-4": Reason.IMAGE_NOT_BASE64,

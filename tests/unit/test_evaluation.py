@@ -31,7 +31,7 @@ def evaluated(**labels: Counts) -> Manifest:
         | {f"scorers/{name}.tflite": 0.0 for name in labels},
     }
     scorers = tuple(ScorerSpec(name, tuple(counts), ()) for name, counts in labels.items())
-    return Manifest("a-1", "a", "", 8, (), (), scorers, {}, evaluation)
+    return Manifest("a-1", "a", "", 8, {}, scorers, {}, evaluation)
 
 
 def test_items_are_counted_by_label() -> None:

@@ -250,7 +250,7 @@ def test_nonsense_in_an_answer_is_no_crash_of_the_stage(
     assert reasons(answers) == ["", "", "", Reason.CRASHED]
 
 
-GOOD_ANSWER = (False, (b"features", ["JPEG", 1, 1, 1], 0), 0)
+GOOD_ANSWER = (False, (b"features", {"format": "JPEG"}, {"decode": 1}), 0)
 
 
 @pytest.mark.parametrize(
@@ -263,8 +263,9 @@ GOOD_ANSWER = (False, (b"features", ["JPEG", 1, 1, 1], 0), 0)
         ([GOOD_ANSWER], 0),
         ([7], 1),
         ([(False, None, 0)], 1),
-        ([(False, ("text", ["JPEG", 1, 1, 1], 0), 0)], 1),
-        ([(False, (b"features", ["JPEG"], 0), 0)], 1),
+        ([(False, ("text", {"format": "JPEG"}, {"decode": 1}), 0)], 1),
+        ([(False, (b"features", ["JPEG"], {}), 0)], 1),
+        ([(False, (b"features", None, 0), 0)], 1),
         ([(True, ("image", "no such reason", ""), 0)], 1),
         ([(True, ("image",), 0)], 1),
         ([(True, ("image", "crashed", ""), 0)] * 2, 0),

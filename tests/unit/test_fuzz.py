@@ -1,5 +1,6 @@
 """The fuzzer: the same inputs again, a bounded run over the code as it is, and its findings."""
 
+import argparse
 import multiprocessing
 import os
 import random
@@ -9,16 +10,21 @@ from pathlib import Path
 
 import pytest
 from rigs import fuzz, mutations
+from rigs.__main__ import COMMANDS
 
 from loadtest.traffic.hostile_files import saved
 from models.bare_images import IMAGE_FORMATS
 from models.failures import Reason, Rejected, Stage
 from models.features import OUT_OF_MEMORY
 from models.image_files import bare_image
-from testudo.cli import main
+from testudo.cli import run_command
 
 SEED = 11
 INPUTS = 3_000
+
+
+def rig(*argv: str) -> int:
+    return run_command(argparse.ArgumentParser(), {"rigs": COMMANDS}, argv)
 
 
 def test_an_input_is_known_by_its_seed_and_number() -> None:
@@ -89,7 +95,7 @@ def test_what_is_no_reason_is_a_finding(
     assert f"PYTHONPATH=tests python -m rigs fuzz --repeat={path}" in words
     if call is _divides:
         with pytest.raises(ZeroDivisionError):
-            main(["fuzz", f"--repeat={path}"])
+            rig("fuzz", f"--repeat={path}")
 
 
 def test_an_input_that_ends_the_process_is_a_finding_and_the_next_is_tried() -> None:
@@ -116,6 +122,6 @@ def test_a_run_of_so_many_inputs_ends_and_says_what_it_saw(
 ) -> None:
     """The command itself: no findings, exit code 0, and nothing is saved."""
     flags = ["--inputs=200", "--seconds=3600", f"--seed={SEED}", f"--home={tmp_path}"]
-    assert main(["fuzz", *flags]) == 0
+    assert rig("fuzz", *flags) == 0
     assert f"200 inputs of seed {SEED}, 0 findings" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
