@@ -24,7 +24,7 @@ from transforms.dead_letters import check_consumed
 from transforms.events import ParseItems
 from transforms.handlers import part_of
 from transforms.images import EncodeImages, ImageAccess
-from transforms.joins import JoinParts
+from transforms.joins import JoinParts, WindowByArrival
 from transforms.outcomes import prediction_row
 from transforms.records import Item, Message, Part
 from transforms.scores import ScoreItems
@@ -105,8 +105,10 @@ def score(texts: Sequence[str], releases: Releases) -> Ran:
 
     def connect(pipeline: beam.Pipeline) -> dict[str, beam.PCollection]:
         sent = [message(fields(item_id=f"item-{n}", text=text)) for n, text in enumerate(texts)]
-        parsed = created(pipeline, sent, Message) | ParseItems(
-            releases=releases.root, refresh_s=30, max_message_bytes=10_000
+        parsed = (
+            created(pipeline, sent, Message)
+            | WindowByArrival(window_s=60, allowed_lateness_s=60)
+            | ParseItems(releases=releases.root, refresh_s=30, max_message_bytes=10_000)
         )
         joined = {
             Stage.IMAGE: parsed.items
