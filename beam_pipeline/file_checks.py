@@ -1,6 +1,7 @@
 """Start checks of a run over files: it is told at once what is not there, or in the way."""
 
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -73,7 +74,7 @@ def _file_problem(path: str) -> str:
     try:
         with FileSystems.open(path) as file:
             problem = start_problem(file.read(START_BYTES))
-    except (BeamIOError, OSError, EOFError) as error:
+    except (BeamIOError, OSError, EOFError, zlib.error) as error:
         problem = f"cannot be read: {error}"
     return f"--input_file: {path}: {problem}" if problem else ""
 

@@ -54,7 +54,8 @@ class ModelProcess:
         self._turn = threading.Lock()
         self._child: Child | None = None
         self._loaded: set[str] = set()
-        atexit.register(self.close)
+        self._over = False  # when this process ends, so that no other is started any more
+        atexit.register(self._close_for_good)
 
     @property
     def pid(self) -> int:
@@ -81,6 +82,10 @@ class ModelProcess:
         child, self._child = self._child, None
         if child is not None:
             child.end()
+
+    def _close_for_good(self) -> None:
+        self._over = True
+        self.close()
 
     def _alone(self, folder: str, item: Any) -> Answer:
         try:
@@ -138,6 +143,9 @@ class ModelProcess:
         return answers
 
     def _running(self) -> Child:
+        """Raises RuntimeError, which is no item's fault, while this process ends."""
+        if self._over:
+            raise RuntimeError("this process is ending")
         if self._child is None or not self._child.usable:
             self.close()
             environment = {k: v for k, v in os.environ.items() if not ACCESS.search(k)}

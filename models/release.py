@@ -195,6 +195,8 @@ def write_pointer(root: str, pointer: Pointer, *, replacing: Pointer | None = No
     try:
         if found == replacing and OBJECTS.exchange(path, before, after.encode()):
             return
+        if find_pointer(root) == pointer:
+            return  # somebody else wanted the same, and was faster
     except OSError as error:
         raise ReleaseError(f"cannot write {path}: {error}") from error
     raise PointerChanged(

@@ -120,18 +120,21 @@ class Watching:
 
     def _look_on(self) -> None:
         while not self._over.wait(_LOOK_EVERY_S):
-            if ended := self._first_ended():
-                self._end(ended)
+            ended = self._first_ended()
+            if ended and self._end(ended):
                 return
 
-    def _end(self, part: Part) -> None:
+    def _end(self, part: Part) -> bool:
+        """End the command; False when the part was forgotten since it was looked at."""
         with self._lock:
+            if part not in self._parts:
+                return False
             self._ended = part
             if not self._left.is_set():
                 # A real signal: only that ends a wait of the main thread.
                 signal.pthread_kill(threading.main_thread().ident or 0, _SIGNAL)
         if self._over.wait(_END_ALLOWED_S):
-            return
+            return True
         if not self._left.is_set():  # else the command has told it
             print(f"testudo: {part}", file=sys.stderr, flush=True)
         os._exit(1)

@@ -86,7 +86,7 @@ def message_from_line(line: bytes) -> Message:
             whole = orjson.loads(line)
             data = base64.b64decode(whole["data"], validate=True)
             pairs = dict(whole["attributes"]).items()
-            attributes = {str(name): str(text) for name, text in pairs}
+            attributes = {str(name): str(text) for name, text in pairs if text is not None}
             published_us = given_time_us(whole.get("publishTime"))
             message_id = str(whole.get("messageId", ""))
             return Message(

@@ -45,11 +45,7 @@ ON_THE_STACK = {
 # With the reason why.
 ELSEWHERE = {
     "train": "uses no server",
-    "plan": "uses no server",
-    "fuzz": "uses no server",
     "demo": "starts a stack of its own",
-    "bench": "starts a stack of its own",
-    "chaos": "starts a stack of its own",
     "loadtest": "starts stacks of its own",
 }
 NOTHING_LISTENS = "http://127.0.0.1:9"

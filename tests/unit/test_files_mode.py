@@ -139,6 +139,8 @@ def test_a_compressed_file_is_looked_into(config: Config, tmp_path: Path) -> Non
     check_files(Config(input_file=str(path), output=config.output, releases=config.releases))
     path.write_bytes(gzip.compress(b"[]", mtime=0))
     assert "line 1 begins with [" in problems(config, input_file=str(path))[0]
+    path.write_bytes(LINE)
+    assert "cannot be read: " in problems(config, input_file=str(path))[0]
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,12 @@ def test_a_whole_message_gives_data_and_attributes() -> None:
     )
 
 
+def test_an_attribute_that_is_null_is_absent() -> None:
+    """It is no text "None", which would be an id."""
+    whole = {"data": "", "attributes": {"tenant_id": None, "item_id": "a"}}
+    assert message_from_line(json.dumps(whole).encode()).attributes == {"item_id": "a"}
+
+
 def test_a_whole_message_keeps_its_publish_time() -> None:
     """By which the newer of two versions is known, whatever the order of the lines."""
     whole = {"data": "", "attributes": {}, "publishTime": "2026-11-24T10:00:00.000001Z"}

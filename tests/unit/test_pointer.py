@@ -2,6 +2,7 @@
 
 import codecs
 import contextlib
+import dataclasses
 import gc
 import json
 from collections.abc import Iterator
@@ -186,6 +187,16 @@ def test_somebody_between_reading_and_writing_is_found_out(
     with pytest.raises(PointerChanged):
         write_pointer(bucket, OURS, replacing=before)
     assert read_pointer(bucket) == Pointer("theirs")
+
+
+def test_somebody_who_wants_the_same_is_nobody_to_fail_for(
+    bucket: str, stored: TinyStorage
+) -> None:
+    """Two jobs that start together both bring what they found: the slower one has what it wants."""
+    same = json.dumps(dataclasses.asdict(OURS)).encode()
+    stored.meanwhile.append(same)
+    write_pointer(bucket, OURS)
+    assert read_pointer(bucket) == OURS
 
 
 def test_a_lost_answer_is_no_lost_race(bucket: str, stored: TinyStorage) -> None:

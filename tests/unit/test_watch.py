@@ -73,6 +73,15 @@ def test_a_part_that_may_end_ends_nothing() -> None:
     assert (done.returncode, done.stdout) == (0, "went on\n")
 
 
+def test_a_part_that_is_forgotten_while_it_is_looked_at_ends_nothing() -> None:
+    """A command that ends its own engine has not lost it, whenever the look began."""
+    with Watching() as watching, subprocess.Popen([sys.executable, "-c", ""]) as part:
+        watch("the part", part.pid, log=None, advice="")
+        (seen,) = watching._parts
+        forget([part.pid])
+        assert watching._end(seen) is False
+
+
 def test_errors_of_a_command_whose_parts_live_are_its_own() -> None:
     """They pass unchanged, within a block and outside of one."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as part:

@@ -1,5 +1,7 @@
 """One job of `testudo run`: checked, started, and ended cleanly when a signal asks for it."""
 
+import contextlib
+import os
 import re
 import signal
 import sys
@@ -27,6 +29,7 @@ from testudo.local.engine import AFTER_ENGINE
 from testudo.watch import raise_ended
 
 RUNNING = "Running; Ctrl-C ends it."
+DRAINING = "Finishing what is in flight; Ctrl-C again stops at once."
 ENDED_WELL = (PipelineState.DONE, PipelineState.CANCELLED, PipelineState.DRAINED)
 
 
@@ -93,10 +96,15 @@ def on_signals(handler: Callable[[int, FrameType | None], None]) -> None:
 
 
 def _drain_then_interrupt(_number: int, _frame: FrameType | None) -> None:
-    """Finish what is in flight at the first signal, stop at once at the second."""
+    """Finish what is in flight at the first signal, stop at once at the second.
+
+    The drain comes before any word: standard error may be a pipe that nobody reads any more. And
+    the words come by a bare write: the main thread may be printing in this very moment.
+    """
     on_signals(interrupt)
-    say("Finishing what is in flight; Ctrl-C again stops at once.")
     begin_drain()
+    with contextlib.suppress(OSError):
+        os.write(2, f"{DRAINING}\n".encode())
 
 
 def interrupt(_number: int, _frame: FrameType | None) -> None:

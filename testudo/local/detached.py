@@ -14,7 +14,7 @@ from typing import NamedTuple
 import psutil
 
 from testudo.local.processes import StackError
-from testudo.local.stack import is_up, state_file
+from testudo.local.stack import is_held, is_up, state_file
 from testudo.local.tools import install_tools
 from testudo.watch import forget
 
@@ -104,6 +104,11 @@ def stop_detached(home: Path) -> bool:
     if state is None:
         if is_up(home):
             raise StackError(f"The stack in {home} is still starting; try again in a moment.")
+        if is_held(home):
+            raise StackError(
+                f"A stack of another version runs in {home}: end it with `testudo local down` of "
+                "that version, or by its process in stack.json."
+            )
         state_file(home).unlink(missing_ok=True)
         return False
     forget([state.pid, *(each.pid for each in state.servers)])

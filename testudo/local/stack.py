@@ -172,6 +172,18 @@ def _looked_at(home: Path) -> Path:
     return home / "stack.up"
 
 
+def is_held(home: Path) -> bool:
+    """Whether a process owns this home, be it of a version that does not say that it is up."""
+    if not home.is_dir():
+        return False
+    with open(home / "stack.lock", "a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 @contextlib.contextmanager
 def only_owner(home: Path) -> Iterator[None]:
     """Hold the stack of this home within the block. Raises StackError when another does."""
