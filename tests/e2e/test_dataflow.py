@@ -15,7 +15,7 @@ from apache_beam.portability.api import beam_runner_api_pb2 as beam_api
 from google.cloud.dataflow_v1beta3 import Job, JobState, LaunchFlexTemplateParameter
 
 from models.objects import OBJECTS
-from models.release import Pointer, copy_releases, read_pointer, write_pointer
+from models.release import Pointer, copy_releases, find_pointer, read_pointer, write_pointer
 from testudo.cli import main
 from testudo.cloud.container_spec import write_spec
 from testudo.cloud.graphs import reviewed_graph, running_graph
@@ -90,7 +90,8 @@ def environments(
         for task in ("first-", "second-")
     )
     for release in (second, first):
-        write_pointer(str(releases), Pointer(default=release))
+        pointer = Pointer(default=release)
+        write_pointer(str(releases), pointer, replacing=find_pointer(str(releases)))
         copy_releases(str(releases), "gs://testudo/releases")
     request = read_environment(NAMES[0], path)
     for version in ("v1", "v2"):
