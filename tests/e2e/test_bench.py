@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from conftest import Releases
+from rigs.__main__ import main
 from rigs.bench import FILES, LOOP, STREAMING
 
-from testudo.cli import main
 from testudo.local.tools import DEFAULT_FOLDER
 
 TOOLS = Path(__file__).parents[2] / DEFAULT_FOLDER

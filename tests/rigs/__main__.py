@@ -5,6 +5,7 @@ PYTHONPATH=tests python -m rigs chaos --help
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from testudo.cli import run_command
 
@@ -15,6 +16,12 @@ COMMANDS = {
     "fuzz": ("rigs.fuzz", "look for inputs that the parser or the decoder cannot take"),
 }
 
-if __name__ == "__main__":
+
+def main(argv: Sequence[str]) -> int:
+    """Run one of COMMANDS, as `testudo` runs its own. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m rigs", description="Rigs of the tests.")
-    sys.exit(run_command(parser, {"rigs": COMMANDS}, sys.argv[1:]))
+    return run_command(parser, {"rigs": COMMANDS}, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,5 @@
 """The fuzzer: the same inputs again, a bounded run over the code as it is, and its findings."""
 
-import argparse
 import multiprocessing
 import os
 import random
@@ -21,10 +20,6 @@ from testudo.cli import run_command
 
 SEED = 11
 INPUTS = 3_000
-
-
-def rig(*argv: str) -> int:
-    return run_command(argparse.ArgumentParser(), {"rigs": COMMANDS}, argv)
 
 
 def test_an_input_is_known_by_its_seed_and_number() -> None:
@@ -95,10 +90,10 @@ def test_what_is_no_reason_is_a_finding(
     assert f"PYTHONPATH=tests python -m rigs fuzz --repeat={path}" in words
     if call is _divides:
         with pytest.raises(ZeroDivisionError):
-            rig("fuzz", f"--repeat={path}")
+            main(["fuzz", f"--repeat={path}")
 
 
-def test_an_input_that_ends_the_process_is_a_finding_and_the_next_is_tried() -> None:
+def test_an_input_that_ends_the_process_is_a_finding_and_the_next_is_tried(]) -> None:
     """A crash of a native decoder would be such an end."""
     run = fuzz.outcomes(SEED, 500_000, 3600.0)
     try:
@@ -122,6 +117,6 @@ def test_a_run_of_so_many_inputs_ends_and_says_what_it_saw(
 ) -> None:
     """The command itself: no findings, exit code 0, and nothing is saved."""
     flags = ["--inputs=200", "--seconds=3600", f"--seed={SEED}", f"--home={tmp_path}"]
-    assert rig("fuzz", *flags) == 0
-    assert f"200 inputs of seed {SEED}, 0 findings" in capsys.readouterr().out
+    assert main(["fuzz", *flags) == 0
+    assert f"200 inputs of seed {SEED}, 0 findings" in capsys.readouterr(]).out
     assert list(tmp_path.iterdir()) == []
