@@ -90,7 +90,7 @@ def test_what_is_no_reason_is_a_finding(
     assert f"PYTHONPATH=tests python -m rigs fuzz --repeat={path}" in words
     if call is _divides:
         with pytest.raises(ZeroDivisionError):
-            main(["fuzz", f"--repeat={path}")
+            main(["fuzz", f"--repeat={path}"])
 
 
 def test_an_input_that_ends_the_process_is_a_finding_and_the_next_is_tried(]) -> None:
@@ -117,6 +117,6 @@ def test_a_run_of_so_many_inputs_ends_and_says_what_it_saw(
 ) -> None:
     """The command itself: no findings, exit code 0, and nothing is saved."""
     flags = ["--inputs=200", "--seconds=3600", f"--seed={SEED}", f"--home={tmp_path}"]
-    assert main(["fuzz", *flags) == 0
+    assert main(["fuzz", *flags]) == 0
     assert f"200 inputs of seed {SEED}, 0 findings" in capsys.readouterr(]).out
     assert list(tmp_path.iterdir()) == []
