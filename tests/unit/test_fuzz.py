@@ -118,5 +118,5 @@ def test_a_run_of_so_many_inputs_ends_and_says_what_it_saw(
     """The command itself: no findings, exit code 0, and nothing is saved."""
     flags = ["--inputs=200", "--seconds=3600", f"--seed={SEED}", f"--home={tmp_path}"]
     assert main(["fuzz", *flags]) == 0
-    assert f"200 inputs of seed {SEED}, 0 findings" in capsys.readouterr(]).out
+    assert f"200 inputs of seed {SEED}, 0 findings" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
