@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 from rigs import fuzz, mutations
-from rigs.__main__ import COMMANDS
+from rigs.__main__ import main
 
 from loadtest.traffic.hostile_files import saved
 from models.bare_images import IMAGE_FORMATS
 from models.failures import Reason, Rejected, Stage
 from models.features import OUT_OF_MEMORY
 from models.image_files import bare_image
-from testudo.cli import run_command
 
 SEED = 11
 INPUTS = 3_000
@@ -93,7 +92,7 @@ def test_what_is_no_reason_is_a_finding(
             main(["fuzz", f"--repeat={path}"])
 
 
-def test_an_input_that_ends_the_process_is_a_finding_and_the_next_is_tried(]) -> None:
+def test_an_input_that_ends_the_process_is_a_finding_and_the_next_is_tried() -> None:
     """A crash of a native decoder would be such an end."""
     run = fuzz.outcomes(SEED, 500_000, 3600.0)
     try:
