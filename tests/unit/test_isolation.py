@@ -86,11 +86,11 @@ def test_a_default_timeout_of_sockets_is_not_the_models(
 
 def test_a_call_that_takes_too_long_is_cut_alone(folder: Path, costly: bytes) -> None:
     """The slow image is a failure that says so; those of its batch are seen."""
-    process = process_with(CallLimits(decode_s=0.2))
+    process = process_with(CallLimits(decode_s=0.3))
     answers = process.answers(folder, [GOOD[0], costly, GOOD[1]])
     process.close()
     assert reasons(answers) == ["", Reason.TIMED_OUT, ""]
-    assert "0.2 s" in answers[1].result.detail
+    assert "0.3 s" in answers[1].result.detail
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is limited on Linux")
