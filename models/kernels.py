@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import signal
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -91,7 +92,7 @@ def _us_since(started_ns: int) -> int:
     return (time.perf_counter_ns() - started_ns) // 1000
 
 
-class _Kernel:
+class _Kernel(ABC):
     """One stage's part of one release, loaded."""
 
     stage: Stage
@@ -108,9 +109,9 @@ class _Kernel:
         self._images = images
         self._load(folder)
 
+    @abstractmethod
     def _load(self, folder: Path) -> None:
         """Load this stage's files of the release in `folder`."""
-        raise NotImplementedError
 
     def _call(
         self, call: Callable[[Sequence[Any]], list[ResultT]], batch: Sequence[Any]
