@@ -4,11 +4,14 @@ PYTHONPATH=tests python -m rigs chaos --help
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from testudo.cli import run_command
 
+TESTS = Path(__file__).resolve().parents[1]
 COMMANDS = {
     "bench": ("rigs.bench", "measure the graph against a plain loop"),
     "chaos": ("rigs.chaos", "break everything for some minutes, and count what is lost"),
@@ -19,6 +22,9 @@ COMMANDS = {
 
 def main(argv: Sequence[str]) -> int:
     """Run one of COMMANDS, as `testudo` runs its own. Returns the exit code."""
+    # For the processes that a rig starts: they are told of by module, as `-m rigs.loop`.
+    paths = [str(TESTS), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     parser = argparse.ArgumentParser(prog="python -m rigs", description="Rigs of the tests.")
     return run_command(parser, {"rigs": COMMANDS}, argv)
 
