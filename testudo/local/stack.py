@@ -154,14 +154,7 @@ def is_up(home: Path) -> bool:
     Judged by a file lock, which the system drops when the process ends in
     whatever way: a state file left behind by kill -9 or a reboot never counts.
     """
-    if not home.is_dir():
-        return False
-    with open(_looked_at(home), "a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    return _refuses(_looked_at(home), fcntl.LOCK_SH)
 
 
 def _looked_at(home: Path) -> Path:
@@ -174,11 +167,16 @@ def _looked_at(home: Path) -> Path:
 
 def is_held(home: Path) -> bool:
     """Whether a process owns this home, be it of a version that does not say that it is up."""
-    if not home.is_dir():
+    return _refuses(home / "stack.lock", fcntl.LOCK_EX)
+
+
+def _refuses(path: Path, kind: int) -> bool:
+    """Whether somebody holds this lock against that kind of it; nobody does where no home is."""
+    if not path.parent.is_dir():
         return False
-    with open(home / "stack.lock", "a") as lock:
+    with open(path, "a") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
     return False
