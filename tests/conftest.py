@@ -65,6 +65,13 @@ class _ByFile(LoadScopeScheduling):
         return nodeid.split("::", maxsplit=1)[0]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs a trained release is slow: training one takes a minute of each checkout."""
+    for item in items:
+        if "trained" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     # xdist's own --dist loadgroup does nothing under pytest 9.

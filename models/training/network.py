@@ -3,8 +3,8 @@
 A small convolutional image encoder feeds one scorer for each label name. First
 all of it is trained at once; then the scorers alone, on the embeddings that will
 be served, which costs little and is what questions about both sides need. Each
-step scores every item three times, with both sides and with either alone, so
-that a missing side is nothing new in service. One more loss has the embedding
+step scores every item three times, with both inputs and with either alone, so
+that a missing input is nothing new in service. One more loss has the embedding
 predict the words of the text: it learns what people mention, which the labels
 alone teach far more slowly.
 """
@@ -41,7 +41,7 @@ WEIGHT_DECAY = 1e-3
 DROPOUT = 0.2
 WORDS_WEIGHT = 1.0
 SCORER_EPOCHS = 3  # of the scorers alone, for each epoch of the whole
-# The sides that are shown, image and text, and what that view counts.
+# The inputs that are shown, image and text, and how much that view counts.
 VIEWS = ((1, 1, 1.0), (1, 0, 0.25), (0, 1, 0.25))
 MAX_PREDICTED_WORDS = 1_000  # the most frequent ones
 
@@ -174,7 +174,11 @@ def _fit(
         optimizer.apply(tape.gradient(loss, weights), weights)
         return loss
 
-    compiled = tf.function(step, reduce_retracing=True)
+    def shapes(columns: Mapping[str, np.ndarray]) -> dict[str, tf.TensorSpec]:
+        return {name: tf.TensorSpec((None, *a.shape[1:]), a.dtype) for name, a in columns.items()}
+
+    # Batches differ by an item; each size of its own would be traced anew, for ten seconds.
+    compiled = tf.function(step, input_signature=(shapes(arrays), shapes(answers)))
     every = max(1, epochs // 8)
     start_s = time.monotonic()
     for epoch in range(1, epochs + 1):
@@ -195,20 +199,28 @@ def _fit(
 def _scorers_loss(
     network: Network, embedding: tf.Tensor, arrays: _Arrays, answers: _Arrays
 ) -> tf.Tensor:
-    """Cross-entropy of every scorer, with both sides and with either alone."""
+    """Cross-entropy of every scorer, with both inputs and with either alone."""
+    # All views in one batch: a call for each would be traced for each, seconds of every training.
+    count = tf.shape(embedding)[0]
+    image, text, weight = (
+        tf.repeat(tf.constant(column, tf.float32), count) for column in zip(*VIEWS, strict=True)
+    )
+
+    def seen(array: tf.Tensor, shown: tf.Tensor) -> tf.Tensor:
+        return tf.tile(array, (len(VIEWS), 1)) * tf.cast(shown[:, tf.newaxis], array.dtype)
+
+    views = {
+        "embedding": seen(embedding, image),
+        "token_ids": seen(arrays["token_ids"], text),
+        "has_image": seen(arrays["has_image"], image),
+        "has_text": seen(arrays["has_text"], text),
+    }
     loss = 0.0
-    for image, text, weight in VIEWS:
-        view = {
-            "embedding": embedding * float(image),
-            "token_ids": arrays["token_ids"] * text,
-            "has_image": arrays["has_image"] * float(image),
-            "has_text": arrays["has_text"] * float(text),
-        }
-        for name, model in network.logits.items():
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-                answers[name], model(view, training=True)
-            )
-            loss += weight * tf.reduce_mean(losses)
+    for name, model in network.logits.items():
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+            tf.tile(answers[name], (len(VIEWS),)), model(views, training=True)
+        )
+        loss += tf.reduce_sum(weight * losses) / tf.cast(count, tf.float32)
     return loss
 
 
