@@ -61,6 +61,10 @@ loadtest: $(READY)  ## Ten minutes from artificial load to limits for 2,000 cust
 fuzz: $(READY)  ## Changed messages and images at parser and decoder, for a minute
 	@$(RIGS) fuzz
 
+.PHONY: reference
+reference: $(READY)  ## Write docs/reference.md from the tables of the code
+	@$(RIGS) reference
+
 .PHONY: check
 check: lint types fast  ## Lint, types and the fast tests
 

@@ -27,7 +27,7 @@ class Stage(enum.StrEnum):
 
 
 class Reason(enum.StrEnum):
-    """Why an item has no prediction: the closed set, explained in docs/reasons.md."""
+    """Why an item has no prediction: the closed set, explained in docs/reference.md."""
 
     NOT_JSON = "not_json"
     SCHEMA_VIOLATION = "schema_violation"

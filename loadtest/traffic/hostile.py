@@ -1,7 +1,7 @@
 """Messages that somebody hostile, or something broken, might publish: one table of them.
 
 Each kind says what must become of it. Tests, load generators and
-docs/hostile-inputs.md read this table. The same item id and bucket give the
+docs/reference.md read this table. The same item id and bucket give the
 same message.
 """
 
@@ -430,7 +430,7 @@ _COSTLY_IMAGES = (
         _image(files.png_with_two_sizes),
     ),
     HostileKind(
-        "png_side", "a PNG of 1x100000 pixels: longer than any side may be", Reason.IMAGE_TOO_LARGE,
+        "png_side", "a PNG of 1x100000 pixels: higher than any may be", Reason.IMAGE_TOO_LARGE,
         _image(partial(files.png, 1, 100_000)),
     ),
     HostileKind(

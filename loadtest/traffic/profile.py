@@ -1,4 +1,4 @@
-"""Profiles: traffic as data, a TOML file each. docs/traffic.md explains every field."""
+"""Profiles: traffic as data, a TOML file each. docs/reference.md explains every field."""
 
 import dataclasses
 import tomllib

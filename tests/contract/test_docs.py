@@ -11,18 +11,26 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from rigs.reference import PAGE, page, slug
 
 from beam_pipeline.config import FLAGS
 from beam_pipeline.options import TestudoOptions
-from models.failures import Reason, Stage
 from testudo.cli import COMMANDS
-from testudo.environment import environment_from
-from testudo.provisioning.grants import grants
 
 REPOSITORY = Path(__file__).parents[2]
 PACKAGES = ("beam_pipeline", "loadtest", "models", "templates", "testudo", "transforms")
 DOCUMENTS = sorted(
     [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")], key=lambda path: path.name
+)
+PAGES = [
+    *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md")),
+    *sorted((REPOSITORY / "docs").glob("*.md")),
+]
+MAX_README_WORDS = 700
+# Words that this project once used in a sense of its own. Letters are dead, or of an alphabet.
+HOME_MADE = re.compile(
+    r"\b(wish|wished|wishes|told|noted|lanes?|sides?|(?<!dead[ -])(?<!ASCII )letters(?! under))\b",
+    re.IGNORECASE,
 )
 
 
@@ -34,16 +42,6 @@ def sources() -> list[tuple[Path, ast.Module]]:
         for package in PACKAGES
         for path in sorted((REPOSITORY / package).rglob("*.py"))
     ]
-
-
-def table(document: str) -> list[list[str]]:
-    """The cells of a document's tables, a list a row, headings and rules left out."""
-    rows = [
-        [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip().strip("|"))]
-        for line in (REPOSITORY / document).read_text(encoding="utf-8").splitlines()
-        if line.startswith("|")
-    ]
-    return [row for row in rows if row[0].startswith("`")]
 
 
 def commands(document: Path) -> Iterator[list[str]]:
@@ -82,14 +80,9 @@ def declared_flags() -> set[str]:
     }
 
 
-def test_every_reason_is_explained() -> None:
-    """docs/reasons.md has one row a reason: where, what it means and what to do."""
-    rows = table("docs/reasons.md")
-    assert sorted(row[0].strip("`") for row in rows) == sorted(Reason)
-    for row in rows:
-        assert len(row) == 4
-        assert all(row)
-        assert set(row[1].split(", ")) <= {*Stage, "any"}
+def test_the_reference_is_that_of_the_code() -> None:
+    """Reasons, metrics, flags, roles, hostile inputs: `make reference` writes the page."""
+    assert PAGE.read_text(encoding="utf-8") == page(), "stale: make reference"
 
 
 def test_every_flag_has_help_of_one_sentence() -> None:
@@ -145,12 +138,64 @@ def test_the_version_is_that_of_the_changelog() -> None:
     assert version("testudo") == newest[1]
 
 
-def test_links_between_documents_lead_somewhere() -> None:
-    """A relative link names a file of the repository."""
-    for document in DOCUMENTS:
-        for target in re.findall(r"\]\(([^)#\s]+)", document.read_text(encoding="utf-8")):
-            if "://" not in target and not target.startswith("mailto:"):
-                assert (document.parent / target).exists(), f"{document.name}: {target}"
+def without_blocks(document: Path) -> str:
+    """A document's text without its blocks of commands, code and output."""
+    text = document.read_text(encoding="utf-8")
+    return re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def links(document: Path) -> Iterator[tuple[Path, str]]:
+    """File and anchor of each link of a document into the repository."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", document.read_text(encoding="utf-8")):
+        if "://" not in target:
+            path, _, anchor = target.partition("#")
+            yield (document.parent / path).resolve() if path else document, anchor
+
+
+@functools.cache
+def anchors(document: Path) -> set[str]:
+    """Those of a document's headings."""
+    return {
+        slug(heading)
+        for heading in re.findall(r"^#+ (.+)$", without_blocks(document), re.MULTILINE)
+    }
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_of_a_document_lead_somewhere(document: Path) -> None:
+    """A relative link names a file of the repository, and a heading of it."""
+    for path, anchor in links(document):
+        assert path.exists(), f"{path} {anchor}"
+        assert not anchor or anchor in anchors(path), f"{path.name}#{anchor}"
+
+
+def test_pages_that_other_files_name_exist() -> None:
+    """Messages, comments and alerts that send a reader to docs/ name a page that is there."""
+    for top in (*PACKAGES, "tests", "Makefile", "cloudbuild.yaml"):
+        for path in sorted([REPOSITORY / top, *(REPOSITORY / top).rglob("*")]):
+            if path.suffix in {".html", ".pyc"} or not path.is_file():
+                continue
+            for page_name in re.findall(r"\bdocs/[\w/-]+\.md", path.read_text("utf-8", "replace")):
+                assert (REPOSITORY / page_name).exists(), f"{path}: {page_name}"
+
+
+def test_the_readme_is_short_and_leads_to_every_page() -> None:
+    """At most 700 words beside commands and output; each page of docs/ is one click away."""
+    readme = REPOSITORY / "README.md"
+    assert len(without_blocks(readme).split()) <= MAX_README_WORDS
+    linked = {path for path, _ in links(readme)}
+    assert {*(REPOSITORY / "docs").glob("*.md")} <= linked
+    decisions = REPOSITORY / "docs/decisions"
+    assert decisions / "README.md" in linked
+    numbered = {*decisions.glob("0*.md")}
+    assert numbered <= {path for path, _ in links(decisions / "README.md")}
+
+
+@pytest.mark.parametrize("document", PAGES, ids=lambda path: path.name)
+def test_documents_have_the_words_of_the_field(document: Path) -> None:
+    """None of the words that this project once used in a sense of its own."""
+    text = " ".join(re.sub(r"`[^`]*`", "", without_blocks(document)).split())
+    assert HOME_MADE.findall(text) == []
 
 
 def test_every_ignored_warning_has_its_reason() -> None:
@@ -160,24 +205,3 @@ def test_every_ignored_warning_has_its_reason() -> None:
     assert filters[0] == "error"
     block = text.split("filterwarnings = [")[1].split("\n]")[0]
     assert block.split('"error",')[1].strip().startswith("#")
-
-
-def test_every_role_is_explained() -> None:
-    """docs/provision.md has one row for each role that an account gets on a kind of resource."""
-    values = {"project": "my-project", "delivery_attempts": 20, "image_buckets": ["others"]}
-    values["flags"] = {"overflow_topic": "projects/my-project/topics/items-overflow"}
-    environment = environment_from("production", values, "this test")
-    who = {environment.worker_email: "worker", environment.launcher_email: "launcher"}
-    given = {
-        (
-            who.get(one.fields["member"].removeprefix("serviceAccount:"), "Pub/Sub"),
-            f"`{one.fields['role']}`",
-            one.fields["kind"],
-        )
-        for one in grants(environment)
-    }
-    text = (REPOSITORY / "docs/provision.md").read_text(encoding="utf-8")
-    lines = text.split("## Roles")[1].split("\n## ")[0].splitlines()
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if "`" in line]
-    explained = [(row[0], row[1], row[2]) for row in rows if len(row) == 4 and row[3]]
-    assert sorted(explained) == sorted(given)

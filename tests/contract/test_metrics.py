@@ -1,4 +1,4 @@
-"""Metrics: the code's, docs/metrics.md's, and what alerts and dashboard ask for are the same."""
+"""Metrics: the code's, the reference's, and what alerts and dashboard ask for are the same."""
 
 import ast
 import re
@@ -13,6 +13,7 @@ from apache_beam.ml.inference.base import _MetricsCollector
 from google.cloud.monitoring_dashboard_v1 import Dashboard
 from google.cloud.monitoring_v3 import AlertPolicy
 from google.protobuf.json_format import ParseDict
+from rigs.reference_texts import BEAM_METRICS, GOOGLE_METRICS, OWN_METRICS
 
 from testudo.environment import Environment, environment_from
 from testudo.provisioning.monitoring import alert_policy, alerts, monitoring
@@ -21,22 +22,11 @@ from transforms.handlers import ImageHandler, ScorerHandler, TextHandler
 
 REPOSITORY = Path(__file__).parents[2]
 PACKAGES = ("beam_pipeline", "loadtest", "models", "templates", "testudo", "transforms")
-DOCUMENT = (REPOSITORY / "docs/metrics.md").read_text(encoding="utf-8")
-ALERTS = (REPOSITORY / "docs/alerts.md").read_text(encoding="utf-8")
+REFERENCE = (REPOSITORY / "docs/reference.md").read_text(encoding="utf-8")
+OPERATE = (REPOSITORY / "docs/operate.md").read_text(encoding="utf-8")
 SUFFIXES = ("_COUNT", "_MAX", "_MEAN", "_MIN")
 USER_COUNTER = "dataflow.googleapis.com/job/user_counter"
 MINUTE_S = 60
-
-
-def rows(heading: str) -> dict[str, list[str]]:
-    """The other cells of a section's table, by the name in the first one."""
-    section = DOCUMENT.split(f"## {heading}")[1].split("\n## ")[0]
-    cells = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("| `")]
-    return {row[0].strip(" `"): [cell.strip() for cell in row[1:]] for row in cells}
-
-
-OWN, BEAMS = rows("Of the pipeline"), rows("Of RunInference")
-GOOGLES = rows("Of Google Cloud")
 
 
 def declared() -> Iterator[tuple[str, str, str]]:
@@ -94,13 +84,13 @@ def in_promql(metric: str) -> str:
 
 
 def test_every_metric_is_listed_with_its_kind_and_unit() -> None:
-    """docs/metrics.md has one row a metric of the code, and no other; all share one namespace."""
+    """The reference has one row a metric of the code, and no other; all share one namespace."""
     code = list(declared())
     assert {namespace for namespace, _, _ in code} == {"testudo"}
     assert sorted((name, kind) for _, name, kind in code) == sorted(
-        (name, cells[0]) for name, cells in OWN.items()
+        (name, cells[0]) for name, cells in OWN_METRICS.items()
     )
-    assert all(len(cells) == 3 and all(cells) for cells in OWN.values())
+    assert all(len(cells) == 3 and all(cells) for cells in OWN_METRICS.values())
 
 
 def test_the_metrics_of_run_inference_are_listed() -> None:
@@ -111,23 +101,25 @@ def test_the_metrics_of_run_inference_are_listed() -> None:
         for one in vars(_MetricsCollector("testudo_image")).values()
         if type(one) in kinds
     }
-    assert {name: cells[0] for name, cells in BEAMS.items()} == counted
-    assert all(len(cells) == 3 and all(cells) for cells in BEAMS.values())
+    assert {name: cells[0] for name, cells in BEAM_METRICS.items()} == counted
+    assert all(len(cells) == 3 and all(cells) for cells in BEAM_METRICS.values())
 
 
 def test_the_namespaces_of_the_models_are_named() -> None:
     """RunInference counts under a namespace a stage, which dashboards must know."""
     for handler in (ImageHandler, TextHandler, ScorerHandler):
         namespace = handler(releases="unused", batch_size=1).get_metrics_namespace()
-        assert f"`{namespace}`" in DOCUMENT
+        assert f"`{namespace}`" in REFERENCE
 
 
 def test_alerts_and_dashboard_ask_for_listed_metrics_only(watching: list[Resource]) -> None:
     """Each query is PromQL, of a metric in the tables, and each listed one of Google's is used."""
-    known = {in_promql(one): one for one in GOOGLES}
+    known = {in_promql(one): one for one in GOOGLE_METRICS}
     lists = {"counter": ("",), "distribution": SUFFIXES}
     names = {
-        f"{name}{suffix}" for name, cells in {**OWN, **BEAMS}.items() for suffix in lists[cells[0]]
+        f"{name}{suffix}"
+        for name, cells in {**OWN_METRICS, **BEAM_METRICS}.items()
+        for suffix in lists[cells[0]]
     }
     used, counters = set(), set()
     for resource in watching:
@@ -138,8 +130,8 @@ def test_alerts_and_dashboard_ask_for_listed_metrics_only(watching: list[Resourc
                 if known[metric] == USER_COUNTER:
                     assert labels["metric_name"] in names, f"{resource.name}: {labels}"
                     counters.add(labels["metric_name"])
-    assert used == set(GOOGLES)
-    assert set(OWN) <= counters, "a metric that nobody looks at"
+    assert used == set(GOOGLE_METRICS)
+    assert set(OWN_METRICS) <= counters, "a metric that nobody looks at"
 
 
 @pytest.mark.parametrize("query", ["sum(", "rate(a:b[5m]) >", 'a{b="c"'])
@@ -188,12 +180,13 @@ def test_the_only_alert_that_may_be_missing_is_that_of_the_dead_letter_topic() -
 
 
 def test_every_alert_says_what_to_do(environment: Environment) -> None:
-    """A heading of docs/alerts.md a policy, whole; the policy leads there."""
-    headings = re.findall(r"^## (.+)$", ALERTS, re.MULTILINE)
+    """A heading of docs/operate.md a policy, whole; the policy leads there."""
+    text = OPERATE.split("\n## Alerts\n")[1].split("\n## ")[0]
+    headings = re.findall(r"^### (.+)$", text, re.MULTILINE)
     assert sorted(headings) == alerts()
     for key in headings:
-        section = ALERTS.split(f"## {key}\n")[1].split("\n## ")[0]
+        section = text.split(f"### {key}\n")[1].split("\n### ")[0]
         for word in ("Means", "Look at", "Do", "Ignore"):
             assert f"- **{word}**" in section, f"{key}: {word}"
         content = alert_policy(environment, key)["documentation"]["content"]
-        assert content.endswith(f"See docs/alerts.md, {key}.")
+        assert content.endswith(f"See docs/operate.md, {key}.")

@@ -1,4 +1,4 @@
-"""docs/queries.md and the SQL of templates/bigquery: each view and question, and what it takes."""
+"""docs/use.md and the SQL of templates/bigquery: views, questions, and the order of versions."""
 
 import re
 from pathlib import Path
@@ -6,38 +6,14 @@ from pathlib import Path
 import pytest
 
 from beam_pipeline.tables import TABLES, question_of, statements
-from testudo.commands.parameters import PARAMETERS, used
+from testudo.commands.parameters import PARAMETERS
 
 REPOSITORY = Path(__file__).parents[2]
 PARAMETER = re.compile(r"@(\w+)")
 
 
-def rows(heading: str) -> dict[str, list[str]]:
-    """The table of a section of docs/queries.md: the name that a row begins with, its cells."""
-    text = (REPOSITORY / "docs/queries.md").read_text(encoding="utf-8")
-    section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    found = [line for line in section.splitlines() if line.startswith("| `")]
-    split = ([cell.strip() for cell in line.strip("|").split("|")] for line in found)
-    return {name.strip("`"): cells for name, *cells in split}
-
-
-def test_every_question_is_explained_with_what_it_takes() -> None:
-    """A row each, with the flags that its statement has a parameter for."""
-    documented = {
-        name: re.findall(r"`--(\w+)`", takes) for name, (takes, _) in rows("Questions").items()
-    }
-    assert documented == {name: used(sql) for name, sql in statements("queries").items()}
-
-
-def test_every_view_is_explained() -> None:
-    """A row each, that says what one row is."""
-    views = rows("Views")
-    assert views.keys() == statements("views").keys()
-    assert all(one_row for one_row, _ in views.values())
-
-
 def test_a_view_begins_by_saying_what_one_row_is() -> None:
-    """Who opens it in BigQuery's console reads that first."""
+    """Who opens it in BigQuery's console reads that first, and so does docs/reference.md."""
     for name, sql in statements("views").items():
         assert question_of(sql).startswith("One row a"), name
 
@@ -52,7 +28,7 @@ def test_parameters_are_those_that_flags_give() -> None:
 
 def test_one_order_says_what_is_the_latest() -> None:
     """The document's, in every statement that orders an item's messages by it."""
-    text = (REPOSITORY / "docs/queries.md").read_text(encoding="utf-8")
+    text = (REPOSITORY / "docs/use.md").read_text(encoding="utf-8")
     section = text.split("\n## Which is the latest\n")[1]
     documented = section.split("```sql\n")[1].split("\n```")[0]
     everything = statements("views") | statements("queries")
@@ -67,9 +43,9 @@ def test_one_order_says_what_is_the_latest() -> None:
 
 
 @pytest.mark.parametrize("name", [*TABLES, *statements("views")])
-def test_the_readme_names_every_table_and_view(name: str) -> None:
-    """In its section Tables, which leads to the document."""
-    section = (REPOSITORY / "README.md").read_text(encoding="utf-8").split("\n## Tables\n")[1]
+def test_the_page_for_users_names_every_table_and_view(name: str) -> None:
+    """In its section Tables, which leads to the reference."""
+    section = (REPOSITORY / "docs/use.md").read_text(encoding="utf-8").split("\n## Tables\n")[1]
     section = section.split("\n## ")[0]
     assert f"`{name}`" in section
-    assert "docs/queries.md" in section
+    assert "reference.md#views" in section

@@ -290,7 +290,7 @@ def test_the_document_is_one_page() -> None:
     assert len(DOCUMENT.read_text(encoding="utf-8").split()) <= 1_500
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/architecture.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/inside.md"])
 def test_readers_are_led_to_the_document(document: str) -> None:
     """From where they begin."""
     assert "security.md)" in (REPOSITORY / document).read_text(encoding="utf-8")

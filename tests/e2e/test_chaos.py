@@ -29,7 +29,7 @@ from testudo.messages import sample_messages
 TOOLS = Path(__file__).parents[2] / DEFAULT_FOLDER
 ITEMS = 1_500  # more than a worker holds, so that the rest must wait in Pub/Sub
 SLOW_ITEMS = 150  # are waited for before it is as fast as ever
-# docs/recovery.md allows more; these pictures are small.
+# docs/inside.md allows more; these pictures are small.
 MOST_MEMORY_BYTES = 1_800_000_000
 
 # Google's clients leave connections of answers that they stream to the collector.

@@ -1,4 +1,4 @@
-"""docs/operations.md, followed line by line on the local stack, from an empty project on.
+"""docs/cloud.md, followed line by line on the local stack, from an empty project on.
 
 Every `testudo` command of the section is run as it stands there, but for the names of
 projects, the digest, and an environments file of the test. `testudo run` plays the job:
@@ -19,7 +19,7 @@ from testudo.commands.engines import BigQueryEngine
 from testudo.local.stack import LocalStack
 
 REPOSITORY = Path(__file__).parents[2]
-DOCUMENT = REPOSITORY / "docs/operations.md"
+DOCUMENT = REPOSITORY / "docs/cloud.md"
 SECTION = "## From an empty project to the first prediction"
 # With the reason why. What begins so cannot be run here, or is run by another test.
 NOT_RUN = {

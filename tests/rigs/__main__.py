@@ -1,4 +1,4 @@
-"""What developers run from a checkout, `make bench`, `make chaos`, `make fuzz`, each with flags.
+"""What developers run from a checkout, each with flags and as a target of make.
 
 PYTHONPATH=tests python -m rigs chaos --help
 """
@@ -15,6 +15,7 @@ TESTS = Path(__file__).resolve().parents[1]
 COMMANDS = {
     "bench": ("rigs.bench", "measure the graph against a plain loop"),
     "chaos": ("rigs.chaos", "break everything for some minutes, and count what is lost"),
+    "reference": ("rigs.reference", "write docs/reference.md from the tables of the code"),
     "tour": ("rigs.tour", "from artificial load to limits and a report, in ten minutes"),
     "fuzz": ("rigs.fuzz", "look for inputs that the parser or the decoder cannot take"),
 }

@@ -157,7 +157,7 @@ def test_the_document_calculates_as_the_code_does() -> None:
     inline = ItemUse(
         cpu_s=1 / figure("items a CPU second"),
         message_bytes=figure("message"),
-        join_bytes=figure("halves in the join"),
+        join_bytes=figure("parts in the join"),
         row_bytes=figure("row"),
         archive_bytes=figure("archive row"),
         messages_per_object=figure("messages a payload object"),

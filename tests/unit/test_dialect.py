@@ -445,8 +445,8 @@ def test_only_what_is_proven_is_allowed() -> None:
 
 
 def test_the_functions_over_files_are_documented() -> None:
-    """docs/queries.md lists those of the table, and no others."""
-    text = (REPOSITORY / "docs/queries.md").read_text(encoding="utf-8")
+    """docs/use.md lists those of the table, and no others."""
+    text = (REPOSITORY / "docs/use.md").read_text(encoding="utf-8")
     section = text.split("\n## SQL over files\n")[1].split("\n## ")[0]
     documented = set(re.findall(r"\b[A-Z][A-Z_0-9]*(?=[,.`])", section.split("\n\n")[2]))
     proven = {name for sql, _ in PROVEN for name in re.findall(r"\b([A-Z][A-Z_0-9]*)\(", sql)}

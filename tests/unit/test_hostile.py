@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import sys
 import threading
 import unicodedata
@@ -12,13 +13,25 @@ from typing import Any
 import pytest
 from builders import ARRIVAL, fields, message, rejection
 
-from loadtest.traffic.hostile import HOSTILE, MAX_MESSAGE_BYTES, Trouble
+from loadtest.traffic.hostile import HOSTILE, MAX_MESSAGE_BYTES, SCORED, Trouble
 from models.failures import Failure, Reason, Stage
 from models.features import MAX_MARKS, normalise_text
 from transforms.events import parse_message, reject
 from transforms.images import ImageAccess, ImageStore
 
 BUCKET = "hostile-pictures"
+FEWEST_KINDS = 45
+
+
+def test_kinds_are_named_and_described_in_one_line() -> None:
+    """A name in snake case, and words that stand in a cell of docs/reference.md."""
+    assert len(HOSTILE) >= FEWEST_KINDS
+    for name, kind in HOSTILE.items():
+        assert re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", name)
+        assert kind.name == name
+        assert kind.what
+        assert not {"|", "\n"} & set(kind.what), name
+        assert kind.outcome in {SCORED, *Reason}
 
 
 def test_a_kind_makes_the_same_message_each_time() -> None:

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--lose_in_flight",
         action="store_true",
         help="say that you know: Dataflow has acknowledged messages that have no outcome yet, and "
-        "a cancelled job drops them (docs/recovery.md says how to seek them back)",
+        "a cancelled job drops them (docs/operate.md says how to seek them back)",
     )
 
 

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which = parser.add_argument_group(
         "which dead letters (each but --since and --until may be given more than once)"
     )
-    which.add_argument("--reason", action="append", help="one of docs/reasons.md, of any failure")
+    which.add_argument("--reason", action="append", help="one of docs/reference.md, of any failure")
     which.add_argument("--stage", action="append", help=f"one of {', '.join(Stage)}")
     which.add_argument("--tenant", action="append", help="tenant_id")
     which.add_argument("--item", action="append", help="item_id")

@@ -1,4 +1,4 @@
-"""What the local stack's stand-ins cannot show: found by trying, told in docs/provision.md."""
+"""What the local stack's stand-ins cannot show: found by trying, told in docs/cloud.md."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,6 +1,6 @@
 """Who may do what: the least roles of worker and launcher, each on the narrowest resource.
 
-docs/provision.md has the same roles with their reasons; a test holds the two together.
+docs/reference.md says why each is needed; a test compares.
 """
 
 from typing import NamedTuple

@@ -1,6 +1,6 @@
 -- One row an item: the latest prediction, whatever was delivered, published or replayed twice.
--- The latest is that of the newest message, whenever it was processed; docs/queries.md has the
--- order. Only rows of one and the same message are told apart by when they were written.
+-- The latest is that of the newest message, whenever it was processed; docs/use.md has the
+-- order. Of rows of one and the same message the one written last counts.
 SELECT * FROM `{dataset}.predictions`
 WHERE TRUE
 QUALIFY ROW_NUMBER() OVER (
