@@ -19,6 +19,9 @@ LOCK_IMAGE = $(BIN)/uv pip compile --quiet --constraint constraints.txt --genera
 	--python-version 3.13 --python-platform x86_64-manylinux_2_28 --no-annotate \
 	--custom-compile-command "make lock"
 
+# Tests that need no server of the local stack.
+INSIDE := tests/unit tests/transforms tests/graph tests/contract
+
 .DEFAULT_GOAL := check
 
 .PHONY: help
@@ -82,10 +85,11 @@ types: $(READY)  ## mypy, strict
 
 .PHONY: fast
 fast: $(READY)  ## The fast tests: units, composites, graph, contracts
-	@$(BIN)/python -m pytest -q -n 2 tests/unit tests/transforms tests/graph tests/contract
+	@$(BIN)/python -m pytest -q -n 2 -m "not slow" $(INSIDE)
 
 .PHONY: test
-test: check  ## All of it: lint, types, fast tests, end to end on the local stack
+test: check  ## All of it: lint, types, fast and slow tests, end to end on the local stack
+	@$(BIN)/python -m pytest -q -n 2 --durations=10 -m slow $(INSIDE)
 	@$(BIN)/python -m pytest -q -n 2 --durations=10 tests/e2e
 
 .PHONY: lock

@@ -32,6 +32,7 @@ def test_the_graph_is_the_reviewed_one(graph: Graph) -> None:
     assert graph == json.loads(reviewed_graph()), HOW
 
 
+@pytest.mark.slow
 def test_flags_that_people_set_do_not_change_the_graph(graph: Graph) -> None:
     """Else an update that only sets a flag would replace the job."""
     flags = ["--window_s=10", "--archive_shards=4", "--image_batch_size=8", "--call_timeout_s=5"]
@@ -40,6 +41,7 @@ def test_flags_that_people_set_do_not_change_the_graph(graph: Graph) -> None:
     assert others == graph
 
 
+@pytest.mark.slow
 def test_quotas_add_steps_and_change_none(graph: Graph) -> None:
     """So that a running job is updated to have them, and keeps what its reader remembers."""
     topic = "projects/my-project/topics/items-overflow"

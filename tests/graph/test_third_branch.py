@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-import keras
 import numpy as np
 import pytest
 from builders import Ran, created, fields, message, run
@@ -19,7 +18,6 @@ from models.features import FeatureSpec, ImageLimits, pack_features
 from models.kernels import Answer
 from models.manifest import MANIFEST, Manifest, ScorerSpec, presence_of
 from models.release import Pointer, save_release
-from models.training.export import export_litert
 from transforms.dead_letters import check_consumed
 from transforms.events import ParseItems
 from transforms.handlers import part_of
@@ -74,6 +72,10 @@ def encode_table(item: Item) -> Part:
 @pytest.fixture
 def tabular(releases: Releases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Manifest:
     """The first release with features and a scorer of a third branch, in use."""
+    import keras  # ten seconds, which no fast test is to wait for
+
+    from models.training.export import export_litert
+
     monkeypatch.setitem(BRANCHES, TABULAR, Branch(DigitsKernel, ("tabular",), has_facts=False))
     bundle = tmp_path / "bundle"
     shutil.copytree(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import apache_beam as beam
+import pytest
 from apache_beam.transforms.window import TimestampedValue
 from builders import Ran, envelope, failure, image_part, run, text_part
 
@@ -32,6 +33,7 @@ def join(images: Iterable[Part], texts: Iterable[Part]) -> Ran:
     return Ran({"joined": [], "dead": [], **ran.records}, ran.counters)
 
 
+@pytest.mark.slow
 def test_each_delivery_is_joined_with_its_own_halves() -> None:
     """Whatever order the branches answer in; no half is used for another item."""
     images = [image_part(number, features=b"i%d" % number) for number in range(200)]
@@ -44,6 +46,7 @@ def test_each_delivery_is_joined_with_its_own_halves() -> None:
     assert "join_halves_missing" not in ran.counters
 
 
+@pytest.mark.slow
 def test_two_deliveries_of_one_item_are_two_outcomes() -> None:
     """The join key is the delivery: features of different deliveries never meet."""
     again = envelope(1, delivery="another")
@@ -73,6 +76,7 @@ def test_a_failed_half_leaves_as_one_dead_letter() -> None:
     assert "join_halves_missing" not in ran.counters
 
 
+@pytest.mark.slow
 def test_dead_letters_are_counted_and_the_canarys_apart() -> None:
     """An item counts once, however many of its stages failed."""
     tried = envelope(2, canary=True)

@@ -119,6 +119,7 @@ def read(pull: Pull, count: int) -> list[str]:
     return eventually(one_more, lambda found: len(found) >= count)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL])
 def test_an_outage_is_waited_out(subscription: Subscription, status: grpc.StatusCode) -> None:
     """One that outlasts all tries: then messages are read, settled, and leases renewed again."""
@@ -142,6 +143,7 @@ def test_an_outage_is_waited_out(subscription: Subscription, status: grpc.Status
     assert pull.held == 0
 
 
+@pytest.mark.slow
 def test_outages_take_no_room(subscription: Subscription) -> None:
     """Ten times as many messages as there is room for pass, while no ack is ever taken."""
     pull = opened(max_messages=3, retry_for_s=0.01)

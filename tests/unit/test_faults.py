@@ -25,7 +25,10 @@ from models.objects import ObjectError, Objects, split_uri
 from models.release import Pointer, read_pointer, write_pointer
 
 # Google's clients leave the connection of an answer that they try again for to the collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    pytest.mark.usefixtures("small_heap"),
+]
 
 BUCKET = "testudo-tests"
 TABLE = "testudo-tests.testudo.items"
@@ -75,16 +78,6 @@ class _TinyTableHandler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_heap() -> Iterator[None]:
-    """Each test collects garbage; what was there before this file need not be walked again."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-    gc.collect()  # what is left of this file's clients, while their warnings are expected
 
 
 @pytest.fixture
@@ -144,6 +137,7 @@ def keyed(*names: str) -> list[tuple[str, Mapping[str, Any]]]:
     return [(f"key-{number}", {"name": name}) for number, name in enumerate(names)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", PASSING)
 def test_inserts_outlast_what_passes(
     fault: Fault, inserter: Inserter, plan: FaultPlan, table: TinyTable
@@ -211,6 +205,7 @@ def test_a_row_that_was_taken_is_never_called_invalid(
     assert [row["name"] for row, _ in inserter.insert([("key-9", {"name": "b"})])] == ["b"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", PASSING)
 def test_objects_outlast_what_passes(fault: Fault, objects: Objects, plan: FaultPlan) -> None:
     """Written, read, and read in part, each after two requests that failed."""

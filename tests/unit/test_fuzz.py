@@ -21,6 +21,7 @@ SEED = 11
 INPUTS = 3_000
 
 
+@pytest.mark.slow
 def test_an_input_is_known_by_its_seed_and_number() -> None:
     """So that a finding can be made again, wherever a run stopped."""
     inputs = [fuzz.input_of(SEED, number) for number in range(60)]
@@ -48,6 +49,7 @@ def test_checksums_are_mended_and_nothing_else() -> None:
     assert mutations.with_checksums(broken) == png
 
 
+@pytest.mark.slow
 def test_of_some_thousand_inputs_each_gives_a_value_or_a_reason() -> None:
     """The parser and the decoder as they are, in this process."""
     counts = Counter(fuzz.try_input(SEED, number)[1:3] for number in range(INPUTS))
@@ -92,6 +94,7 @@ def test_what_is_no_reason_is_a_finding(
             main(["fuzz", f"--repeat={path}"])
 
 
+@pytest.mark.slow
 def test_an_input_that_ends_the_process_is_a_finding_and_the_next_is_tried() -> None:
     """A crash of a native decoder would be such an end."""
     run = fuzz.outcomes(SEED, 500_000, 3600.0)
@@ -111,6 +114,7 @@ def test_an_input_that_ends_the_process_is_a_finding_and_the_next_is_tried() -> 
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.slow
 def test_a_run_of_so_many_inputs_ends_and_says_what_it_saw(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -131,6 +131,7 @@ def _markers(data: bytes) -> list[int]:
     return [place for place in range(2, len(data) - 1) if data[place] == 0xFF and data[place + 1]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["jpeg", "png", "gif"])
 def test_the_number_of_parts_is_limited(name: str) -> None:
     """The limit is met exactly; beyond it, reading alone would take seconds."""
@@ -217,6 +218,7 @@ except Rejected as rejected:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's memory so")
 def test_a_picture_that_needs_more_memory_than_there_is_is_too_large() -> None:
     """In a process whose memory is limited, as a worker's is."""

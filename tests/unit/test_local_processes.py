@@ -174,6 +174,7 @@ def guard(log: Path, remove: Path, text: str) -> "Iterator[subprocess.Popen[byte
         yield process
 
 
+@pytest.mark.slow
 def test_guard_ends_what_ignores_sigterm_and_what_it_started(tmp_path: Path) -> None:
     """At the end of its input the guard ends the server's whole group and deletes the folder."""
     log, folder = tmp_path / "log", tmp_path / "data"
@@ -196,6 +197,7 @@ def test_guard_ends_with_the_code_of_its_server(tmp_path: Path) -> None:
         assert exit_code(process) == 7
 
 
+@pytest.mark.slow
 def test_server_whose_guard_is_killed_ends_when_it_is_stopped(tmp_path: Path) -> None:
     """Without its guard a server is nobody's; what started it ends it all the same."""
     with server(tmp_path, web_server) as process:

@@ -13,6 +13,7 @@ def burn(seconds: float) -> None:
         sum(range(10_000))
 
 
+@pytest.mark.slow
 def test_other_work_during_the_short_run_does_not_make_items_cost_less_than_nothing() -> None:
     """Both runs are made again until the longer one took more, and the least of each counts."""
     ran: list[int] = []

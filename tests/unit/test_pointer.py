@@ -29,7 +29,10 @@ from models.release import (
 )
 
 # Google's clients leave the connection of an answer that they try again for to the collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    pytest.mark.usefixtures("small_heap"),
+]
 
 WRITERS = 8
 OURS = Pointer("ours", tenants={"acme": "acmes"})
@@ -140,6 +143,7 @@ def add_tenant(root: str, tenant: str, start: Barrier) -> None:
             return
 
 
+@pytest.mark.slow
 def test_several_writers_lose_nothing_of_each_other(root: str) -> None:
     """Each adds a tenant of its own at the same time: all of them are there in the end."""
     write_pointer(root, Pointer("ours"))

@@ -201,6 +201,7 @@ def test_a_tenant_that_no_message_may_have_is_refused(
     assert "--tenant_id: 'a b' does not match" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_picture_that_is_too_large_ends_the_command(tmp_path: Path, server: Server) -> None:
     """Its process ends, with code 2 and one line: file, limit, image_uri. Nothing is sent."""
     large = tmp_path / "large.jpg"
@@ -220,6 +221,7 @@ def test_a_picture_that_is_too_large_ends_the_command(tmp_path: Path, server: Se
     assert server.messages == []
 
 
+@pytest.mark.slow
 def test_what_pubsub_does_not_take_ends_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

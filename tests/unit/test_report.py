@@ -78,6 +78,7 @@ def everything() -> Material:
     )
 
 
+@pytest.mark.slow
 def test_the_page_needs_nothing_but_itself() -> None:
     """No attribute leads out of the page, no style loads, and the policy forbids all of it."""
     text = made(everything())
@@ -126,6 +127,7 @@ def test_a_section_is_there_when_its_data_is(kind: str) -> None:
     assert links <= found.ids
 
 
+@pytest.mark.slow
 def test_every_chart_has_its_place() -> None:
     """And a sentence that a screen reader tells."""
     found = Read(made(everything()))

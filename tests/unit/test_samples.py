@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
+import pytest
 from PIL import Image
 
 from models.training.pictures import HUES, PRODUCTS, draw_picture
@@ -63,6 +64,7 @@ def test_the_text_of_a_match_names_the_category_of_the_picture() -> None:
             assert kind_of_text(listing.text)[0] == listing.labels["category"]
 
 
+@pytest.mark.slow
 def test_texts_are_distributed_alike_with_and_without_a_mismatch() -> None:
     """Neither the product nor the colour that a text names tells a mismatch."""
     named = {"yes": Counter[str](), "no": Counter[str]()}

@@ -45,6 +45,7 @@ def mean_backlog(arrivals: np.ndarray, served: int) -> float:
     return float(outcome.hour_backlog[300:].mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("load", [0.3, 0.6, 0.8])
 def test_one_server_has_the_backlog_of_the_slotted_queue(load: float) -> None:
     """Poisson arrivals of rho a slot, one served: rho^2 / (2 (1 - rho)) wait after service."""
@@ -52,6 +53,7 @@ def test_one_server_has_the_backlog_of_the_slotted_queue(load: float) -> None:
     assert mean_backlog(arrivals, 1) == pytest.approx(load**2 / (2 * (1 - load)), rel=0.05)
 
 
+@pytest.mark.slow
 def test_many_servers_near_their_limit_have_the_backlog_of_heavy_traffic() -> None:
     """At 90 % of 20 a slot: the variance over twice the spare, corrected for whole slots.
 
@@ -65,6 +67,7 @@ def test_many_servers_near_their_limit_have_the_backlog_of_heavy_traffic() -> No
     assert mean_backlog(arrivals, served) == pytest.approx(expected, rel=0.08)
 
 
+@pytest.mark.slow
 def test_the_mean_wait_is_that_of_littles_law() -> None:
     """Mean backlog = rate * mean wait, the wait counted item by item."""
     load, slots = 0.8, 4000
@@ -80,6 +83,7 @@ def test_the_mean_wait_is_that_of_littles_law() -> None:
     assert outcome.hour_backlog.mean() == pytest.approx(load * waits.mean(), rel=0.03)
 
 
+@pytest.mark.slow
 def test_an_overload_grows_and_clears_as_a_fluid() -> None:
     """(offered - capacity) * time waits; it is gone after that over the spare capacity."""
     offered = np.concatenate([np.full(7200, 150.0), np.full(3 * 3600, 50.0)])

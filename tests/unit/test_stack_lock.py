@@ -20,6 +20,7 @@ while True:
 STARTS = 2_000
 
 
+@pytest.mark.slow
 def test_looking_refuses_no_start(tmp_path: Path) -> None:
     """While others look as fast as they can, each start takes place."""
     command = [sys.executable, "-c", LOOKER, str(tmp_path)]
@@ -34,6 +35,7 @@ def test_looking_refuses_no_start(tmp_path: Path) -> None:
             looker.kill()
 
 
+@pytest.mark.slow
 def test_lookers_do_not_take_each_other_for_a_stack(tmp_path: Path) -> None:
     """Where none runs, nobody sees one, however many look at once."""
     command = [sys.executable, "-c", LOOKER, str(tmp_path)]

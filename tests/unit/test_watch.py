@@ -58,6 +58,7 @@ def test_an_error_that_comes_of_the_end_is_told_as_the_end() -> None:
     assert (done.returncode, done.stdout[:8]) == (1, "the part")
 
 
+@pytest.mark.slow
 def test_what_catches_everything_ends_too() -> None:
     """One that does not let go is ended, with the same words."""
     done = run(

@@ -4,8 +4,6 @@ import re
 from collections.abc import Callable, Mapping
 
 from google.api_core.exceptions import GoogleAPICallError, NotFound
-from google.cloud.compute_v1 import RegionsClient
-from google.cloud.resourcemanager_v3 import ProjectsClient
 from google.iam.v1.iam_policy_pb2 import TestIamPermissionsRequest
 
 from beam_pipeline.checks import check
@@ -58,6 +56,8 @@ def _flags(parameters: Mapping[str, str]) -> Problems:
 
 
 def _permissions(environment: Environment) -> Problems:
+    from google.cloud.resourcemanager_v3 import ProjectsClient  # a second to import
+
     resource = f"projects/{environment.project}"
     request = TestIamPermissionsRequest(resource=resource, permissions=list(PERMISSIONS))
     try:
@@ -106,6 +106,8 @@ def needed_quotas(environment: Environment) -> dict[str, float]:
 
 def quota_problems(environment: Environment) -> Problems:
     """What the region has too little left of for the largest fleet beside what runs there."""
+    from google.cloud.compute_v1 import RegionsClient  # three seconds to import
+
     try:
         region = control_client(RegionsClient).get(
             project=environment.project, region=environment.region
