@@ -27,6 +27,12 @@ NOT_OF_TRAINING = (
 )  # fmt: skip
 # Tests that import tensorflow share one process: it costs seconds and 600 MB in each.
 WITH_TENSORFLOW = ("tests/graph/", "tests/transforms/test_texts.py")
+# Files that take a minute or more, the longest first.
+LONGEST = (
+    "test_dataflow", "test_chaos", "test_dead_parts", "test_train", "test_warehouse",
+    "test_answers", "test_replay", "test_local_stack", "test_faults", "test_stream", "test_bench",
+    "test_load", "test_processes", "test_provision", "test_exchange", "test_isolation",
+)  # fmt: skip
 # In a process of its own: training needs three libraries that no test does. The
 # first two differ in weights and image size, so that mixing them cannot work; the
 # third is the first with traps.
@@ -68,10 +74,11 @@ class _ByFile(LoadScopeScheduling):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs a trained release is slow: training one takes a minute of each checkout."""
+    """Mark what is slow, and begin with the longest files: else one process ends long before."""
     for item in items:
         if "trained" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.slow)  # training takes a minute of each checkout
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else 99)
 
 
 @pytest.hookimpl(optionalhook=True)
