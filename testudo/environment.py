@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from beam_pipeline.config import BUCKET, FLAGS
+from testudo.errors import CommandError
 
 FILE = Path("templates/environments.toml")
 DEFAULTS = "defaults"
@@ -44,10 +45,6 @@ LEAST_AND_MOST = {
     "payload_days": (1, 3650),
     "latency_goal_s": (0.1, 3600),
 }
-
-
-class BadEnvironment(Exception):
-    """All that is wrong with an environment, one line each."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -160,21 +157,21 @@ class Environment:
 
 
 def read_environment(name: str, path: Path = FILE) -> Environment:
-    """One environment of the file. Raises BadEnvironment with all that is wrong with it."""
+    """One environment of the file. Raises CommandError with all that is wrong with it."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BadEnvironment(f"{path}: {error.strerror}; name it with --environments") from error
+        raise CommandError(f"{path}: {error.strerror}; name it with --environments") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadEnvironment(f"{path}: {error}") from error
+        raise CommandError(f"{path}: {error}") from error
     names = [one for one in tables if one != DEFAULTS]
     if name not in names:
-        raise BadEnvironment(f"{path} has no environment {name!r}, but {', '.join(names)}")
+        raise CommandError(f"{path} has no environment {name!r}, but {', '.join(names)}")
     return environment_from(name, {**tables.get(DEFAULTS, {}), **tables[name]}, str(path))
 
 
 def environment_from(name: str, values: Mapping[str, Any], source: str) -> Environment:
-    """Check the values and freeze them. Raises BadEnvironment with all problems."""
+    """Check the values and freeze them. Raises CommandError with all problems."""
     fields = {one.name: one for one in dataclasses.fields(Environment) if one.name != "name"}
     problems = [] if NAME.fullmatch(name) else [f"{name!r} does not match {NAME.pattern}"]
     known = {one: value for one, value in values.items() if one in fields}
@@ -182,14 +179,14 @@ def environment_from(name: str, values: Mapping[str, Any], source: str) -> Envir
     if "project" not in known:
         problems.append("project: is missing")
     if problems:
-        raise BadEnvironment("\n".join(f"{source}: [{name}] {one}" for one in problems))
+        raise CommandError("\n".join(f"{source}: [{name}] {one}" for one in problems))
     frozen: dict[str, Any] = {
         one: tuple(value) if isinstance(value, list) else value for one, value in known.items()
     }
     frozen["bucket"] = frozen.get("bucket") or f"{frozen['project']}-testudo"
     environment = Environment(name=name, **frozen)
     if problems := size_problems(environment):
-        raise BadEnvironment("\n".join(f"{source}: [{name}] {one}" for one in problems))
+        raise CommandError("\n".join(f"{source}: [{name}] {one}" for one in problems))
     return environment
 
 

@@ -29,6 +29,8 @@ class PartEnded(BaseException):
     No Exception: what asks again at any error must not catch it.
     """
 
+    exit_code = 1
+
 
 class Part(NamedTuple):
     """A process that a command cannot do without; `advice` follows on how it ended."""
@@ -137,7 +139,7 @@ class Watching:
             return True
         if not self._left.is_set():  # else the command has told it
             print(f"testudo: {part}", file=sys.stderr, flush=True)
-        os._exit(1)
+        os._exit(PartEnded.exit_code)
 
     def _raise(self, _number: int, _frame: FrameType | None) -> None:
         raise PartEnded(str(self._ended))

@@ -33,9 +33,7 @@ from loadtest.traffic.demand import Wild
 from loadtest.traffic.profile import Profile
 from loadtest.traffic.schedule import make_schedule, tenant_name
 from testudo.commands.place import OVERFLOW_TOPIC
-from testudo.errors import CommandError
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
+from testudo.errors import CommandError, StackError, ToolsMissing
 from testudo.local.servers import PROJECT
 
 FILE = "fairness.json"

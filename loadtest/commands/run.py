@@ -21,11 +21,9 @@ from models.manifest import ReleaseError
 from models.release import read_pointer
 from testudo.commands.environments import LOCAL, environment_of
 from testudo.commands.place import Place, add_home_argument
-from testudo.commands.refused import told
+from testudo.commands.refused import google_errors
 from testudo.environment import FILE, Environment
-from testudo.errors import CommandError
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
+from testudo.errors import CommandError, StackError, ToolsMissing
 
 OUT = Path(".testudo/loadtest")
 CLOUD_LOOKS_S = 1.0  # each look at BigQuery itself is a query that is billed
@@ -168,7 +166,7 @@ def _measured(
 ) -> Result:
     with ExitStack() as exits:
         if arguments.environment:
-            exits.enter_context(told("Google's services"))
+            exits.enter_context(google_errors("Google's services"))
             environment = environment_of(arguments)
             trial = Trial(
                 name=name,

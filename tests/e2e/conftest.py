@@ -11,8 +11,8 @@ from streaming import Pipeline
 from models.release import Pointer, write_pointer
 from testudo.commands.engines import BigQueryEngine
 from testudo.commands.place import Place, local_place
+from testudo.errors import ToolsMissing
 from testudo.local.engine import running_engine
-from testudo.local.missing import ToolsMissing
 from testudo.local.stack import LocalStack
 from testudo.local.tools import DEFAULT_FOLDER, install_tools
 

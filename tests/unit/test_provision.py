@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from google.api_core.exceptions import Forbidden, ServiceUnavailable
 
-from testudo.environment import BadEnvironment, environment_from
+from testudo.environment import environment_from
+from testudo.errors import CommandError
 from testudo.provisioning.inventory import inventory
 from testudo.provisioning.plan import Action, Sides, apply_plan, lines, make_plan
 from testudo.provisioning.policies import has, with_member
@@ -260,5 +261,5 @@ def test_an_overflow_topic_of_another_project_is_left_to_its_owner() -> None:
 @pytest.mark.parametrize("attempts", [1, 4, 101, -1])
 def test_attempts_that_pubsub_does_not_take_are_refused(attempts: int) -> None:
     """Pub/Sub takes 5 to 100; 0 is our word for never."""
-    with pytest.raises(BadEnvironment, match="must be 0 or 5 to 100"):
+    with pytest.raises(CommandError, match="must be 0 or 5 to 100"):
         made(delivery_attempts=attempts)

@@ -3,23 +3,16 @@
 import argparse
 from collections.abc import Iterator
 
-from google.api_core.exceptions import Forbidden, GoogleAPICallError
+from google.api_core.exceptions import Forbidden
 from google.cloud.bigquery import Client
 from rich.console import Console
 
 from beam_pipeline.tables import NAMED, TENANTS_TABLES, statements
-from testudo.cloud.row_access import (
-    ALL_ROWS,
-    BadGrant,
-    Grant,
-    checked,
-    grant_of,
-    granting,
-    revoking,
-)
+from testudo.cloud.row_access import ALL_ROWS, Grant, checked, grant_of, granting, revoking
 from testudo.commands.engines import Answer
 from testudo.commands.environments import add_environment_arguments, environment_of
 from testudo.commands.query import as_table
+from testudo.commands.refused import google_errors
 from testudo.environment import Environment
 from testudo.errors import CommandError
 
@@ -41,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     grant = None if arguments.action == "list" else grant_from(arguments)
     environment = environment_of(arguments)
-    with Client(project=environment.project) as client:
+    with google_errors("BigQuery"), Client(project=environment.project) as client:
         access = Access(client, environment)
         try:
             if grant is None:
@@ -52,8 +45,6 @@ def main(arguments: argparse.Namespace) -> int:
                 access.revoke(grant)
         except Forbidden as error:
             raise CommandError(f"{error.message}\nneeded: roles/bigquery.dataOwner") from error
-        except GoogleAPICallError as error:
-            raise CommandError(f"BigQuery refused: {error.message}") from error
     if grant:
         whom = grant.tenant or EVERYBODY
         Console().print(f"{arguments.action}: {whom}, {grant.principal}", markup=False)
@@ -63,10 +54,7 @@ def main(arguments: argparse.Namespace) -> int:
 def grant_from(arguments: argparse.Namespace) -> Grant:
     if not arguments.principal or not (arguments.tenant or arguments.all_tenants):
         raise CommandError("name --principal, and --tenant or --all_tenants")
-    try:
-        return checked(Grant(arguments.principal, arguments.tenant or ALL_ROWS))
-    except BadGrant as error:
-        raise CommandError(str(error)) from error
+    return checked(Grant(arguments.principal, arguments.tenant or ALL_ROWS))
 
 
 class Access:

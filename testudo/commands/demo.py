@@ -21,7 +21,6 @@ from google.cloud import bigquery
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from models.manifest import ReleaseError
 from models.release import find_pointer
 from testudo.commands.demo_report import (
     PUBLISHED,
@@ -35,9 +34,7 @@ from testudo.commands.engines import BigQueryEngine, Engine, FilesEngine
 from testudo.commands.place import add_home_argument, local_place, prepare_local_project
 from testudo.commands.publish import upload
 from testudo.commands.sending import Outgoing, publish
-from testudo.errors import CommandError
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
+from testudo.errors import CommandError, ToolsMissing
 from testudo.local.stack import LocalStack
 from testudo.messages import SampleMessage, sample_messages
 
@@ -69,8 +66,6 @@ def main(arguments: argparse.Namespace) -> int:
         except ToolsMissing as error:
             console.print(f"[yellow]{error}[/yellow]\nSo the same graph runs over files instead:")
             arguments.files = True
-        except StackError as error:
-            raise CommandError(str(error)) from error
     if arguments.files:
         lost = _over_files(console, arguments, releases)
     console.print(
@@ -81,10 +76,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _train_if_needed(console: Console, releases: Path) -> None:
-    try:
-        pointer = find_pointer(str(releases))
-    except ReleaseError as error:
-        raise CommandError(str(error)) from error
+    pointer = find_pointer(str(releases))
     if pointer is not None:
         console.print(f"[bold]Release[/bold] {pointer.default}, trained before")
         return

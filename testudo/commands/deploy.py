@@ -16,7 +16,7 @@ from testudo.commands.launch import (
     planned_environment_of,
     say,
 )
-from testudo.commands.refused import told
+from testudo.commands.refused import google_errors
 from testudo.commands.rollback import roll_back
 from testudo.commands.smoke import add_smoke_arguments, smoke
 from testudo.commands.update import add_way_arguments, replace_running
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Returns 0 when the version runs and passed, 1 when not, whatever runs now."""
     environment = planned_environment_of(arguments)
-    with told("Google's services"):
+    with google_errors("Google's services"):
         jobs = Jobs(environment)
         version = checked_version(environment, arguments)
         active = jobs.listed()

@@ -11,13 +11,14 @@ from sqlglot.errors import ErrorLevel, ParseError, SqlglotError
 
 from testudo.commands.proven import ALLOWED, LIMITS
 from testudo.commands.rewrites import REWRITES
+from testudo.errors import CommandError
 
 SCHEMA = "files"
 SHOWN_CHARS = 60
 ELSEWHERE = "not answered over files as BigQuery would; ask the local stack (without --output)"
 
 
-class SqlError(ValueError):
+class SqlError(CommandError):
     """A statement that is not asked, and why, in one line."""
 
 

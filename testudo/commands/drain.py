@@ -7,7 +7,7 @@ from google.cloud.dataflow_v1beta3 import JobState
 from testudo.cloud.jobs import Jobs
 from testudo.commands.environments import add_environment_arguments, environment_of
 from testudo.commands.launch import say
-from testudo.commands.refused import told
+from testudo.commands.refused import google_errors
 from testudo.commands.update import the_job
 
 
@@ -24,7 +24,7 @@ def main(arguments: argparse.Namespace) -> int:
 def stop(arguments: argparse.Namespace, state: JobState) -> int:
     """Returns 0 when the job reached the state asked for, 1 when it ended otherwise."""
     environment = environment_of(arguments)
-    with told("Dataflow"):
+    with google_errors("Dataflow"):
         jobs = Jobs(environment)
         job_id = arguments.job or the_job(environment, jobs).id
         jobs.stop(job_id, state)

@@ -13,14 +13,7 @@ from testudo.commands.place import (
     enter_local_stack,
 )
 from testudo.commands.stand_ins import refuse_stand_ins
-from testudo.environment import (
-    FILE,
-    BadEnvironment,
-    Environment,
-    environment_from,
-    read_environment,
-)
-from testudo.errors import CommandError
+from testudo.environment import FILE, Environment, environment_from, read_environment
 from testudo.local.servers import PROJECT
 
 LOCAL = "local"
@@ -43,10 +36,7 @@ def environment_of(arguments: argparse.Namespace) -> Environment:
     if arguments.environment == LOCAL:
         enter_local_stack(arguments.home)
         return local_environment()
-    try:
-        environment = read_environment(arguments.environment, arguments.environments)
-    except BadEnvironment as error:
-        raise CommandError(str(error)) from error
+    environment = read_environment(arguments.environment, arguments.environments)
     refuse_stand_ins(environment.project)
     return environment
 

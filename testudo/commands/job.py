@@ -18,13 +18,12 @@ from apache_beam.runners.dataflow.dataflow_runner import DataflowPipelineResult
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
 from beam_pipeline.checks import check
-from beam_pipeline.config import Config, ConfigError
+from beam_pipeline.config import Config
 from beam_pipeline.file_checks import check_files
 from beam_pipeline.io.deliveries import begin_drain
 from beam_pipeline.main import make_pipeline
 from beam_pipeline.options import config_from
 from testudo.commands.stand_ins import refuse_stand_ins
-from testudo.errors import CommandError
 from testudo.local.engine import AFTER_ENGINE
 from testudo.watch import raise_ended
 
@@ -34,16 +33,13 @@ ENDED_WELL = (PipelineState.DONE, PipelineState.CANCELLED, PipelineState.DRAINED
 
 
 def checked(flags: Sequence[str]) -> tuple[Config, PipelineOptions]:
-    """What the flags say, when all that they name is there. Raises CommandError."""
-    try:
-        config, options = config_from(flags)
-        refuse_stand_ins(*projects_of(config, options))
-        if config.input_subscription:
-            check(config)
-        else:
-            check_files(config)
-    except ConfigError as error:
-        raise CommandError(str(error)) from error
+    """What the flags say, when all that they name is there. Raises TestudoError."""
+    config, options = config_from(flags)
+    refuse_stand_ins(*projects_of(config, options))
+    if config.input_subscription:
+        check(config)
+    else:
+        check_files(config)
     return config, options
 
 

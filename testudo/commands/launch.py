@@ -9,10 +9,10 @@ from testudo.cloud.jobs import Jobs, state_of
 from testudo.cloud.plan_file import with_plan
 from testudo.cloud.preflight import launch_problems, quota_problems
 from testudo.cloud.rollout import Rollout, RolloutFailed, Version
-from testudo.cloud.templates import BadTemplate, read_template
+from testudo.cloud.templates import read_template
 from testudo.commands.environments import add_environment_arguments, environment_of
-from testudo.commands.refused import told
-from testudo.environment import BadEnvironment, Environment
+from testudo.commands.refused import google_errors
+from testudo.environment import Environment
 from testudo.errors import CommandError
 
 
@@ -49,7 +49,7 @@ def add_version_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     environment = planned_environment_of(arguments)
-    with told("Dataflow"):
+    with google_errors("Dataflow"):
         jobs = Jobs(environment)
         version = checked_version(environment, arguments)
         if active := jobs.listed():
@@ -70,7 +70,7 @@ def planned_environment_of(arguments: argparse.Namespace) -> Environment:
         return environment
     try:
         return with_plan(environment, arguments.plan)
-    except BadEnvironment as error:
+    except CommandError as error:
         raise CommandError(f"--plan: {error}".replace("\n", "\n--plan: ")) from error
 
 
@@ -102,7 +102,7 @@ def checked_version(environment: Environment, arguments: argparse.Namespace) -> 
         raise CommandError("\n".join(problems))
     try:
         template = read_template(environment, arguments.template)
-    except BadTemplate as error:
+    except CommandError as error:
         raise CommandError(str(error)) from error
     if problems := launch_problems(environment, template, parameters):
         raise CommandError("\n".join(problems))

@@ -11,8 +11,6 @@ from rich.table import Table
 
 from testudo.local.detached import StackState, read_state, start_detached, stop_detached
 from testudo.local.health import ANEW, troubles
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
 from testudo.local.stack import DEFAULT_HOME
 from testudo.proxies import past_proxies
 
@@ -73,17 +71,7 @@ def _add(
 def main(arguments: argparse.Namespace) -> int:
     """Run one subcommand; returns the exit code: 0, 1 for a failure, 3 when no stack runs."""
     run = {"up": _up, "down": _down, "status": _status, "env": _env}[arguments.local_command]
-    try:
-        return run(arguments)
-    except ToolsMissing as error:
-        _say("The stack cannot start on this machine yet:")
-        for each in error.missing:
-            _say(f"- {each.what}: {each.why}.\n  {each.how}")
-    except StackError as error:
-        _say(str(error))
-    except KeyboardInterrupt:
-        _say("Interrupted; nothing is left running by this command.")
-    return 1
+    return run(arguments)
 
 
 def _up(arguments: argparse.Namespace) -> int:

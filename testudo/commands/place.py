@@ -12,7 +12,6 @@ from testudo.commands.stand_ins import refuse_stand_ins
 from testudo.errors import CommandError
 from testudo.local.detached import StackState, read_state
 from testudo.local.health import check_and_watch
-from testudo.local.processes import StackError
 from testudo.local.resources import (
     Table,
     create_buckets,
@@ -87,10 +86,7 @@ def lead_to_stack(home: Path, needed: Collection[str]) -> StackState:
         raise CommandError(
             f"no local stack runs in {home}: start one with `testudo local up`, or name --project"
         )
-    try:
-        check_and_watch(state, needed)
-    except StackError as error:
-        raise CommandError(str(error)) from error
+    check_and_watch(state, needed)
     os.environ.update({**state.environment, **past_proxies(os.environ)})
     return state
 

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from google.auth.exceptions import GoogleAuthError
-
 from testudo.clients import ENDPOINT
 from testudo.commands.environments import add_environment_arguments, environment_of
-from testudo.errors import CommandError, shown
+from testudo.commands.refused import google_errors
+from testudo.errors import shown
 from testudo.provisioning.gaps import covered
 from testudo.provisioning.inventory import inventory
 from testudo.provisioning.plan import Sides, apply_plan, lines, make_plan
@@ -49,10 +48,8 @@ def main(arguments: argparse.Namespace) -> int:
         return 0
     if os.environ.get(ENDPOINT):
         resources = covered(resources)
-    try:
+    with google_errors("Google's services"):
         return _provision(resources, sides(environment.project), dry_run=arguments.dry_run)
-    except GoogleAuthError as error:
-        raise CommandError(f"{type(error).__name__}: {error}") from error
 
 
 def _provision(resources: Sequence[Resource], services: Sides, *, dry_run: bool) -> int:

@@ -12,12 +12,11 @@ from pathlib import Path
 
 from google.cloud import storage
 
-from beam_pipeline.io.lines import LineError
 from beam_pipeline.io.publishing import refusals
 from testudo.commands.message_file import messages_in
 from testudo.commands.place import Place, add_place_arguments, place_from
 from testudo.commands.progress import tracked
-from testudo.commands.refused import told
+from testudo.commands.refused import google_errors
 from testudo.commands.sending import Outgoing, publish
 from testudo.errors import CommandError
 from testudo.messages import SampleMessage, message_attributes, sample_messages
@@ -88,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     if arguments.samples is None:
-        with told("The file system"):
+        with google_errors("The file system"):
             source = _source(arguments)
             check(source())
         place = place_from(arguments)
@@ -96,7 +95,7 @@ def main(arguments: argparse.Namespace) -> int:
     else:
         place = place_from(arguments)
         messages = from_samples(arguments.samples, seed=arguments.seed, place=place)
-    with told("Pub/Sub"), tracked(messages, "Publishing") as shown:
+    with google_errors("Pub/Sub"), tracked(messages, "Publishing") as shown:
         count = publish(place.topic, shown, rate=arguments.rate)
     print(f"{count} messages published to {place.topic}")
     return 0
@@ -122,14 +121,11 @@ def _source(arguments: argparse.Namespace) -> Callable[[], Iterator[Outgoing]]:
 
 def check(messages: Iterable[Outgoing]) -> None:
     """Raises CommandError naming the sources of messages that Pub/Sub would not take."""
-    try:
-        problems = [
-            f"{message.source}: {problem}"
-            for message in messages
-            for problem in refusals(message.data, message.attributes)
-        ]
-    except LineError as error:
-        raise CommandError(str(error)) from error
+    problems = [
+        f"{message.source}: {problem}"
+        for message in messages
+        for problem in refusals(message.data, message.attributes)
+    ]
     if problems:
         more = [f"and {len(problems) - PROBLEMS_SHOWN:,} more"] * (len(problems) > PROBLEMS_SHOWN)
         raise CommandError("\n".join([*problems[:PROBLEMS_SHOWN], *more]) + "; nothing was sent")

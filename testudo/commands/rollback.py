@@ -8,10 +8,10 @@ from models.release import Pointer, read_pointer, write_pointer
 from testudo.cloud.deployments import Deployment, recorded
 from testudo.cloud.jobs import Jobs
 from testudo.cloud.rollout import Version
-from testudo.cloud.templates import BadTemplate, read_template
+from testudo.cloud.templates import read_template
 from testudo.commands.environments import add_environment_arguments, environment_of
 from testudo.commands.launch import say
-from testudo.commands.refused import told
+from testudo.commands.refused import google_errors
 from testudo.commands.update import add_way_arguments, replace_running, the_job
 from testudo.environment import Environment
 from testudo.errors import CommandError
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     environment = environment_of(arguments)
-    with told("Dataflow"):
+    with google_errors("Dataflow"):
         return roll_back(environment, arguments, keep_release=arguments.keep_release)
 
 
@@ -45,7 +45,7 @@ def roll_back(
     current, before = _deployments(environment, running.id)
     try:
         template = read_template(environment, before.version)
-    except BadTemplate as error:
+    except CommandError as error:
         raise CommandError(str(error)) from error
     version = Version(template, dict(before.request.get("parameters", {})))
     if not keep_release:

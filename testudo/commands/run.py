@@ -21,8 +21,6 @@ from testudo.commands.place import (
 from testudo.commands.processes import end_with_supervisor, run_several
 from testudo.errors import CommandError
 from testudo.local.engine import running_engine
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
 from testudo.local.servers import PROJECT
 
 NEEDED = ("pubsub", "bigquery", "storage")  # of the local stack; a job asks no control plane
@@ -120,11 +118,8 @@ def _run_on_engine(arguments: argparse.Namespace, tools: Path, flags: Sequence[s
     lane = "" if arguments.lane == "main" else f"-{arguments.lane}"
     number = f"-{arguments.process_number}" if arguments.process_number else ""
     name = f"prism{lane}{number}"
-    try:
-        with running_engine(arguments.home, say, tools=tools, name=name) as job_endpoint:
-            return run_job([*_local_flags(arguments, job_endpoint), *flags])
-    except (StackError, ToolsMissing) as error:
-        raise CommandError(str(error)) from error
+    with running_engine(arguments.home, say, tools=tools, name=name) as job_endpoint:
+        return run_job([*_local_flags(arguments, job_endpoint), *flags])
 
 
 def _local_flags(arguments: argparse.Namespace, job_endpoint: str) -> list[str]:

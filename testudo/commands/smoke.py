@@ -23,7 +23,7 @@ from beam_pipeline.tables import fill
 from testudo.commands.engines import Answer
 from testudo.commands.environments import add_environment_arguments, environment_of
 from testudo.commands.query import as_table
-from testudo.commands.refused import told
+from testudo.commands.refused import google_errors
 from testudo.commands.sending import Outgoing, publish
 from testudo.environment import Environment
 from testudo.messages import REASONS, SampleMessage, sample_messages
@@ -99,7 +99,7 @@ def smoke(environment: Environment, arguments: argparse.Namespace) -> Verdict:
             broken_share=BROKEN_SHARE,
         )
     )
-    with told("Google's services"), Client(project=environment.project) as client:
+    with google_errors("Google's services"), Client(project=environment.project) as client:
         run = _Run(environment, client, prefix, console, arguments.timeout_s)
         sent, found = _exchange(run, samples[:warm_up], samples[warm_up:], arguments.rate)
     expected = {

@@ -8,16 +8,14 @@ import argparse
 import dataclasses
 import os
 import re
-import sys
 from pathlib import Path
 
 from models.features import ImageLimits
 from models.manifest import RELEASE, ReleaseError
 from models.objects import CLOUD, join
 from models.release import POINTER, Pointer, PointerChanged, find_pointer, write_pointer
-from models.training.manifest_lines import ManifestRefused
 from models.training.samples import MANIFEST, write_listings
-from models.training.train import EPOCHS, SIZE_PX, TrainingFailed, train
+from models.training.train import EPOCHS, SIZE_PX, train
 from testudo.errors import CommandError
 
 SAMPLES = 6_000
@@ -87,10 +85,7 @@ def main(arguments: argparse.Namespace) -> int:
             limits=ImageLimits(arguments.max_image_bytes, arguments.max_image_pixels),
         )
         print(take_up(arguments.releases, saved.release, activate=arguments.activate))
-    except TrainingFailed as error:
-        print(error, file=sys.stderr)
-        return 1
-    except (ManifestRefused, ReleaseError, OSError) as error:
+    except OSError as error:
         raise CommandError(str(error)) from error
     return 0
 

@@ -18,7 +18,7 @@ from testudo.commands.launch import (
     planned_environment_of,
     say,
 )
-from testudo.commands.refused import told
+from testudo.commands.refused import google_errors
 from testudo.environment import Environment
 from testudo.errors import CommandError
 
@@ -48,7 +48,7 @@ def add_way_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     environment = planned_environment_of(arguments)
-    with told("Dataflow"):
+    with google_errors("Dataflow"):
         jobs = Jobs(environment)
         version = checked_version(environment, arguments)
         return replace_running(environment, jobs, the_job(environment, jobs), version, arguments)

@@ -16,6 +16,7 @@ import google.auth
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import Request
 
+from testudo.errors import CommandError
 from testudo.image.dockerfile import Base
 
 TIMEOUT_S = 30.0
@@ -36,20 +37,16 @@ TAGGED = re.compile(
 )
 
 
-class RegistryError(Exception):
-    """The registry did not give what was asked for; says which image and why."""
-
-
 def by_digest(image: str) -> str:
     """The image by the digest that its tag names now; one that has a digest stays as it is.
 
-    Raises RegistryError for what is neither, and when the registry does not tell.
+    Raises CommandError for what is neither, and when the registry does not tell.
     """
     if "@" in image:
         return image
     found = TAGGED.fullmatch(image)
     if not found:
-        raise RegistryError(f"{image!r} is neither REPOSITORY:TAG nor REPOSITORY@sha256:DIGEST")
+        raise CommandError(f"{image!r} is neither REPOSITORY:TAG nor REPOSITORY@sha256:DIGEST")
     base = Base("", found["registry"], found["name"], found["tag"], "")
     return f"{base.registry}/{base.name}@sha256:{digest_of(base)}"
 
@@ -62,9 +59,9 @@ def digest_of(base: Base) -> str:
     try:
         manifest = _manifest(base)
     except (OSError, ValueError, KeyError, GoogleAuthError) as error:
-        raise RegistryError(f"{base}: {type(error).__name__}: {error}") from error
+        raise CommandError(f"{base}: {type(error).__name__}: {error}") from error
     if len(manifest) > MAX_MANIFEST_BYTES:
-        raise RegistryError(f"{base}: its manifest is longer than {MAX_MANIFEST_BYTES} bytes")
+        raise CommandError(f"{base}: its manifest is longer than {MAX_MANIFEST_BYTES} bytes")
     return hashlib.sha256(manifest).hexdigest()
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from testudo.local.missing import Missing, ToolMissing
+from testudo.errors import Missing, ToolsMissing
 
 REQUIREMENTS = Path(__file__).with_name("bigquery-requirements.txt")
 _EXTENSIONS = ("icu", "ducklake", "spatial")
@@ -32,7 +32,7 @@ def get_bigquery(folder: Path, report: Callable[[str], None], environ: Mapping[s
     """Return the `local-bigquery` program, installed into `folder` when it is not there yet.
 
     A first installation takes 5-30 s and needs the package index; it is made
-    again when the pins change. Raises ToolMissing with the installer's words.
+    again when the pins change. Raises ToolsMissing with the installer's words.
     """
     program = folder / "bigquery" / "venv" / "bin" / "local-bigquery"
     stamp = folder / "bigquery" / "installed"
@@ -43,14 +43,16 @@ def get_bigquery(folder: Path, report: Callable[[str], None], environ: Mapping[s
     try:
         _install(folder / "bigquery", environ)
     except (OSError, RuntimeError) as error:
-        raise ToolMissing(
-            Missing(
-                what="local-bigquery",
-                why=f"the stand-in for BigQuery; installing it failed: {error}",
-                how="Install Python 3.13 (https://www.python.org/downloads/ or "
-                "`uv python install 3.13`), see that the package index can be reached, "
-                "and run again.",
-            )
+        raise ToolsMissing(
+            [
+                Missing(
+                    what="local-bigquery",
+                    why=f"the stand-in for BigQuery; installing it failed: {error}",
+                    how="Install Python 3.13 (https://www.python.org/downloads/ or "
+                    "`uv python install 3.13`), see that the package index can be reached, "
+                    "and run again.",
+                )
+            ]
         ) from error
     stamp.write_text(pins)
     return program

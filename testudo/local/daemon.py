@@ -12,8 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
+from testudo.errors import StackError
 from testudo.local.stack import LocalStack
 
 
@@ -24,7 +23,7 @@ def main(home: Path, tools: Path, *, keep_data: bool) -> int:
             _close_output()
             while True:
                 signal.pause()
-    except (StackError, ToolsMissing) as error:
+    except StackError as error:
         _tell(str(error))
         return 1
     except KeyboardInterrupt:

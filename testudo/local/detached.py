@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import psutil
 
-from testudo.local.processes import StackError
+from testudo.errors import StackError
 from testudo.local.stack import is_held, is_up, state_file
 from testudo.local.tools import install_tools
 from testudo.watch import forget

@@ -4,8 +4,8 @@ import threading
 import time
 from collections.abc import Collection, Sequence
 
+from testudo.errors import StackError
 from testudo.local.detached import ServerState, StackState
-from testudo.local.processes import StackError
 from testudo.local.servers import ASKS
 from testudo.watch import watch
 

@@ -18,12 +18,8 @@ from types import TracebackType
 from typing import Self
 
 from testudo.clients import ENDPOINT
-from testudo.local.processes import (
-    ServerProcess,
-    StackError,
-    wait_for_answers,
-    warn_of_open_addresses,
-)
+from testudo.errors import StackError
+from testudo.local.processes import ServerProcess, wait_for_answers, warn_of_open_addresses
 from testudo.local.servers import (
     PROJECT,
     Server,
