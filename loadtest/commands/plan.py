@@ -21,7 +21,8 @@ from loadtest.capacity.trials import Question
 from loadtest.capacity.worker import Mix, lowest_p95_s
 from loadtest.traffic.profile import BadProfile, Profile, read_profile
 from testudo.cloud.prices import read_prices
-from testudo.environment import FORMS, Environment
+from testudo.environment import Environment
+from testudo.environment_file import FORMS
 from testudo.errors import CommandError
 
 RESULTS = Path(".testudo/loadtest")

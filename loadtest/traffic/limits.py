@@ -26,7 +26,7 @@ from loadtest.traffic.schedule import make_schedule
 from loadtest.traffic.sender import send
 from loadtest.traffic.senders import SendError
 from loadtest.traffic.trace import save_trace
-from testudo.commands.place import add_home_argument
+from testudo.commands.environments import add_home_argument
 from testudo.errors import StackError, ToolsMissing, shown
 
 TOPIC = "generator-limits"

@@ -16,7 +16,7 @@ from beam_pipeline.config import FLAGS
 from beam_pipeline.options import TestudoOptions
 from models.failures import Reason, Stage
 from testudo.cli import COMMANDS
-from testudo.environment import environment_from
+from testudo.environment_file import environment_from
 from testudo.provisioning.grants import grants
 
 REPOSITORY = Path(__file__).parents[2]

@@ -14,7 +14,8 @@ from google.cloud.monitoring_dashboard_v1 import Dashboard
 from google.cloud.monitoring_v3 import AlertPolicy
 from google.protobuf.json_format import ParseDict
 
-from testudo.environment import Environment, environment_from
+from testudo.environment import Environment
+from testudo.environment_file import environment_from
 from testudo.provisioning.monitoring import alert_policy, alerts, monitoring
 from testudo.provisioning.resources import Kind, Resource
 from transforms.handlers import ImageHandler, ScorerHandler, TextHandler

@@ -19,7 +19,7 @@ from testudo.cloud.costs import Usage, cost_of, usage_before, usage_of
 from testudo.cloud.million import ItemUse, Machine, million_cost
 from testudo.cloud.prices import read_prices
 from testudo.commands.costs import day_of
-from testudo.environment import read_environment
+from testudo.environment_file import read_environment
 from testudo.errors import CommandError
 
 REPOSITORY = Path(__file__).parents[2]

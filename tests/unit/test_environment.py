@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from testudo.environment import environment_from, read_environment
+from testudo.environment_file import environment_from, read_environment
 from testudo.errors import CommandError
 
 REPOSITORY = Path(__file__).parents[2]

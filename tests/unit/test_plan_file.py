@@ -13,7 +13,8 @@ from testudo.cloud.launching import as_dict, launch_parameter
 from testudo.cloud.plan_file import PLANNED, with_plan
 from testudo.cloud.templates import Template
 from testudo.commands import deploy, launch, update
-from testudo.environment import Environment, environment_from
+from testudo.environment import Environment
+from testudo.environment_file import environment_from
 from testudo.errors import CommandError
 
 NOTHING = Interval(0.0, 0.0, 0.0)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from google.api_core.exceptions import Forbidden, ServiceUnavailable
 
-from testudo.environment import environment_from
+from testudo.environment_file import environment_from
 from testudo.errors import CommandError
 from testudo.provisioning.inventory import inventory
 from testudo.provisioning.plan import Action, Sides, apply_plan, lines, make_plan

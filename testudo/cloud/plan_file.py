@@ -4,7 +4,8 @@ import dataclasses
 import tomllib
 from pathlib import Path
 
-from testudo.environment import Environment, size_problems, values_problems
+from testudo.environment import Environment
+from testudo.environment_file import size_problems, values_problems
 from testudo.errors import CommandError
 
 # What a plan may say; all else is the environment's own.

@@ -31,10 +31,13 @@ from testudo.commands.demo_report import (
     write_published,
 )
 from testudo.commands.engines import BigQueryEngine, Engine, FilesEngine
-from testudo.commands.place import add_home_argument, local_place, prepare_local_project
+from testudo.commands.environments import add_home_argument
 from testudo.commands.publish import upload
 from testudo.commands.sending import Outgoing, publish
-from testudo.errors import CommandError, ToolsMissing
+from testudo.environment import LOCAL
+from testudo.errors import Failed, ToolsMissing
+from testudo.local.jobs import LocalJob
+from testudo.local.resources import prepare_stack
 from testudo.local.stack import LocalStack
 from testudo.messages import SampleMessage, sample_messages
 
@@ -62,7 +65,7 @@ def main(arguments: argparse.Namespace) -> int:
         try:
             with LocalStack(arguments.home, lambda line: console.print(f"  {line}")) as stack:
                 os.environ.update(stack.environment)
-                lost = _stream(console, arguments, stack.project, releases)
+                lost = _stream(console, arguments, releases)
         except ToolsMissing as error:
             console.print(f"[yellow]{error}[/yellow]\nSo the same graph runs over files instead:")
             arguments.files = True
@@ -82,29 +85,28 @@ def _train_if_needed(console: Console, releases: Path) -> None:
         return
     console.print("[bold]Training[/bold] the sample release, which takes some two minutes")
     if subprocess.run([*TESTUDO, "train", f"--releases={releases}"]).returncode:
-        raise CommandError("the training failed; what it said stands above")
+        raise Failed("the training failed; what it said stands above")
 
 
-def _stream(console: Console, arguments: argparse.Namespace, project: str, releases: Path) -> int:
+def _stream(console: Console, arguments: argparse.Namespace, releases: Path) -> int:
     """Returns how many items have no outcome."""
-    place = local_place(project)
     console.print("[bold]Topic, tables, views and buckets[/bold] are made")
-    prepare_local_project(project)
-    client = bigquery.Client(project=project)
-    engine = BigQueryEngine(client, place.dataset)
-    messages = _draw(console, arguments.items, place.image_bucket)
-    load_published(client, f"{project}.{place.dataset}.{PUBLISHED}", messages)
-    upload(place, messages)
+    prepare_stack()
+    client = bigquery.Client(project=LOCAL.project)
+    engine = BigQueryEngine(client, LOCAL.dataset)
+    messages = _draw(console, arguments.items, LOCAL.image_bucket)
+    load_published(client, f"{LOCAL.project}.{LOCAL.dataset}.{PUBLISHED}", messages)
+    upload(LOCAL, messages)
     outgoing = [Outgoing(one.data, dict(one.attributes)) for one in messages]
     log = arguments.home / "logs" / "pipeline.log"
     console.print(f"[bold]Pipeline[/bold] starts; its log is {log}")
     with _pipeline(arguments.home, releases, log) as pipeline, ThreadPoolExecutor() as sender:
         # One first, so that the latency of the others is not the time of the start.
-        publish(place.topic, outgoing[:1])
+        publish(LOCAL.topic_path, outgoing[:1])
         waiting = {"pipeline": pipeline, "timeout_s": arguments.timeout_s}
         _wait(console, "First outcome", engine, wanted=1, **waiting)
         console.print(f"[bold]Publishing[/bold] {len(outgoing) - 1} more at {arguments.rate:g}/s")
-        sent = sender.submit(publish, place.topic, outgoing[1:], rate=arguments.rate)
+        sent = sender.submit(publish, LOCAL.topic_path, outgoing[1:], rate=arguments.rate)
         found = _wait(console, "Outcomes", engine, wanted=len(messages), sent=sent, **waiting)
         sent.result()
     print_report(console, engine)
@@ -126,10 +128,10 @@ def _over_files(console: Console, arguments: argparse.Namespace, releases: Path)
         f"--output={output}",
         f"--releases={releases}",
     ]
-    with log.open("wb") as file, console.status("running"):
-        done = subprocess.run([*TESTUDO, "run", *flags], stdout=file, stderr=file)
-    if done.returncode:
-        raise CommandError(f"the pipeline failed; its log is {log}")
+    with console.status("running"):
+        code = LocalJob(flags, log).process.wait()
+    if code:
+        raise Failed(f"the pipeline failed; its log is {log}")
     engine = FilesEngine(output, {PUBLISHED: output / f"{PUBLISHED}.jsonl"})
     print_report(console, engine)
     return len(messages) - count_outcomes(engine)
@@ -144,20 +146,13 @@ def _draw(console: Console, count: int, bucket: str) -> list[SampleMessage]:
 
 
 @contextlib.contextmanager
-def _pipeline(home: Path, releases: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """`testudo run` on the stack, in a process of its own, ended as Ctrl-C would end it."""
-    command = [*TESTUDO, "run", f"--home={home}", f"--local_releases={releases}"]
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file)
+def _pipeline(home: Path, releases: Path, log: Path) -> Iterator[LocalJob]:
+    """A job on the stack, ended as Ctrl-C would end it."""
+    job = LocalJob([f"--home={home}", f"--local_releases={releases}"], log)
     try:
-        yield process
+        yield job
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=STOP_ALLOWED_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        job.stop(STOP_ALLOWED_S)
 
 
 def _wait(
@@ -166,7 +161,7 @@ def _wait(
     engine: Engine,
     *,
     wanted: int,
-    pipeline: subprocess.Popen[bytes],
+    pipeline: LocalJob,
     timeout_s: float,
     sent: "Future[int] | None" = None,
 ) -> int:
@@ -185,8 +180,8 @@ def _wait(
                 return found
             if sent is not None and sent.done():
                 sent.result()
-            if pipeline.poll() is not None:
-                raise CommandError("the pipeline ended; its log is .testudo/logs/pipeline.log")
+            if pipeline.ended():
+                raise Failed(f"the pipeline ended; its log is {pipeline.log}")
             time.sleep(POLL_S)
 
 

@@ -25,9 +25,9 @@ from beam_pipeline.main import make_pipeline
 from beam_pipeline.options import config_from
 from testudo.commands.stand_ins import refuse_stand_ins
 from testudo.local.engine import AFTER_ENGINE
+from testudo.local.jobs import RUNNING
 from testudo.watch import raise_ended
 
-RUNNING = "Running; Ctrl-C ends it."
 DRAINING = "Finishing what is in flight; Ctrl-C again stops at once."
 ENDED_WELL = (PipelineState.DONE, PipelineState.CANCELLED, PipelineState.DRAINED)
 

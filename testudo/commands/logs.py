@@ -10,10 +10,9 @@ from typing import Any
 from google.cloud import logging
 
 from testudo.clients import ENDPOINT, local_credentials
-from testudo.cloud.jobs import Jobs
 from testudo.commands.environments import add_environment_arguments, environment_of
 from testudo.commands.refused import google_errors
-from testudo.commands.update import the_job
+from testudo.commands.rollouts import rollout_of
 from testudo.environment import Environment
 from testudo.errors import shown
 
@@ -36,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     environment = environment_of(arguments)
     with google_errors("Cloud Logging"):
-        job_id = arguments.job or the_job(environment, Jobs(environment)).id
+        job_id = arguments.job or rollout_of(environment, arguments).running().id
         client = _client(environment)
         newest = _print(_entries(client, job_id, arguments.severity, "", arguments.limit))
         while arguments.follow:

@@ -13,11 +13,12 @@ from pathlib import Path
 from google.cloud import storage
 
 from beam_pipeline.io.publishing import refusals
+from testudo.commands.environments import add_data_arguments, data_environment_of
 from testudo.commands.message_file import messages_in
-from testudo.commands.place import Place, add_place_arguments, place_from
 from testudo.commands.progress import tracked
 from testudo.commands.refused import google_errors
 from testudo.commands.sending import Outgoing, publish
+from testudo.environment import Environment
 from testudo.errors import CommandError
 from testudo.messages import SampleMessage, message_attributes, sample_messages
 from transforms.events import ID
@@ -51,18 +52,18 @@ def from_images(paths: Iterable[Path], *, tenant_id: str, text: str) -> Iterator
         yield Outgoing(data, message_attributes(tenant_id, item_id, data), str(path))
 
 
-def from_samples(count: int, *, seed: int, place: Place) -> Iterator[Outgoing]:
+def from_samples(count: int, *, seed: int, environment: Environment) -> Iterator[Outgoing]:
     """Drawn listings; where there is an image bucket, some images go there and are named."""
-    samples = list(sample_messages(count, seed=seed, bucket=place.image_bucket))
-    if place.image_bucket:
-        upload(place, samples)
+    samples = list(sample_messages(count, seed=seed, bucket=environment.image_bucket))
+    if environment.image_bucket:
+        upload(environment, samples)
     return (Outgoing(one.data, dict(one.attributes)) for one in samples)
 
 
-def upload(place: Place, samples: Iterable[SampleMessage]) -> None:
-    """Bring the images that messages refer to into the place's image bucket."""
-    with storage.Client(project=place.project) as client:
-        bucket = client.bucket(place.image_bucket)
+def upload(environment: Environment, samples: Iterable[SampleMessage]) -> None:
+    """Bring the images that messages refer to into the environment's image bucket."""
+    with storage.Client(project=environment.project) as client:
+        bucket = client.bucket(environment.image_bucket)
         for sample in samples:
             for name, image in sample.uploads.items():
                 bucket.blob(name).upload_from_string(image, content_type="image/jpeg")
@@ -82,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tenant_id", default="me", help="with --images (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="with --samples (%(default)s)")
     parser.add_argument("--rate", type=float, default=0.0, help="messages a second; 0 is at once")
-    add_place_arguments(parser)
+    add_data_arguments(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -90,14 +91,14 @@ def main(arguments: argparse.Namespace) -> int:
         with google_errors("The file system"):
             source = _source(arguments)
             check(source())
-        place = place_from(arguments)
+        environment = data_environment_of(arguments)
         messages = source()
     else:
-        place = place_from(arguments)
-        messages = from_samples(arguments.samples, seed=arguments.seed, place=place)
+        environment = data_environment_of(arguments)
+        messages = from_samples(arguments.samples, seed=arguments.seed, environment=environment)
     with google_errors("Pub/Sub"), tracked(messages, "Publishing") as shown:
-        count = publish(place.topic, shown, rate=arguments.rate)
-    print(f"{count} messages published to {place.topic}")
+        count = publish(environment.topic_path, shown, rate=arguments.rate)
+    print(f"{count} messages published to {environment.topic_path}")
     return 0
 
 

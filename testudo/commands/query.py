@@ -20,8 +20,8 @@ from beam_pipeline.results import results_problem
 from beam_pipeline.tables import DATASET, question_of, statements
 from testudo.commands.dialect import SqlError, check_statement
 from testudo.commands.engines import Answer, BigQueryEngine, Engine, FilesEngine
+from testudo.commands.environments import add_data_arguments, data_environment_of
 from testudo.commands.parameters import add_parameter_arguments, given_for
-from testudo.commands.place import add_place_arguments, place_from
 from testudo.errors import CommandError, shown
 
 
@@ -79,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="FOLDER", help="ask a files-mode run instead")
     parser.add_argument("--format", choices=FORMATS, default="table", help="(%(default)s)")
     add_parameter_arguments(parser)
-    add_place_arguments(parser)
+    add_data_arguments(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -112,10 +112,10 @@ def _engine(arguments: argparse.Namespace) -> Engine:
         if problem := results_problem(arguments.output):
             raise CommandError(f"--output: {problem}")
         return FilesEngine(Path(arguments.output))
-    if not DATASET.fullmatch(arguments.dataset):
+    if arguments.dataset is not None and not DATASET.fullmatch(arguments.dataset):
         raise CommandError(f"--dataset: {arguments.dataset!r} is not DATASET or PROJECT.DATASET")
-    place = place_from(arguments)
-    return BigQueryEngine(Client(project=place.project), place.dataset)
+    environment = data_environment_of(arguments)
+    return BigQueryEngine(Client(project=environment.project), environment.dataset)
 
 
 def _first_part(error: Exception) -> str:

@@ -17,12 +17,13 @@ from testudo.commands.dead_letters import (
     find_in_table,
 )
 from testudo.commands.engines import Answer
-from testudo.commands.place import BUCKET, Place, place_from
+from testudo.commands.environments import data_environment_of
 from testudo.commands.progress import tracked
 from testudo.commands.query import as_table
 from testudo.commands.rejected_rows import find_rejected_rows
 from testudo.commands.replay_flags import Plan, add_arguments, read_plan
 from testudo.commands.resend import Resender, Sent, replay_all
+from testudo.environment import Environment
 from testudo.errors import CommandError, shown
 
 __all__ = ["add_arguments", "main"]
@@ -40,13 +41,13 @@ ERRORS_SHOWN = 10
 def main(arguments: argparse.Namespace) -> int:
     """Returns 1 when a dead letter could not be replayed."""
     plan = read_plan(arguments, now=datetime.now(UTC))
-    place = place_from(arguments)
-    if not arguments.project and not plan.output:
-        plan = plan._replace(output=f"gs://{BUCKET}")
+    environment = data_environment_of(arguments)
+    if environment.bucket and not plan.output:
+        plan = plan._replace(output=environment.root)
     console = Console()
-    client = Client(project=place.project)
+    client = Client(project=environment.project)
     try:
-        found = _find(client, place, plan)
+        found = _find(client, environment, plan)
     except GoogleAPIError as error:
         raise CommandError(f"the dead letters could not be read: {error}") from error
     choice = choose(found, again=arguments.again, limit=plan.limit)
@@ -55,7 +56,9 @@ def main(arguments: argparse.Namespace) -> int:
             console.print(as_table(listed(choice.letters)))
         _print_summary(console, choice, [], plan)
         return 0
-    resender = Resender(place.topic, client, f"{place.project}.{place.dataset}.replays")
+    resender = Resender(
+        environment.topic_path, client, f"{environment.project}.{environment.dataset}.replays"
+    )
     replays = replay_all(choice.letters, resender, rate=plan.rate)
     total = len(choice.letters)
     try:
@@ -69,11 +72,11 @@ def main(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _find(client: Client, place: Place, plan: Plan) -> list[Letter]:
-    found = find_in_table(client, place.dataset, plan.filters)
+def _find(client: Client, environment: Environment, plan: Plan) -> list[Letter]:
+    found = find_in_table(client, environment.dataset, plan.filters)
     if plan.output:
-        storage = StorageClient(project=place.project)
-        found += find_rejected_rows(client, place.dataset, storage, plan.output, plan.filters)
+        storage = StorageClient(project=environment.project)
+        found += find_rejected_rows(client, environment.dataset, storage, plan.output, plan.filters)
     return found
 
 

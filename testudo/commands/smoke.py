@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.cloud.bigquery import Client, QueryJobConfig, ScalarQueryParameter
 from rich.console import Console
@@ -49,6 +49,16 @@ GROUP BY item_id, reason
 """
 
 
+class Load(NamedTuple):
+    """What is sent, and what it is judged by."""
+
+    messages: int
+    warm_up: int  # sent before them
+    rate: float  # messages a second
+    p95_s: float | None  # the limit; None: the environment's latency_goal_s
+    timeout_s: float  # for the warm-up, and again for all others
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_environment_arguments(parser)
     add_smoke_arguments(parser)
@@ -77,22 +87,32 @@ def add_smoke_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def load_of(arguments: argparse.Namespace) -> Load:
+    return Load(
+        messages=arguments.messages,
+        warm_up=arguments.warm_up,
+        rate=arguments.rate,
+        p95_s=arguments.p95_s,
+        timeout_s=arguments.timeout_s,
+    )
+
+
 def main(arguments: argparse.Namespace) -> int:
     """Returns 0 when it passed, 1 when not."""
-    found = smoke(environment_of(arguments), arguments)
+    found = smoke(environment_of(arguments), load_of(arguments))
     if arguments.format == "json":
         print(json.dumps(dataclasses.asdict(found), indent=1))
     return 1 if found.problems else 0
 
 
-def smoke(environment: Environment, arguments: argparse.Namespace) -> Verdict:
-    """Publish, wait and judge; tells the verdict on standard error."""
+def smoke(environment: Environment, load: Load) -> Verdict:
+    """Publish, wait and judge; prints the verdict on standard error."""
     console = Console(stderr=True)
     prefix = f"smoke-{uuid.uuid4().hex[:12]}-"
-    warm_up = max(arguments.warm_up, 1)
+    warm_up = max(load.warm_up, 1)
     samples = list(
         sample_messages(
-            warm_up + max(arguments.messages, 1),
+            warm_up + max(load.messages, 1),
             seed=1,
             prefix=prefix,
             tenants=(TENANT,),
@@ -100,14 +120,14 @@ def smoke(environment: Environment, arguments: argparse.Namespace) -> Verdict:
         )
     )
     with google_errors("Google's services"), Client(project=environment.project) as client:
-        run = _Run(environment, client, prefix, console, arguments.timeout_s)
-        sent, found = _exchange(run, samples[:warm_up], samples[warm_up:], arguments.rate)
+        run = _Run(environment, client, prefix, console, load.timeout_s)
+        sent, found = _exchange(run, samples[:warm_up], samples[warm_up:], load.rate)
     expected = {
         one.item_id: str(REASONS[one.breakage]) if one.breakage else PREDICTED for one in sent
     }
-    limit_s = environment.latency_goal_s if arguments.p95_s is None else arguments.p95_s
+    limit_s = environment.latency_goal_s if load.p95_s is None else load.p95_s
     judged = verdict(expected, {one.item_id for one in samples[:warm_up]}, found, limit_s)
-    _tell(console, environment, judged)
+    _print(console, environment, judged)
     return judged
 
 
@@ -156,7 +176,7 @@ class _Run:
         with Progress(*columns, console=self._console) as progress:
             task = progress.add_task(what, total=wanted)
             while True:
-                found = self._look()
+                found = self._outcomes()
                 items = len({one.item_id for one in found})
                 progress.update(task, completed=items)
                 if items >= wanted or time.monotonic() > deadline_s:
@@ -164,13 +184,13 @@ class _Run:
                 time.sleep(pause_s)
                 pause_s = min(PAUSE_GROWTH * pause_s, LONGEST_PAUSE_S)
 
-    def _look(self) -> list[Outcome]:
+    def _outcomes(self) -> list[Outcome]:
         settings = QueryJobConfig(query_parameters=self._settings)
         rows: Any = self._client.query_and_wait(fill(OUTCOMES, self._dataset), job_config=settings)
         return [Outcome(*row.values()) for row in rows]
 
 
-def _tell(console: Console, environment: Environment, judged: Verdict) -> None:
+def _print(console: Console, environment: Environment, judged: Verdict) -> None:
     rows = sorted(judged.outcomes.items(), key=lambda one: -one[1])
     console.print(as_table(Answer(["outcome", "items"], rows)))
     p95 = "none" if judged.p95_s is None else f"{judged.p95_s:.2f} s"
@@ -178,9 +198,9 @@ def _tell(console: Console, environment: Environment, judged: Verdict) -> None:
     for problem in judged.problems:
         print(f"testudo smoke: {problem}", file=sys.stderr)
     if judged.problems:
-        name, project = environment.name, environment.project
+        name = environment.name
         print(
             f"Look at `testudo status {name}`, `testudo logs {name}` and "
-            f"`testudo query dead_letters --project {project}`.",
+            f"`testudo query dead_letters --environment {name}`.",
             file=sys.stderr,
         )

@@ -9,10 +9,10 @@ from testudo.cloud.container_spec import write_spec
 from testudo.cloud.metadata import FILE as METADATA_FILE
 from testudo.cloud.metadata import metadata_text
 from testudo.commands.environments import (
-    LOCAL,
     add_environment_arguments,
     environment_of,
 )
+from testudo.environment import LOCAL
 from testudo.errors import CommandError
 from testudo.image.dockerfile import FILE, bases, pinned
 from testudo.image.registry import by_digest, digest_of
@@ -108,7 +108,7 @@ def _unpinned(text: str) -> list[str]:
 def _build(arguments: argparse.Namespace) -> int:
     environment = environment_of(arguments)
     # The local stack has no images: any may be named there.
-    if arguments.environment != LOCAL:
+    if environment != LOCAL:
         text = arguments.dockerfile.read_text(encoding="utf-8")
         if unpinned := _unpinned(text):
             raise CommandError("\n".join(unpinned))

@@ -14,13 +14,13 @@ from typing import NamedTuple
 import psutil
 
 from testudo.errors import StackError
+from testudo.local.jobs import python_path
 from testudo.local.stack import is_held, is_up, state_file
 from testudo.local.tools import install_tools
 from testudo.watch import forget
 
 _END_ALLOWED_S = 60.0
 _LOOK_EVERY_S = 0.05
-_PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
 class ServerState(NamedTuple):
@@ -64,7 +64,7 @@ def start_detached(
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        env={**os.environ, "PYTHONPATH": _python_path()},
+        env={**os.environ, "PYTHONPATH": python_path()},
     )
     try:
         said = _all_said(daemon)
@@ -88,11 +88,6 @@ def _all_said(daemon: "subprocess.Popen[str]") -> str:
         return ""
     with daemon.stdout as output:
         return output.read()
-
-
-def _python_path() -> str:
-    """A PYTHONPATH that finds this package from any working directory."""
-    return os.pathsep.join(filter(None, [str(_PROJECT_ROOT), os.environ.get("PYTHONPATH")]))
 
 
 def stop_detached(home: Path) -> bool:
