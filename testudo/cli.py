@@ -24,7 +24,7 @@ GROUPS: Mapping[str, Commands] = {
         "replay": ("testudo.commands.replay", "publish dead letters again, from their payloads"),
         "train": ("testudo.commands.train", "train the models and save them as a release"),
         "release": ("testudo.commands.release", "bring a release to an environment"),
-        "local": ("testudo.commands.local", "start, end and look at the local stack"),
+        "local": ("testudo.commands.local", "start, end and show the local stack"),
     },
     "run it in the cloud": {
         "provision": (

@@ -1,4 +1,4 @@
-"""What a person is told instead of a traceback.
+"""What a person reads instead of a traceback.
 
 `testudo.cli` shows all of these, and nobody else does: the text on standard error after the
 command's name, and the exit code, which a class states for those below it.
@@ -60,7 +60,7 @@ def shown(text: str) -> str:
     """The text with everything escaped that a terminal would not simply print.
 
     Control characters move the cursor or rewrite the screen, and marks of
-    direction make a text look like another.
+    direction make a text appear as another.
     """
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii")

@@ -17,7 +17,7 @@ from typing import NamedTuple, Self
 
 import psutil
 
-_LOOK_EVERY_S = 0.25
+_POLL_S = 0.25
 _SURE_WITHIN_S = 0.3  # a dying process closes its connections a little before it is gone
 _END_ALLOWED_S = 15.0  # for what is open: threads may still be asking the dead part
 _SIGNAL = signal.SIGUSR1
@@ -37,7 +37,7 @@ class Part(NamedTuple):
 
     name: str
     pid: int
-    process: psutil.Process | None  # None when it had ended before it was looked at
+    process: psutil.Process | None  # None when it had ended before it was watched
     log: Path | None
     advice: str
 
@@ -100,7 +100,7 @@ class Watching:
         with self._lock:
             self._parts += (part,)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._look_on, name="watch", daemon=True)
+                self._thread = threading.Thread(target=self._poll, name="watch", daemon=True)
                 self._thread.start()
 
     def forget(self, pids: Collection[int]) -> None:
@@ -115,19 +115,19 @@ class Watching:
                 raise PartEnded(str(ended)) from cause
             if time.monotonic() > deadline_s:
                 return
-            time.sleep(_LOOK_EVERY_S / 5)
+            time.sleep(_POLL_S / 5)
 
     def _first_ended(self) -> Part | None:
         return next((one for one in self._parts if one.ended()), None)
 
-    def _look_on(self) -> None:
-        while not self._over.wait(_LOOK_EVERY_S):
+    def _poll(self) -> None:
+        while not self._over.wait(_POLL_S):
             ended = self._first_ended()
             if ended and self._end(ended):
                 return
 
     def _end(self, part: Part) -> bool:
-        """End the command; False when the part was forgotten since it was looked at."""
+        """End the command; False when the part was forgotten since."""
         with self._lock:
             if part not in self._parts:
                 return False
@@ -137,7 +137,7 @@ class Watching:
                 signal.pthread_kill(threading.main_thread().ident or 0, _SIGNAL)
         if self._over.wait(_END_ALLOWED_S):
             return True
-        if not self._left.is_set():  # else the command has told it
+        if not self._left.is_set():  # else the command has said so
             print(f"testudo: {part}", file=sys.stderr, flush=True)
         os._exit(PartEnded.exit_code)
 

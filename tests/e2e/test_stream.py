@@ -42,7 +42,7 @@ QUANTILE = re.compile(r"p\d\d_(s|ms|score)")
 EXPECTED_REASONS = {
     "cut_json": Reason.NOT_JSON,
     "no_tenant": Reason.SCHEMA_VIOLATION,
-    "neither_side": Reason.SCHEMA_VIOLATION,
+    "nothing_in_it": Reason.SCHEMA_VIOLATION,
     "not_base64": Reason.IMAGE_NOT_BASE64,
     "cut_image": Reason.IMAGE_UNREADABLE,
     "svg_image": Reason.IMAGE_FORMAT_REFUSED,

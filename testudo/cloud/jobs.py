@@ -105,7 +105,7 @@ class Jobs:
         return [one.message_text for one in found]
 
     def wait(self, job_id: str, until: set[JobState], report: Report) -> Job:
-        """Look again and again until the job is in one of the states, or has ended."""
+        """Poll until the job is in one of the states, or has ended."""
         pause_s, seen = FIRST_PAUSE_S, ""
         try:
             while True:

@@ -1,4 +1,4 @@
-"""What is looked at before anything is launched: parameters, resources, permissions, quotas."""
+"""What is checked before anything is launched: parameters, resources, permissions, quotas."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -37,18 +37,18 @@ def launch_problems(
 ) -> Problems:
     """Everything but quotas that speaks against a launch now; empty when nothing does."""
     problems = parameter_problems(template, parameters)
-    looks: list[Callable[[], Problems]] = [
+    checks: list[Callable[[], Problems]] = [
         lambda: _flags(parameters),
         lambda: _permissions(environment),
         lambda: _worker_account(environment),
     ]
-    for look in looks:
-        problems += look()
+    for find in checks:
+        problems += find()
     return list(dict.fromkeys(problems))
 
 
 def _flags(parameters: Mapping[str, str]) -> Problems:
-    """The pipeline's own look at its flags, and at what they name."""
+    """The pipeline's own checks of its flags, and of what they name."""
     try:
         config, _ = config_from([f"--{name}={value}" for name, value in parameters.items()])
         check(config)

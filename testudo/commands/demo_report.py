@@ -1,4 +1,4 @@
-"""What `testudo demo` tells at its end: counts, accuracy and latency, asked in SQL."""
+"""What `testudo demo` shows at its end: counts, accuracy and latency, asked in SQL."""
 
 import base64
 import json

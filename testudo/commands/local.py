@@ -133,5 +133,5 @@ def _print_servers(state: StackState) -> bool:
 
 
 def _say(line: str) -> None:
-    """Tell the user; on standard error, so that `eval` reads export lines only."""
+    """For the user; on standard error, so that `eval` reads export lines only."""
     print(line, file=sys.stderr, flush=True)

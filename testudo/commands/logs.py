@@ -17,7 +17,7 @@ from testudo.environment import Environment
 from testudo.errors import shown
 
 SEVERITIES = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-LOOK_EVERY_S = 5.0
+POLL_S = 5.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +39,7 @@ def main(arguments: argparse.Namespace) -> int:
         client = _client(environment)
         newest = _print(_entries(client, job_id, arguments.severity, "", arguments.limit))
         while arguments.follow:
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(POLL_S)
             found = _entries(client, job_id, arguments.severity, newest, arguments.limit)
             newest = _print(found) or newest
     return 0

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from testudo.commands.dead_letters import (
     Choice,
-    Letter,
+    StoredDeadLetter,
     choose,
     find_in_table,
 )
@@ -51,16 +51,16 @@ def main(arguments: argparse.Namespace) -> int:
     except GoogleAPIError as error:
         raise CommandError(f"the dead letters could not be read: {error}") from error
     choice = choose(found, again=arguments.again, limit=plan.limit)
-    if arguments.dry_run or not choice.letters:
-        if choice.letters:
-            console.print(as_table(listed(choice.letters)))
+    if arguments.dry_run or not choice.dead_letters:
+        if choice.dead_letters:
+            console.print(as_table(listed(choice.dead_letters)))
         _print_summary(console, choice, [], plan)
         return 0
     resender = Resender(
         environment.topic_path, client, f"{environment.project}.{environment.dataset}.replays"
     )
-    replays = replay_all(choice.letters, resender, rate=plan.rate)
-    total = len(choice.letters)
+    replays = replay_all(choice.dead_letters, resender, rate=plan.rate)
+    total = len(choice.dead_letters)
     try:
         with tracked(replays, "Replaying", total=total, console=console) as shown:
             for _ in shown:
@@ -72,7 +72,7 @@ def main(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _find(client: Client, environment: Environment, plan: Plan) -> list[Letter]:
+def _find(client: Client, environment: Environment, plan: Plan) -> list[StoredDeadLetter]:
     found = find_in_table(client, environment.dataset, plan.filters)
     if plan.output:
         storage = StorageClient(project=environment.project)
@@ -84,13 +84,13 @@ def _print_errors(console: Console, sent: Sequence[Sent]) -> int:
     """Returns how many replays failed."""
     failed = [one for one in sent if one.error]
     for one in failed[:ERRORS_SHOWN]:
-        name = one.letter.item_id or one.letter.dead_letter_id
+        name = one.dead_letter.item_id or one.dead_letter.dead_letter_id
         line = shown(f"{name} was not replayed: {one.error}")
         console.print(line, style="red", markup=False, emoji=False)
     return len(failed)
 
 
-def listed(letters: Iterable[Letter]) -> Answer:
+def listed(dead_letters: Iterable[StoredDeadLetter]) -> Answer:
     columns = ("tenant", "item", "stage", "reason", "attempt", "failed at (UTC)", "detail")
     return Answer(
         columns,
@@ -104,7 +104,7 @@ def listed(letters: Iterable[Letter]) -> Answer:
                 f"{one.failed_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
                 one.detail,
             )
-            for one in letters
+            for one in dead_letters
         ],
     )
 
@@ -115,9 +115,9 @@ def summary(choice: Choice, sent: Sequence[Sent]) -> Answer:
     Columns in which nothing would stand are left out.
     """
     counts = {
-        "to replay": Counter(letter.reason for letter in choice.letters),
-        "replayed": Counter(one.letter.reason for one in sent if not one.error),
-        "failed": Counter(one.letter.reason for one in sent if one.error),
+        "to replay": Counter(dead_letter.reason for dead_letter in choice.dead_letters),
+        "replayed": Counter(one.dead_letter.reason for one in sent if not one.error),
+        "failed": Counter(one.dead_letter.reason for one in sent if one.error),
     }
     for state, name in LEFT_OUT.items():
         left_out = {reason: n for (reason, why), n in choice.left_out.items() if why == state}
@@ -136,6 +136,6 @@ def _print_summary(console: Console, choice: Choice, sent: Sequence[Sent], plan:
     if table.rows:
         console.print(as_table(table))
     done = sum(not one.error for one in sent)
-    console.print(f"{len(choice.letters)} to replay, {done} replayed.", highlight=False)
+    console.print(f"{len(choice.dead_letters)} to replay, {done} replayed.", highlight=False)
     if not plan.output:
-        console.print("Rows that BigQuery refused were not looked for: name --output gs://...")
+        console.print("Rows that BigQuery refused were not searched: name --output gs://...")

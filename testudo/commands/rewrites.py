@@ -42,7 +42,7 @@ def _call(name: str, *arguments: exp.Expr) -> exp.Expr:
 
 
 def _checked(name: str) -> Callable[[exp.Expr], exp.Expr]:
-    """The same operator, its right side looked at by a macro."""
+    """The same operator, its right operand passed through a macro."""
 
     def check(node: exp.Expr) -> exp.Expr:
         node.set("expression", _call(name, node.expression))

@@ -31,7 +31,7 @@ from testudo.verdict import PREDICTED, Outcome, Verdict, verdict
 
 TENANT = "smoke"
 BROKEN_SHARE = 0.1
-LOOK_BACK = timedelta(minutes=5)  # of partitions, should clocks differ
+CLOCK_MARGIN = timedelta(minutes=5)  # of partitions, should clocks differ
 FIRST_PAUSE_S, PAUSE_GROWTH, LONGEST_PAUSE_S = 0.5, 1.2, 5.0
 # Copies of a row are one outcome: delivery is at least once, and views remove them. Day and
 # tenant are what the tables are partitioned and clustered by: no other rows are read.
@@ -160,7 +160,7 @@ class _Run:
         self._allowed_s = allowed_s
         self._dataset = f"{environment.project}.{environment.dataset}"
         self._settings = [
-            ScalarQueryParameter("since", "TIMESTAMP", datetime.now(UTC) - LOOK_BACK),
+            ScalarQueryParameter("since", "TIMESTAMP", datetime.now(UTC) - CLOCK_MARGIN),
             ScalarQueryParameter("tenant", "STRING", TENANT),
             ScalarQueryParameter("prefix", "STRING", prefix),
         ]

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one = add("metadata", help="write templates/metadata.json from the pipeline's flags")
     one.add_argument("--check", action="store_true", help="only compare; exit code 1 if it differs")
     one = add("pin", help="write the digests of the image's bases into templates/Dockerfile")
-    one.add_argument("--check", action="store_true", help="only look; exit code 1 if one has none")
+    one.add_argument("--check", action="store_true", help="only check; exit code 1 if one has none")
     _add_dockerfile(one)
     one = add("build", help="write the template of a version into an environment's bucket")
     add_environment_arguments(one)

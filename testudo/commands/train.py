@@ -23,7 +23,7 @@ RELEASES = ".testudo/releases"
 SAMPLES_FOLDER = ".testudo/samples"
 MAX_TASK = 115  # characters: with what is added, a release's name has 128 at most
 CLOUD_FOLDER = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/.*)?")
-LOOK_FOR_S = 10.0
+FIND_FOR_S = 10.0
 LIMITS = {  # flag -> the least and the most that it may be
     "samples": (1, None),
     "seed": (0, 2**32 - 1),
@@ -52,7 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of samples and weights (%(default)s)")
     parser.add_argument(
-        "--size_px", type=int, default=SIZE_PX, help="side of the encoder's square (%(default)s)"
+        "--size_px",
+        type=int,
+        default=SIZE_PX,
+        help="edge of the encoder's square (%(default)s)",
     )
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes (%(default)s)")
     limits = ImageLimits()
@@ -122,7 +125,7 @@ def _problems_of_releases(root: str) -> list[str]:
         if not os.access(there, os.W_OK):
             return [f"--releases: {there} must not be written to"]
     try:
-        find_pointer(root, retry_for_s=LOOK_FOR_S)
+        find_pointer(root, retry_for_s=FIND_FOR_S)
     except ReleaseError as error:
         return [f"--releases: {error}"]
     return []

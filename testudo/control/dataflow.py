@@ -5,7 +5,7 @@ process of its own with the flags that follow from the request, and writes the
 job that it would submit as an object; that job is then created. So what is
 checked against this stand-in is the request that Beam itself makes.
 
-A job moves on when it is looked at: from pending to running, from draining to
+A job moves on when it is read: from pending to running, from draining to
 drained. A replacement that lacks a step of the job that it replaces fails, as
 Dataflow fails it, and the old job goes on.
 """

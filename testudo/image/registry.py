@@ -40,7 +40,7 @@ TAGGED = re.compile(
 def by_digest(image: str) -> str:
     """The image by the digest that its tag names now; one that has a digest stays as it is.
 
-    Raises CommandError for what is neither, and when the registry does not tell.
+    Raises CommandError for what is neither, and when the registry does not say.
     """
     if "@" in image:
         return image
@@ -103,6 +103,6 @@ def _get(url: str, token: str) -> bytes:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - the same
             body: bytes = answer.read(MAX_MANIFEST_BYTES + 1)
     except urllib.error.HTTPError as error:
-        error.close()  # it holds a connection for as long as it is looked at
+        error.close()  # it holds a connection for as long as it is read
         raise
     return body

@@ -75,7 +75,7 @@ class Stage:
         """Run a command; what it prints is added to `log`. Raises Failed."""
         folder = self.path(".")
         folder.mkdir(parents=True, exist_ok=True)
-        # Found here: a child's PATH is not where its own program is looked for.
+        # Found here: a child's PATH is not searched for its own program.
         program = self.python.parent / command[0]
         found = [str(program), *command[1:]] if program.exists() else list(command)
         _run(found, folder, self.variables(), log)

@@ -1,7 +1,7 @@
 """Install the BigQuery stand-in, local-bigquery, into a virtual environment of its own.
 
 It needs Python 3.13 and its own pins, so it never shares Testudo's
-environment. DuckDB looks for its extensions below HOME: `home_folder` is the
+environment. DuckDB searches its extensions below HOME: `home_folder` is the
 HOME that it gets, so that nothing lands in the user's.
 """
 

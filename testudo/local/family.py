@@ -1,4 +1,4 @@
-"""A process and what it started, on a machine with other work: none of that is looked at."""
+"""A process and what it started, on a machine with other work: none of that counts."""
 
 from collections.abc import Iterable
 

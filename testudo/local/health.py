@@ -61,12 +61,12 @@ def check_and_watch(state: StackState, needed: Collection[str]) -> None:
     """
     servers = [one for one in state.servers if one.name in needed]
     if found := troubles(servers):
-        told = (
+        wrong = (
             f"{one.name} (process {one.pid}) {found[one.name]}, its log is {one.log}"
             for one in servers
             if one.name in found
         )
-        raise StackError(f"of the local stack, {'; '.join(told)}. {ANEW}")
+        raise StackError(f"of the local stack, {'; '.join(wrong)}. {ANEW}")
     watch("the local stack", state.pid, log=None, advice=ANEW)
     for one in servers:
         watch(f"{one.name} of the local stack", one.pid, log=one.log, advice=ANEW)

@@ -115,17 +115,17 @@ def _apply_patch(source: Path) -> None:
 
 
 def _run_reporting(command: list[str], folder: Path, report: Callable[[str], None]) -> None:
-    """Run a build; tell now and then how many packages are compiled."""
+    """Run a build; report now and then how many packages are compiled."""
     building = subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     lines: list[str] = []
-    told = time.monotonic()
+    reported_s = time.monotonic()
     with building:
         for line in building.stdout or ():
             lines.append(line.strip())
-            if time.monotonic() - told > _PROGRESS_EVERY_S:
-                told = time.monotonic()
+            if time.monotonic() - reported_s > _PROGRESS_EVERY_S:
+                reported_s = time.monotonic()
                 report(f"Prism: {len(lines)} packages, now {lines[-1]}")
     if building.returncode != 0:
         raise RuntimeError("Go cannot build Prism: " + " | ".join(lines[-5:]))

@@ -174,7 +174,7 @@ def wait_for_answers(
 
 
 def warn_of_open_addresses(servers: list[ServerProcess], report: Callable[[str], None]) -> None:
-    """Tell of every server that other machines could reach."""
+    """Report every server that other machines could reach."""
     for each in servers:
         for address in each.open_addresses():
             report(

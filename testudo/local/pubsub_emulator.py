@@ -28,7 +28,7 @@ JAVA_PLACES = ("/opt/homebrew/opt/openjdk/bin/java", "/usr/local/opt/openjdk/bin
 def find_emulator_jar(environ: Mapping[str, str], places: Sequence[str] = SDK_PLACES) -> Path:
     """Return the jar of the Google Cloud CLI's pubsub-emulator component.
 
-    Looks below CLOUDSDK_ROOT_DIR, the real place of `gcloud` on the PATH and
+    Searches below CLOUDSDK_ROOT_DIR, the real place of `gcloud` on the PATH and
     the usual places of installers, without running gcloud (which takes
     seconds). Raises ToolsMissing.
     """

@@ -33,7 +33,7 @@ def install_tools(
     """Return the stack's programs; what is absent and can be installed is installed.
 
     Takes milliseconds when all is there; the first time up to two minutes,
-    told through `report` (which several threads may call). Raises ToolsMissing
+    reported through `report` (which several threads may call). Raises ToolsMissing
     that lists every tool that this machine cannot get.
     """
     folder = folder.resolve()

@@ -1,4 +1,4 @@
-"""What the local stack's stand-ins cannot show: found by trying, told in docs/provision.md."""
+"""What the local stack's stand-ins cannot show: found by trying, listed in docs/provision.md."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +19,6 @@ def _kept(kind: Kind, fields: dict[str, Any]) -> dict[str, Any]:
     if kind in (Kind.TOPIC, Kind.SUBSCRIPTION):
         del fields["labels"]  # the emulator cannot change them
     if kind is Kind.SUBSCRIPTION:
-        wished_s = int(fields["messageRetentionDuration"].removesuffix("s"))
-        fields["messageRetentionDuration"] = f"{min(wished_s, EMULATED_RETENTION_DAYS * DAY_S)}s"
+        desired_s = int(fields["messageRetentionDuration"].removesuffix("s"))
+        fields["messageRetentionDuration"] = f"{min(desired_s, EMULATED_RETENTION_DAYS * DAY_S)}s"
     return fields

@@ -14,8 +14,8 @@ from google.api_core.exceptions import Aborted, Conflict, NotFound, Precondition
 from google.api_core.retry import Retry, if_exception_type
 
 from testudo.provisioning.projects import project_number
+from testudo.provisioning.provider import Provider, nothing_to_change
 from testudo.provisioning.resources import Fields, Kind, Resource
-from testudo.provisioning.side import Side, nothing_to_change
 from testudo.rest import call
 
 ADD_ALLOWED_S = 60.0
@@ -51,7 +51,7 @@ PLACES = {
 }
 
 
-def policies_side(project: str) -> Side:
+def policy_provider(project: str) -> Provider:
     """For one project, whose number is asked for once, and only if a member's name has it."""
     number: Callable[[], str] = cache(lambda: project_number(project))
 
@@ -71,7 +71,7 @@ def policies_side(project: str) -> Side:
     def create(resource: Resource) -> None:
         add_member(resource, member(resource))
 
-    return Side(read, create, nothing_to_change, lambda one: ADMINS[one.fields["kind"]])
+    return Provider(read, create, nothing_to_change, lambda one: ADMINS[one.fields["kind"]])
 
 
 def add_member(resource: Resource, member: str) -> None:

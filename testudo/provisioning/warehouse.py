@@ -1,4 +1,4 @@
-"""The BigQuery side of an environment: dataset, tables, views, as templates/bigquery has them."""
+"""What an environment has in BigQuery: dataset, tables, views, as templates/bigquery has them."""
 
 from typing import Any
 
