@@ -55,7 +55,7 @@ def read_environment(name: str, path: Path = FILE) -> Environment:
         raise CommandError(f"{path}: {error.strerror}; name it with --environments") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CommandError(f"{path}: {error}") from error
-    names = [one for one in tables if one != DEFAULTS]
+    names = [table for table in tables if table != DEFAULTS]
     if name not in names:
         raise CommandError(f"{path} has no environment {name!r}, but {', '.join(names)}")
     return environment_from(name, {**tables.get(DEFAULTS, {}), **tables[name]}, str(path))
@@ -63,31 +63,31 @@ def read_environment(name: str, path: Path = FILE) -> Environment:
 
 def environment_from(name: str, values: Mapping[str, Any], source: str) -> Environment:
     """Check the values and freeze them. Raises CommandError with all problems."""
-    fields = {one.name: one for one in dataclasses.fields(Environment) if one.name != "name"}
+    fields = {each.name: each for each in dataclasses.fields(Environment) if each.name != "name"}
     problems = [] if NAME.fullmatch(name) else [f"{name!r} does not match {NAME.pattern}"]
-    known = {one: value for one, value in values.items() if one in fields}
+    known = {field: value for field, value in values.items() if field in fields}
     problems += values_problems(values, fields)
     if "project" not in known:
         problems.append("project: is missing")
     if problems:
-        raise CommandError("\n".join(f"{source}: [{name}] {one}" for one in problems))
+        raise CommandError("\n".join(f"{source}: [{name}] {problem}" for problem in problems))
     frozen: dict[str, Any] = {
-        one: tuple(value) if isinstance(value, list) else value for one, value in known.items()
+        field: tuple(value) if isinstance(value, list) else value for field, value in known.items()
     }
     frozen["bucket"] = frozen.get("bucket") or f"{frozen['project']}-testudo"
     environment = Environment(name=name, **frozen)
     if problems := size_problems(environment):
-        raise CommandError("\n".join(f"{source}: [{name}] {one}" for one in problems))
+        raise CommandError("\n".join(f"{source}: [{name}] {problem}" for problem in problems))
     return environment
 
 
 def values_problems(values: Mapping[str, Any], allowed: Collection[str]) -> list[str]:
     """What is wrong with each value alone; `allowed` are the names that may be there."""
-    fields = {one.name: one for one in dataclasses.fields(Environment)}
-    problems = [f"{one}: no such value" for one in values if one not in allowed]
-    for one, value in values.items():
-        if one in allowed:
-            problems += [f"{one}: {problem}" for problem in _value_problems(fields[one], value)]
+    fields = {field.name: field for field in dataclasses.fields(Environment)}
+    problems = [f"{name}: no such value" for name in values if name not in allowed]
+    for name, value in values.items():
+        if name in allowed:
+            problems += [f"{name}: {problem}" for problem in _value_problems(fields[name], value)]
     return problems
 
 
@@ -116,9 +116,9 @@ def _value_problems(field: dataclasses.Field[Any], value: Any) -> list[str]:
     if field.name == "delivery_attempts" and value and value not in DELIVERY_ATTEMPTS:
         problems.append(f"is {value}, must be 0 or {DELIVERY_ATTEMPTS[0]} to {MOST_ATTEMPTS}")
     if field.name == "flags":
-        problems += [f"{one}: no such flag of the pipeline" for one in set(value) - set(FLAGS)]
+        problems += [f"{flag}: no such flag of the pipeline" for flag in set(value) - set(FLAGS)]
     if isinstance(value, list):
-        problems += [f"{one!r} is no text" for one in value if not isinstance(one, str)]
+        problems += [f"{item!r} is no text" for item in value if not isinstance(item, str)]
     return problems
 
 

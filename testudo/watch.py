@@ -105,7 +105,7 @@ class Watching:
 
     def forget(self, pids: Collection[int]) -> None:
         with self._lock:
-            self._parts = tuple(one for one in self._parts if one.pid not in pids)
+            self._parts = tuple(part for part in self._parts if part.pid not in pids)
 
     def raise_ended(self, cause: BaseException) -> None:
         """Raise PartEnded if a part has ended, or does so in this moment."""
@@ -118,7 +118,7 @@ class Watching:
             time.sleep(_POLL_S / 5)
 
     def _first_ended(self) -> Part | None:
-        return next((one for one in self._parts if one.ended()), None)
+        return next((part for part in self._parts if part.ended()), None)
 
     def _poll(self) -> None:
         while not self._over.wait(_POLL_S):

@@ -42,5 +42,5 @@ def with_plan(environment: Environment, path: Path) -> Environment:
         planned = dataclasses.replace(environment, **values)
         problems = size_problems(planned)
     if problems:
-        raise CommandError("\n".join(f"{path}: {one}" for one in problems))
+        raise CommandError("\n".join(f"{path}: {problem}" for problem in problems))
     return planned

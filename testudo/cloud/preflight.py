@@ -65,9 +65,9 @@ def _permissions(environment: Environment) -> Problems:
     except GoogleAPICallError as error:
         return [f"project {environment.project}: {error.message}"]
     return [
-        f"project {environment.project}: this account may not {one}; give it {role}"
-        for one, role in PERMISSIONS.items()
-        if one not in allowed
+        f"project {environment.project}: this account may not {permission}; give it {role}"
+        for permission, role in PERMISSIONS.items()
+        if permission not in allowed
     ]
 
 
@@ -114,7 +114,7 @@ def quota_problems(environment: Environment) -> Problems:
         return [f"region: {environment.project} has no region {environment.region}"]
     except GoogleAPICallError as error:
         return [f"quotas of {environment.region} cannot be read: {error.message}"]
-    left = {one.metric: one.limit - one.usage for one in region.quotas}
+    left = {quota.metric: quota.limit - quota.usage for quota in region.quotas}
     return [
         f"max_num_workers: {environment.max_num_workers} workers of {environment.machine_type} "
         f"take {needed:.0f} of the quota {metric} in {environment.region}, which has "

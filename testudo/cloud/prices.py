@@ -29,10 +29,10 @@ def read_prices(region: str, path: Path | None = None) -> Prices:
     try:
         listed = json.loads(file.read_text(encoding="utf-8"))
         fallback, prices = listed["fallback_region"], listed["prices"]
-        borrowed = tuple(name for name, one in prices.items() if region not in one["usd"])
+        borrowed = tuple(name for name, price in prices.items() if region not in price["usd"])
         usd = {
-            name: float(one["usd"][fallback if name in borrowed else region])
-            for name, one in prices.items()
+            name: float(price["usd"][fallback if name in borrowed else region])
+            for name, price in prices.items()
         }
         version = str(listed["version"])
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

@@ -32,7 +32,7 @@ def read_template(environment: Environment, version: str) -> Template:
     try:
         spec = json.loads(OBJECTS.read(f"{folder}/{TEMPLATE}"))
         graph = json.loads(OBJECTS.read(f"{folder}/{GRAPH}"))
-        parameters = {one["name"]: one for one in spec["metadata"]["parameters"]}
+        parameters = {parameter["name"]: parameter for parameter in spec["metadata"]["parameters"]}
         image = str(spec["image"])
     except FileNotFoundError as error:
         raise CommandError(

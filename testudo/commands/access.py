@@ -67,36 +67,36 @@ class Access:
 
     def grant(self, grant: Grant) -> None:
         """The policy first, then the right to read: never a moment in which all rows are seen."""
-        if grant.tenant and not any(one.tenant == ALL_ROWS for _, one in self._grants()):
+        if grant.tenant and not any(held.tenant == ALL_ROWS for _, held in self._grants()):
             raise CommandError(
                 "once a table has a policy, whoever has none sees no row of it: first give "
                 "operators all rows, with `testudo access grant ENVIRONMENT --all_tenants "
                 "--principal group:operators@example.com`"
             )
         # The job only appends, for which it needs no row; what reads its own rows later would.
-        for one in [grant] if grant.tenant else [grant, self._worker]:
-            for policy_statement in granting(one, self._dataset):
+        for given in [grant] if grant.tenant else [grant, self._worker]:
+            for policy_statement in granting(given, self._dataset):
                 self._client.query_and_wait(policy_statement)
         self._let_read(grant.principal, may=True)
 
     def revoke(self, grant: Grant) -> None:
         """The right to read first, unless another grant of the principal needs it."""
         grants = list(self._grants())
-        held = [table for table, one in grants if one == grant]
+        held = [table for table, held_grant in grants if held_grant == grant]
         if not held:
             raise CommandError(f"{grant.principal} has no such grant: see `testudo access list`")
-        others = [one for _, one in grants if one != grant]
-        if not grant.tenant and not any(not one.tenant for one in others if one != self._worker):
+        others = [other for _, other in grants if other != grant]
+        if not grant.tenant and not any(not each.tenant for each in others if each != self._worker):
             raise CommandError(
                 "this is the last grant of all rows: give it to another principal first"
             )
-        if not any(one.principal == grant.principal for one in others):
+        if not any(other.principal == grant.principal for other in others):
             self._let_read(grant.principal, may=False)
         for table in held:
             self._client.query_and_wait(revoking(grant, self._dataset, table))
 
     def listed(self) -> Answer:
-        rows = sorted({(one.tenant or EVERYBODY, one.principal) for _, one in self._grants()})
+        rows = sorted({(grant.tenant or EVERYBODY, grant.principal) for _, grant in self._grants()})
         return Answer(["tenant", "principal"], rows)
 
     def _grants(self) -> Iterator[tuple[str, Grant]]:
@@ -116,8 +116,8 @@ class Access:
             answer = self._client._connection.api_request(
                 method="GET", path=path, query_params=query
             )
-            for one in answer.get("rowAccessPolicies", []):
-                yield one["rowAccessPolicyReference"]["policyId"]
+            for policy in answer.get("rowAccessPolicies", []):
+                yield policy["rowAccessPolicyReference"]["policyId"]
             if not answer.get("nextPageToken"):
                 return
             query = {**query, "pageToken": answer["nextPageToken"]}
@@ -135,7 +135,7 @@ class Access:
             }
             if (principal in members) != may:
                 wanted = members | {principal} if may else members - {principal}
-                others = [one for one in policy.bindings if one["role"] != VIEWER]
+                others = [binding for binding in policy.bindings if binding["role"] != VIEWER]
                 policy.bindings = [*others, {"role": VIEWER, "members": wanted}]
                 self._client.set_iam_policy(table, policy)
 

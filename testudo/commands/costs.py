@@ -55,7 +55,7 @@ def main(arguments: argparse.Namespace) -> int:
         if not arguments.dry_run:
             costs.write(rows)
     console = Console()
-    console.print(as_table(Answer(SHOWN, [[row[one] for one in SHOWN] for row in rows])))
+    console.print(as_table(Answer(SHOWN, [[row[column] for column in SHOWN] for row in rows])))
     if prices.borrowed:
         console.print(
             f"{environment.region} has no price for {', '.join(prices.borrowed)}: those of the "

@@ -123,7 +123,7 @@ def find_in_table(client: Client, dataset: str, filters: Filters) -> list[Stored
 
 def dead_letter_from_row(row: dict[str, Any]) -> StoredDeadLetter:
     """A row of FIND; a text that is null there is empty here."""
-    failures = tuple((one["stage"], one["reason"]) for one in row["failures"])
+    failures = tuple((failure["stage"], failure["reason"]) for failure in row["failures"])
     publish_time = row["publish_time"] or row["failed_at"]
     return StoredDeadLetter(
         **row
@@ -153,7 +153,7 @@ def choose(found: Iterable[StoredDeadLetter], *, again: bool, limit: int | None 
     dead_letters: dict[str, StoredDeadLetter] = {}
     for dead_letter in found:
         dead_letters.setdefault(dead_letter.dead_letter_id, dead_letter)
-    in_order = sorted(dead_letters.values(), key=lambda one: (one.order, one.dead_letter_id))
+    in_order = sorted(dead_letters.values(), key=lambda each: (each.order, each.dead_letter_id))
     latest = {dead_letter.item: dead_letter for dead_letter in in_order}
     chosen: list[StoredDeadLetter] = []
     left_out = Counter[tuple[str, str]]()

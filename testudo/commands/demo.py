@@ -97,7 +97,7 @@ def _stream(console: Console, arguments: argparse.Namespace, releases: Path) -> 
     messages = _draw(console, arguments.items, LOCAL.image_bucket)
     load_published(client, f"{LOCAL.project}.{LOCAL.dataset}.{PUBLISHED}", messages)
     upload(LOCAL, messages)
-    outgoing = [Outgoing(one.data, dict(one.attributes)) for one in messages]
+    outgoing = [Outgoing(message.data, dict(message.attributes)) for message in messages]
     log = arguments.home / "logs" / "pipeline.log"
     console.print(f"[bold]Pipeline[/bold] starts; its log is {log}")
     with _pipeline(arguments.home, releases, log) as pipeline, ThreadPoolExecutor() as sender:
@@ -140,7 +140,7 @@ def _over_files(console: Console, arguments: argparse.Namespace, releases: Path)
 def _draw(console: Console, count: int, bucket: str) -> list[SampleMessage]:
     with console.status(f"drawing {count} listings"):
         messages = list(sample_messages(count, seed=SEED, bucket=bucket))
-    broken = sum(bool(one.breakage) for one in messages)
+    broken = sum(bool(message.breakage) for message in messages)
     console.print(f"[bold]Drew[/bold] {count} messages, {broken} of them broken on purpose")
     return messages
 

@@ -47,7 +47,10 @@ def projects_of(config: Config, options: PipelineOptions) -> list[str]:
     """The projects that the flags name."""
     paths = filter(None, (config.input_subscription, config.overflow_topic))
     tables = (config.predictions_table, config.dead_letters_table)
-    named = [*(path.split("/")[1] for path in paths), *(re.split("[:.]", one)[0] for one in tables)]
+    named = [
+        *(path.split("/")[1] for path in paths),
+        *(re.split("[:.]", table)[0] for table in tables),
+    ]
     return [*named, options.view_as(GoogleCloudOptions).project or ""]
 
 

@@ -57,7 +57,7 @@ def from_samples(count: int, *, seed: int, environment: Environment) -> Iterator
     samples = list(sample_messages(count, seed=seed, bucket=environment.image_bucket))
     if environment.image_bucket:
         upload(environment, samples)
-    return (Outgoing(one.data, dict(one.attributes)) for one in samples)
+    return (Outgoing(sample.data, dict(sample.attributes)) for sample in samples)
 
 
 def upload(environment: Environment, samples: Iterable[SampleMessage]) -> None:

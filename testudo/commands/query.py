@@ -34,7 +34,7 @@ def as_table(answer: Answer) -> Table:
         )
     for row in answer.rows:
         # Texts, not strings: what a sender wrote must not become markup of this terminal.
-        table.add_row(*(Text(cell(*one)) for one in zip(answer.columns, row, strict=True)))
+        table.add_row(*(Text(cell(*pair)) for pair in zip(answer.columns, row, strict=True)))
     return table
 
 
@@ -53,7 +53,9 @@ def write_csv(answer: Answer) -> None:
     """A heading and a line a row, with what a sender wrote escaped as in a table."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(answer.columns)
-    writer.writerows([shown("" if one is None else str(one)) for one in row] for row in answer.rows)
+    writer.writerows(
+        [shown("" if value is None else str(value)) for value in row] for row in answer.rows
+    )
 
 
 def write_json(answer: Answer) -> None:

@@ -72,7 +72,7 @@ def dead_letter_from_rejected(line: str) -> StoredDeadLetter:
     """A line as `beam_pipeline.io.writers.rejected_row` makes it: of either table's row."""
     kept = json.loads(line)
     row = kept["row"]
-    own = [(one["stage"], one["reason"]) for one in row.get("failures") or ()]
+    own = [(failure["stage"], failure["reason"]) for failure in row.get("failures") or ()]
     failed_at = datetime.fromisoformat(kept["failed_at"])
     published = row.get("publish_time") or kept["failed_at"]
     return StoredDeadLetter(

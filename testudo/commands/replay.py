@@ -82,10 +82,10 @@ def _find(client: Client, environment: Environment, plan: Plan) -> list[StoredDe
 
 def _print_errors(console: Console, sent: Sequence[Sent]) -> int:
     """Returns how many replays failed."""
-    failed = [one for one in sent if one.error]
-    for one in failed[:ERRORS_SHOWN]:
-        name = one.dead_letter.item_id or one.dead_letter.dead_letter_id
-        line = shown(f"{name} was not replayed: {one.error}")
+    failed = [replay for replay in sent if replay.error]
+    for replay in failed[:ERRORS_SHOWN]:
+        name = replay.dead_letter.item_id or replay.dead_letter.dead_letter_id
+        line = shown(f"{name} was not replayed: {replay.error}")
         console.print(line, style="red", markup=False, emoji=False)
     return len(failed)
 
@@ -96,15 +96,15 @@ def listed(dead_letters: Iterable[StoredDeadLetter]) -> Answer:
         columns,
         [
             (
-                one.tenant_id,
-                one.item_id,
-                one.stage,
-                one.reason,
-                one.attempt,
-                f"{one.failed_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
-                one.detail,
+                each.tenant_id,
+                each.item_id,
+                each.stage,
+                each.reason,
+                each.attempt,
+                f"{each.failed_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+                each.detail,
             )
-            for one in dead_letters
+            for each in dead_letters
         ],
     )
 
@@ -116,8 +116,8 @@ def summary(choice: Choice, sent: Sequence[Sent]) -> Answer:
     """
     counts = {
         "to replay": Counter(dead_letter.reason for dead_letter in choice.dead_letters),
-        "replayed": Counter(one.dead_letter.reason for one in sent if not one.error),
-        "failed": Counter(one.dead_letter.reason for one in sent if one.error),
+        "replayed": Counter(replay.dead_letter.reason for replay in sent if not replay.error),
+        "failed": Counter(replay.dead_letter.reason for replay in sent if replay.error),
     }
     for state, name in LEFT_OUT.items():
         left_out = {reason: n for (reason, why), n in choice.left_out.items() if why == state}
@@ -135,7 +135,7 @@ def _print_summary(console: Console, choice: Choice, sent: Sequence[Sent], plan:
     table = summary(choice, sent)
     if table.rows:
         console.print(as_table(table))
-    done = sum(not one.error for one in sent)
+    done = sum(not replay.error for replay in sent)
     console.print(f"{len(choice.dead_letters)} to replay, {done} replayed.", highlight=False)
     if not plan.output:
         console.print("Rows that BigQuery refused were not searched: name --output gs://...")

@@ -69,8 +69,8 @@ def read_plan(arguments: argparse.Namespace, *, now: datetime) -> Plan:
         ("--reason", arguments.reason, list(Reason)),
         ("--stage", arguments.stage, list(Stage)),
     ):
-        unknown = [one for one in given or () if one not in allowed]
-        problems += [f"{flag}: {one!r} is not one of {', '.join(allowed)}" for one in unknown]
+        unknown = [value for value in given or () if value not in allowed]
+        problems += [f"{flag}: {value!r} is not one of {', '.join(allowed)}" for value in unknown]
     lists = ("tenant", "item", "release")
     problems += [f"--{name}: is empty" for name in lists if "" in (getattr(arguments, name) or ())]
     since = checked("--since", lambda text: read_time(text, now), arguments.since, FIRST_TIME)

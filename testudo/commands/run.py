@@ -87,9 +87,9 @@ def _problems(arguments: argparse.Namespace, flags: Sequence[str]) -> list[str]:
         if getattr(arguments, own) == unset:
             continue
         problems += [
-            f"--{own}: is of the local stack, and does not go with {one}"
-            for one in ELSEWHERE
-            if one in given
+            f"--{own}: is of the local stack, and does not go with {flag}"
+            for flag in ELSEWHERE
+            if flag in given
         ]
     return problems
 

@@ -123,10 +123,11 @@ def smoke(environment: Environment, load: Load) -> Verdict:
         run = _Run(environment, client, prefix, console, load.timeout_s)
         sent, found = _exchange(run, samples[:warm_up], samples[warm_up:], load.rate)
     expected = {
-        one.item_id: str(REASONS[one.breakage]) if one.breakage else PREDICTED for one in sent
+        sample.item_id: str(REASONS[sample.breakage]) if sample.breakage else PREDICTED
+        for sample in sent
     }
     limit_s = environment.latency_goal_s if load.p95_s is None else load.p95_s
-    judged = verdict(expected, {one.item_id for one in samples[:warm_up]}, found, limit_s)
+    judged = verdict(expected, {sample.item_id for sample in samples[:warm_up]}, found, limit_s)
     _print(console, environment, judged)
     return judged
 
@@ -137,7 +138,7 @@ def _exchange(
     """What was sent and what came: who does not answer the first is not sent the others."""
     run.publish(warm_up, rate=rate)
     found = run.wait("Warm-up", len(warm_up))
-    if len({one.item_id for one in found}) < len(warm_up):
+    if len({outcome.item_id for outcome in found}) < len(warm_up):
         return warm_up, found
     run.publish(others, rate=rate)
     return [*warm_up, *others], run.wait("Outcomes", len(warm_up) + len(others))
@@ -166,7 +167,7 @@ class _Run:
         ]
 
     def publish(self, samples: Sequence[SampleMessage], *, rate: float) -> None:
-        outgoing = [Outgoing(one.data, dict(one.attributes)) for one in samples]
+        outgoing = [Outgoing(sample.data, dict(sample.attributes)) for sample in samples]
         publish(self._environment.topic_path, outgoing, rate=rate)
 
     def wait(self, what: str, wanted: int) -> list[Outcome]:
@@ -177,7 +178,7 @@ class _Run:
             task = progress.add_task(what, total=wanted)
             while True:
                 found = self._outcomes()
-                items = len({one.item_id for one in found})
+                items = len({outcome.item_id for outcome in found})
                 progress.update(task, completed=items)
                 if items >= wanted or time.monotonic() > deadline_s:
                     return found
@@ -191,7 +192,7 @@ class _Run:
 
 
 def _print(console: Console, environment: Environment, judged: Verdict) -> None:
-    rows = sorted(judged.outcomes.items(), key=lambda one: -one[1])
+    rows = sorted(judged.outcomes.items(), key=lambda row: -row[1])
     console.print(as_table(Answer(["outcome", "items"], rows)))
     p95 = "none" if judged.p95_s is None else f"{judged.p95_s:.2f} s"
     console.print(f"{judged.published} published; p95 {p95}, limit {judged.limit_s:g} s")

@@ -29,8 +29,8 @@ def main(arguments: argparse.Namespace) -> int:
     """Returns 0 when a job is active, 3 when none is."""
     environment = environment_of(arguments)
     with google_errors("Dataflow"):
-        jobs = [_job_row(one) for one in Jobs(environment).listed(active=not arguments.all)]
-        deployments = [_deployment_row(one) for one in history(environment)]
+        jobs = [_job_row(job) for job in Jobs(environment).listed(active=not arguments.all)]
+        deployments = [_deployment_row(deployment) for deployment in history(environment)]
     if arguments.format == "json":
         print(json.dumps({"jobs": jobs, "deployments": deployments}, indent=1))
     else:

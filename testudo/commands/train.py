@@ -119,7 +119,7 @@ def _problems_of_releases(root: str) -> list[str]:
         return [f"--releases: {root!r} is neither a folder nor of the form gs://my-bucket/releases"]
     else:
         path = Path(root)
-        there = next((one for one in (path, *path.parents) if os.path.lexists(one)), Path())
+        there = next((part for part in (path, *path.parents) if os.path.lexists(part)), Path())
         if not there.is_dir():
             return [f"--releases: {there} is a file, not a folder"]
         if not os.access(there, os.W_OK):

@@ -28,7 +28,7 @@ class Context:
         self._kept = {rule[1:] for rule in rules[1:] if rule[0] == "!"}
         self.ignored = {rule.removeprefix(ANYWHERE) for rule in rules[1:] if rule[0] != "!"}
         odd = [rule for rule in rules[1:] if not rule.startswith(("!", ANYWHERE))]
-        if odd or any("/" in one or "*" in one for one in self._kept | self.ignored):
+        if odd or any("/" in rule or "*" in rule for rule in self._kept | self.ignored):
             raise CommandError(f"{path}: only *, !NAME and **/NAME are understood")
 
     def path(self, name: str) -> Path:

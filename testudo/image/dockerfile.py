@@ -38,7 +38,7 @@ class Instruction(NamedTuple):
         if not self.value.startswith("["):
             return self.value.split()
         words = json.loads(self.value)
-        if not isinstance(words, list) or not all(isinstance(one, str) for one in words):
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise CommandError(f"line {self.line}: {self.name} is no list of texts")
         return words
 
@@ -112,8 +112,8 @@ def bases(text: str) -> list[Base]:
         raise CommandError(
             "the bases are not of the form ARG NAME_BASE=REGISTRY/NAME:TAG@sha256:DIGEST"
         )
-    named = (one.groupdict() for one in found if one)
-    return [Base(**{field: one[field] for field in Base._fields}) for one in named]
+    named = (base.groupdict() for base in found if base)
+    return [Base(**{field: base[field] for field in Base._fields}) for base in named]
 
 
 def pinned(text: str, digests: Mapping[str, str]) -> str:

@@ -89,7 +89,7 @@ def _token(challenge: str, scheme: str) -> str:
     asked = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
     if not challenge.startswith("Bearer ") or not asked["realm"].startswith(f"{scheme}://"):
         raise ValueError(f"it wants {challenge!r}, which is not understood")
-    query = urllib.parse.urlencode({one: asked[one] for one in ("service", "scope")})
+    query = urllib.parse.urlencode({key: asked[key] for key in ("service", "scope")})
     answer = json.loads(_get(f"{asked['realm']}?{query}", ""))
     return str(answer.get("token") or answer["access_token"])
 

@@ -106,7 +106,7 @@ class _Steps:
         self.stage.folder = step.value
 
     def _copy(self, step: Instruction) -> None:
-        *sources, target = (step.filled(one, self.stage.arguments) for one in step.words)
+        *sources, target = (step.filled(word, self.stage.arguments) for word in step.words)
         for source in sources:
             if "from" not in step.flags:
                 found, ignored = self._context.path(source), self._context.ignored
@@ -123,11 +123,11 @@ class _Steps:
         if not step.value.startswith("["):
             raise CommandError(f"line {step.line}: RUN is no list, and would need a shell")
         if mount := step.flags.get("mount"):
-            kind = dict(one.split("=", 1) for one in mount.split(","))
+            kind = dict(option.split("=", 1) for option in mount.split(","))
             if kind.keys() != {"type", "target"} or kind["type"] != "cache":
                 raise CommandError(f"line {step.line}: --mount={mount} is not understood")
             self.stage.mount_cache(kind["target"])
-        self.stage.run([self.stage.word(one) for one in step.words], self._log)
+        self.stage.run([self.stage.word(word) for word in step.words], self._log)
 
     def _label(self, step: Instruction) -> None:
         """Of the image alone; nothing here reads it."""

@@ -14,10 +14,10 @@ PAGE = "1000"
 
 def read_alert(resource: Resource) -> Fields | None:
     desired = resource.fields["userLabels"]
-    for one in _all(resource, "/v3", "alertPolicies"):
-        labels = one.get("userLabels", {})
+    for policy in _all(resource, "/v3", "alertPolicies"):
+        labels = policy.get("userLabels", {})
         if all(labels.get(name) == desired[name] for name in KNOWN_BY):
-            return one
+            return policy
     return None
 
 
@@ -38,7 +38,7 @@ def change_alert(resource: Resource, fields: Sequence[str]) -> None:
 def read_dashboard(resource: Resource) -> Fields | None:
     title = resource.fields["displayName"]
     boards = _all(resource, "/v1", "dashboards")
-    return next((one for one in boards if one.get("displayName") == title), None)
+    return next((board for board in boards if board.get("displayName") == title), None)
 
 
 def create_dashboard(resource: Resource) -> None:

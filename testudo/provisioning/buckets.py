@@ -29,7 +29,7 @@ def bucket_provider(project: str) -> Provider:
                 _bucket(client, resource, list(resource.fields)),
                 location=resource.fields.get("location"),
             )
-            left = [one.field for one in differences(resource.fields, made._properties)]
+            left = [each.field for each in differences(resource.fields, made._properties)]
             if left:  # Google's takes all fields at once; the local stack's none
                 _bucket(client, resource, left).patch()
 

@@ -10,7 +10,7 @@ EMULATED_RETENTION_DAYS = 7  # Pub/Sub itself keeps messages for up to 31
 
 def covered(resources: Sequence[Resource]) -> list[Resource]:
     """The resources as far as the stand-ins keep them."""
-    return [one._replace(fields=_kept(one.kind, dict(one.fields))) for one in resources]
+    return [each._replace(fields=_kept(each.kind, dict(each.fields))) for each in resources]
 
 
 def _kept(kind: Kind, fields: dict[str, Any]) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def _message(kind: Any, resource: Resource) -> Any:
 
 
 def _mask(fields: Sequence[str]) -> dict[str, list[str]]:
-    return {"paths": [re.sub("([A-Z])", r"_\1", one).lower() for one in fields]}
+    return {"paths": [re.sub("([A-Z])", r"_\1", field).lower() for field in fields]}
 
 
 TOPICS = Provider(read_topic, create_topic, change_topic, ROLE)

@@ -61,7 +61,7 @@ class Step:
 def make_plan(resources: Sequence[Resource], providers: Providers) -> list[Step]:
     """Reads everything, eight at a time; the steps are in the order of the resources."""
     with ThreadPoolExecutor(READERS, "read") as threads:
-        return list(threads.map(lambda one: make_step(one, providers[one.kind]), resources))
+        return list(threads.map(lambda each: make_step(each, providers[each.kind]), resources))
 
 
 def make_step(resource: Resource, provider: Provider) -> Step:
@@ -75,12 +75,12 @@ def make_step(resource: Resource, provider: Provider) -> Step:
     if found is None:
         return Step(resource=resource)
     all_changes = list(differences(resource.fields, found))
-    reasons = [(one, provider.stuck(one)) for one in all_changes]
+    reasons = [(change, provider.stuck(change)) for change in all_changes]
     return Step(
         resource=resource,
         found=found,
-        changes=tuple(one for one, why in reasons if not why),
-        stuck=tuple((one, why) for one, why in reasons if why),
+        changes=tuple(change for change, why in reasons if not why),
+        stuck=tuple((change, why) for change, why in reasons if why),
     )
 
 
@@ -97,7 +97,7 @@ def apply_plan(
         if not step.writes:
             continue
         resource, provider = step.resource, providers[step.resource.kind]
-        if under := [one for one in resource.needs if one in missing]:
+        if under := [needed for needed in resource.needs if needed in missing]:
             failed[resource.title] = f"not tried, because it needs {', '.join(under)}"
             missing.add(resource.name)
             continue
@@ -144,10 +144,11 @@ def lines(steps: Sequence[Step], show: Callable[[Any], str]) -> Iterator[str]:
         if step.action is Action.KEEP:
             continue
         yield f"{signs[step.action]} {step.action} {step.resource.title}"
-        for one in step.changes:
-            yield f"    {one.path}: {show(one.old)} -> {show(one.new)}"
-        for one, why in step.stuck:
-            yield f"    {one.path}: {show(one.old)} -> {show(one.new)} {Action.STUCK}: {why}"
+        for change in step.changes:
+            yield f"    {change.path}: {show(change.old)} -> {show(change.new)}"
+        for change, why in step.stuck:
+            differs = f"{change.path}: {show(change.old)} -> {show(change.new)}"
+            yield f"    {differs} {Action.STUCK}: {why}"
     count = {action: sum(step.action is action for step in steps) for action in Action}
     yield (
         f"{count[Action.CREATE]} to create, {count[Action.CHANGE]} to change, "

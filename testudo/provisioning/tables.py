@@ -97,7 +97,7 @@ def _becomes(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 
 def _plain(fields: Sequence[Mapping[str, Any]]) -> list[Fields]:
     """Columns as the client itself writes them: one name a type, every mode said."""
-    return [bigquery.SchemaField.from_api_repr(dict(one)).to_api_repr() for one in fields]
+    return [bigquery.SchemaField.from_api_repr(dict(field)).to_api_repr() for field in fields]
 
 
 def _id(resource: Resource) -> str:
