@@ -111,7 +111,7 @@ def failure(stage: Stage, reason: Reason = Reason.MODEL_FAILED) -> Failure:
 
 def letter(number: int = 1, **changes: Any) -> StoredDeadLetter:
     """A dead letter as `testudo replay` reads it; later numbers were published later."""
-    made = DeadLetter(
+    made = StoredDeadLetter(
         dead_letter_id=f"message-{number}",
         message_id=f"message-{number}",
         item_id=f"item-{number}",

@@ -18,7 +18,6 @@ command's name, and the exit code, which a class states for those below it.
     PartEnded (a BaseException)      1  testudo/watch.py
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from models.failures import TestudoError
@@ -49,7 +48,7 @@ class Missing(NamedTuple):
 class ToolsMissing(StackError):
     """Tools that the local stack needs; `missing` lists every absent one."""
 
-    def __init__(self, missing: Sequence[Missing]) -> None:
+    def __init__(self, *missing: Missing) -> None:
         super().__init__(
             "\n".join(f"{tool.what} is missing ({tool.why}). {tool.how}" for tool in missing)
         )

@@ -90,5 +90,5 @@ def test_named_prism_that_is_no_program_is_told(tmp_path: Path) -> None:
 
 def test_everything_missing_is_told_at_once() -> None:
     """The error lists each tool on a line: what, why and how."""
-    error = ToolsMissing([Missing("A", "for this", "Do x."), Missing("B", "for that", "Do y.")])
+    error = ToolsMissing(Missing("A", "for this", "Do x."), Missing("B", "for that", "Do y."))
     assert str(error) == "A is missing (for this). Do x.\nB is missing (for that). Do y."

@@ -34,7 +34,6 @@ ENDED = {
     JobState.JOB_STATE_UPDATED,
     JobState.JOB_STATE_DRAINED,
 }
-STARTING = {JobState.JOB_STATE_QUEUED, JobState.JOB_STATE_PENDING, JobState.JOB_STATE_UNKNOWN}
 Report = Callable[[str], None]
 
 

@@ -6,12 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from google.cloud.bigquery import (
-    ArrayQueryParameter,
-    Client,
-    QueryJobConfig,
-    ScalarQueryParameter,
-)
+from google.cloud.bigquery import ArrayQueryParameter, Client, QueryJobConfig, ScalarQueryParameter
 
 from beam_pipeline.tables import fill
 

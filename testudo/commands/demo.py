@@ -15,11 +15,11 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from google.cloud import bigquery
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from models.release import find_pointer
 from testudo.commands.demo_report import (
@@ -32,6 +32,7 @@ from testudo.commands.demo_report import (
 )
 from testudo.commands.engines import BigQueryEngine, Engine, FilesEngine
 from testudo.commands.environments import add_home_argument
+from testudo.commands.progress import poll
 from testudo.commands.publish import upload
 from testudo.commands.sending import Outgoing, publish
 from testudo.environment import LOCAL
@@ -43,7 +44,6 @@ from testudo.messages import SampleMessage, sample_messages
 
 SEED = 7  # not the training's: no item of the demo was trained on
 RATE = 40.0  # messages a second: below what one process scores, so that latency is not a queue
-POLL_S = 0.5
 STOP_ALLOWED_S = 30.0
 TESTUDO = (sys.executable, "-m", "testudo.cli")
 
@@ -103,11 +103,11 @@ def _stream(console: Console, arguments: argparse.Namespace, releases: Path) -> 
     with _pipeline(arguments.home, releases, log) as pipeline, ThreadPoolExecutor() as sender:
         # One first, so that the latency of the others is not the time of the start.
         publish(LOCAL.topic_path, outgoing[:1])
-        waiting = {"pipeline": pipeline, "timeout_s": arguments.timeout_s}
-        _wait(console, "First outcome", engine, wanted=1, **waiting)
+        wait = partial(poll, timeout_s=arguments.timeout_s, console=console)
+        wait("First outcome", partial(_count, engine, pipeline), total=1)
         console.print(f"[bold]Publishing[/bold] {len(outgoing) - 1} more at {arguments.rate:g}/s")
         sent = sender.submit(publish, LOCAL.topic_path, outgoing[1:], rate=arguments.rate)
-        found = _wait(console, "Outcomes", engine, wanted=len(messages), sent=sent, **waiting)
+        found = wait("Outcomes", partial(_count, engine, pipeline, sent), total=len(messages))
         sent.result()
     print_report(console, engine)
     return len(messages) - found
@@ -155,34 +155,13 @@ def _pipeline(home: Path, releases: Path, log: Path) -> Iterator[LocalJob]:
         job.stop(STOP_ALLOWED_S)
 
 
-def _wait(
-    console: Console,
-    what: str,
-    engine: Engine,
-    *,
-    wanted: int,
-    pipeline: LocalJob,
-    timeout_s: float,
-    sent: "Future[int] | None" = None,
-) -> int:
-    """Returns the outcomes found: those wanted, or as many as there are when time is up.
-
-    Raises what ended the sending.
-    """
-    deadline_s = time.monotonic() + timeout_s
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(what, total=wanted)
-        while True:
-            found = count_outcomes(engine)
-            progress.update(task, completed=min(found, wanted))
-            if found >= wanted or time.monotonic() > deadline_s:
-                return found
-            if sent is not None and sent.done():
-                sent.result()
-            if pipeline.ended():
-                raise Failed(f"the pipeline ended; its log is {pipeline.log}")
-            time.sleep(POLL_S)
+def _count(engine: Engine, pipeline: LocalJob, sent: "Future[int] | None" = None) -> int:
+    """The outcomes found. Raises what ended the sending, and Failed where the pipeline ended."""
+    if sent is not None and sent.done():
+        sent.result()
+    if pipeline.ended():
+        raise Failed(f"the pipeline ended; its log is {pipeline.log}")
+    return count_outcomes(engine)
 
 
 NEXT_STEPS = """

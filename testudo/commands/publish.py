@@ -12,16 +12,16 @@ from pathlib import Path
 
 from google.cloud import storage
 
+from beam_pipeline.io.lines import messages_of
 from beam_pipeline.io.publishing import refusals
 from testudo.commands.environments import add_data_arguments, data_environment_of
-from testudo.commands.message_file import messages_in
 from testudo.commands.progress import tracked
 from testudo.commands.refused import google_errors
 from testudo.commands.sending import Outgoing, publish
 from testudo.environment import Environment
 from testudo.errors import CommandError
 from testudo.messages import SampleMessage, message_attributes, sample_messages
-from transforms.events import ID
+from transforms.events import ID, ids_in
 
 NAME_CHARS, DIGEST_CHARS = 100, 12  # of an item's id, which takes 128
 PROBLEMS_SHOWN = 10
@@ -36,6 +36,23 @@ def item_id_of(path: Path) -> str:
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.name)[:NAME_CHARS]
     whole = os.fsencode(path.parent.resolve() / path.name)
     return f"{name}-{hashlib.sha256(whole).hexdigest()[:DIGEST_CHARS]}"
+
+
+def messages_in(path: Path) -> Iterator[Outgoing]:
+    """One message a line, as files mode reads them; a bare item's ids become attributes.
+
+    Raises LineError for a file that is no JSON Lines, and OSError.
+    """
+    for number, message in messages_of(path):
+        attributes = dict(message.attributes) or _attributes_of(message.data)
+        yield Outgoing(message.data, attributes, f"{path}, line {number}")
+
+
+def _attributes_of(data: bytes) -> dict[str, str]:
+    """The ids in the data, and a key; broken data is published too, for the pipeline to judge."""
+    ids = ids_in(data)
+    attributes = message_attributes(ids.get("tenant_id", ""), ids.get("item_id", ""), data)
+    return {name: text for name, text in attributes.items() if text}
 
 
 def from_images(paths: Iterable[Path], *, tenant_id: str, text: str) -> Iterator[Outgoing]:

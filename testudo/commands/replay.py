@@ -10,12 +10,7 @@ from google.cloud.bigquery import Client
 from google.cloud.storage import Client as StorageClient
 from rich.console import Console
 
-from testudo.commands.dead_letters import (
-    Choice,
-    StoredDeadLetter,
-    choose,
-    find_in_table,
-)
+from testudo.commands.dead_letters import Choice, StoredDeadLetter, choose, find_in_table
 from testudo.commands.engines import Answer
 from testudo.commands.environments import data_environment_of
 from testudo.commands.progress import tracked

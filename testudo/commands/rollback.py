@@ -4,12 +4,7 @@ import argparse
 
 from testudo.commands.environments import add_environment_arguments, environment_of
 from testudo.commands.refused import google_errors
-from testudo.commands.rollouts import (
-    add_dry_run_argument,
-    add_way_arguments,
-    print_id,
-    rollout_of,
-)
+from testudo.commands.rollouts import add_dry_run_argument, add_way_arguments, print_id, rollout_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

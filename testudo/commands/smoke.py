@@ -9,7 +9,6 @@ import argparse
 import dataclasses
 import json
 import sys
-import time
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -17,11 +16,11 @@ from typing import Any, NamedTuple
 
 from google.cloud.bigquery import Client, QueryJobConfig, ScalarQueryParameter
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from beam_pipeline.tables import fill
 from testudo.commands.engines import Answer
 from testudo.commands.environments import add_environment_arguments, environment_of
+from testudo.commands.progress import poll
 from testudo.commands.query import as_table
 from testudo.commands.refused import google_errors
 from testudo.commands.sending import Outgoing, publish
@@ -32,7 +31,6 @@ from testudo.verdict import PREDICTED, Outcome, Verdict, verdict
 TENANT = "smoke"
 BROKEN_SHARE = 0.1
 CLOCK_MARGIN = timedelta(minutes=5)  # of partitions, should clocks differ
-FIRST_PAUSE_S, PAUSE_GROWTH, LONGEST_PAUSE_S = 0.5, 1.2, 5.0
 # Copies of a row are one outcome: delivery is at least once, and views remove them. Day and
 # tenant are what the tables are partitioned and clustered by: no other rows are read.
 OUTCOMES = """
@@ -172,18 +170,14 @@ class _Run:
 
     def wait(self, what: str, wanted: int) -> list[Outcome]:
         """The outcomes, when so many items have one, or time is up."""
-        deadline_s, pause_s = time.monotonic() + self._allowed_s, FIRST_PAUSE_S
-        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self._console) as progress:
-            task = progress.add_task(what, total=wanted)
-            while True:
-                found = self._outcomes()
-                items = len({outcome.item_id for outcome in found})
-                progress.update(task, completed=items)
-                if items >= wanted or time.monotonic() > deadline_s:
-                    return found
-                time.sleep(pause_s)
-                pause_s = min(PAUSE_GROWTH * pause_s, LONGEST_PAUSE_S)
+        found: list[Outcome] = []
+
+        def count() -> int:
+            found[:] = self._outcomes()
+            return len({outcome.item_id for outcome in found})
+
+        poll(what, count, total=wanted, timeout_s=self._allowed_s, console=self._console)
+        return found
 
     def _outcomes(self) -> list[Outcome]:
         settings = QueryJobConfig(query_parameters=self._settings)

@@ -8,10 +8,7 @@ from pathlib import Path
 from testudo.cloud.container_spec import write_spec
 from testudo.cloud.metadata import FILE as METADATA_FILE
 from testudo.cloud.metadata import metadata_text
-from testudo.commands.environments import (
-    add_environment_arguments,
-    environment_of,
-)
+from testudo.commands.environments import add_environment_arguments, environment_of
 from testudo.environment import LOCAL
 from testudo.errors import CommandError
 from testudo.image.dockerfile import FILE, bases, pinned

@@ -11,14 +11,7 @@ from google.cloud.iam_admin_v1 import ServiceAccount
 
 from testudo.control.monitoring import MonitoringService
 from testudo.control.policies import PolicyService
-from testudo.control.refusals import (
-    Refusals,
-    existing,
-    invalid,
-    missing,
-    parsed,
-    patched,
-)
+from testudo.control.refusals import Refusals, existing, invalid, missing, parsed, patched
 from testudo.control.server import ApiError, Body, Request, Route, route
 
 PROJECT = "/v1/projects/{project}"

@@ -44,15 +44,13 @@ def get_bigquery(folder: Path, report: Callable[[str], None], environ: Mapping[s
         _install(folder / "bigquery", environ)
     except (OSError, RuntimeError) as error:
         raise ToolsMissing(
-            [
-                Missing(
-                    what="local-bigquery",
-                    why=f"the stand-in for BigQuery; installing it failed: {error}",
-                    how="Install Python 3.13 (https://www.python.org/downloads/ or "
-                    "`uv python install 3.13`), see that the package index can be reached, "
-                    "and run again.",
-                )
-            ]
+            Missing(
+                what="local-bigquery",
+                why=f"the stand-in for BigQuery; installing it failed: {error}",
+                how="Install Python 3.13 (https://www.python.org/downloads/ or "
+                "`uv python install 3.13`), see that the package index can be reached, "
+                "and run again.",
+            )
         ) from error
     stamp.write_text(pins)
     return program

@@ -34,7 +34,7 @@ def get_prism(folder: Path, report: Callable[[str], None], environ: Mapping[str,
     if given:
         if os.access(given, os.X_OK) and Path(given).is_file():
             return Path(given)
-        raise ToolsMissing([_missing([f"TESTUDO_PRISM={given} is not a program"])])
+        raise ToolsMissing(_missing([f"TESTUDO_PRISM={given} is not a program"]))
     # Named by the patch too, so that a build with another is not taken for this one.
     digest = hashlib.sha256(PATCH.read_bytes()).hexdigest()[:8]
     built = folder / f"prism-{VERSION}-{digest}" / "prism"
@@ -48,7 +48,7 @@ def get_prism(folder: Path, report: Callable[[str], None], environ: Mapping[str,
             attempts.append(str(error))
         else:
             return built
-    raise ToolsMissing([_missing(attempts)])
+    raise ToolsMissing(_missing(attempts))
 
 
 def _missing(attempts: list[str]) -> Missing:

@@ -37,15 +37,13 @@ def find_emulator_jar(environ: Mapping[str, str], places: Sequence[str] = SDK_PL
         if jars:
             return jars[-1]
     raise ToolsMissing(
-        [
-            Missing(
-                what="The Pub/Sub emulator",
-                why="the stand-in for Pub/Sub, a component of the Google Cloud CLI",
-                how="Install the Google Cloud CLI (https://cloud.google.com/sdk/docs/install), "
-                "then `gcloud components install pubsub-emulator`, or with apt "
-                "`apt-get install google-cloud-cli-pubsub-emulator`.",
-            )
-        ]
+        Missing(
+            what="The Pub/Sub emulator",
+            why="the stand-in for Pub/Sub, a component of the Google Cloud CLI",
+            how="Install the Google Cloud CLI (https://cloud.google.com/sdk/docs/install), "
+            "then `gcloud components install pubsub-emulator`, or with apt "
+            "`apt-get install google-cloud-cli-pubsub-emulator`.",
+        )
     )
 
 
@@ -75,14 +73,12 @@ def find_java(environ: Mapping[str, str], places: Sequence[str] = JAVA_PLACES) -
         if version:
             too_old = f"; {java} is version {version}"
     raise ToolsMissing(
-        [
-            Missing(
-                what=f"Java {JAVA_VERSION} or later",
-                why=f"the Pub/Sub emulator runs on it{too_old}",
-                how="Install a JRE, for instance `apt-get install default-jre-headless` or "
-                "`brew install openjdk`, or set JAVA_HOME.",
-            )
-        ]
+        Missing(
+            what=f"Java {JAVA_VERSION} or later",
+            why=f"the Pub/Sub emulator runs on it{too_old}",
+            how="Install a JRE, for instance `apt-get install default-jre-headless` or "
+            "`brew install openjdk`, or set JAVA_HOME.",
+        )
     )
 
 

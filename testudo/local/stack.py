@@ -20,13 +20,7 @@ from typing import Self
 from testudo.clients import ENDPOINT
 from testudo.errors import StackError
 from testudo.local.processes import ServerProcess, wait_for_answers, warn_of_open_addresses
-from testudo.local.servers import (
-    PROJECT,
-    Server,
-    client_environment,
-    control_plane,
-    stack_servers,
-)
+from testudo.local.servers import PROJECT, Server, client_environment, control_plane, stack_servers
 from testudo.local.tools import install_tools
 from testudo.watch import forget, watch
 

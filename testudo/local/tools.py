@@ -59,7 +59,7 @@ def install_tools(
         except ToolsMissing as error:
             missing += error.missing
     if missing:
-        raise ToolsMissing(missing)
+        raise ToolsMissing(*missing)
     return Tools(**found, bigquery_home=home_folder(folder))
 
 
@@ -68,11 +68,9 @@ def _find_storage() -> Path:
     if program.exists():
         return program
     raise ToolsMissing(
-        [
-            Missing(
-                what="gcp-storage-emulator",
-                why="the stand-in for Cloud Storage, a Python package",
-                how="Install Testudo with its extra: `pip install 'testudo[local]'`.",
-            )
-        ]
+        Missing(
+            what="gcp-storage-emulator",
+            why="the stand-in for Cloud Storage, a Python package",
+            how="Install Testudo with its extra: `pip install 'testudo[local]'`.",
+        )
     )

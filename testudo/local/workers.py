@@ -10,11 +10,7 @@ from functools import partial
 import grpc
 from apache_beam.options.pipeline_options import DebugOptions, PipelineOptions, PortableOptions
 from apache_beam.portability import common_urns, python_urns
-from apache_beam.portability.api import (
-    beam_fn_api_pb2_grpc,
-    beam_runner_api_pb2,
-    endpoints_pb2,
-)
+from apache_beam.portability.api import beam_fn_api_pb2_grpc, beam_runner_api_pb2, endpoints_pb2
 from apache_beam.runners.portability.job_server import ExternalJobServer
 from apache_beam.runners.portability.portable_runner import JobServiceHandle, PortableRunner
 from apache_beam.runners.worker import sdk_worker_main

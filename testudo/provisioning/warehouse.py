@@ -2,14 +2,7 @@
 
 from typing import Any
 
-from beam_pipeline.tables import (
-    NAMED,
-    TABLES,
-    clustering_of,
-    fill,
-    statements,
-    table_schema,
-)
+from beam_pipeline.tables import NAMED, TABLES, clustering_of, fill, statements, table_schema
 from testudo.environment import Environment
 from testudo.provisioning.resources import Fields, Kind, Resource, labels_of
 
