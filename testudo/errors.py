@@ -16,6 +16,8 @@ command's name, and the exit code, which a class states for those below it.
           + StackError
               + ToolsMissing
     PartEnded (a BaseException)      1  testudo/watch.py
+
+The load kit has some of its own, below CommandError and Failed.
 """
 
 from typing import NamedTuple
