@@ -21,6 +21,8 @@ from typing import NamedTuple
 
 import psutil
 
+from testudo.errors import Failed
+
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "TF_NUM_INTRAOP_THREADS": "1",
@@ -57,7 +59,7 @@ class Cost(NamedTuple):
         return self.items / self.wall_s
 
 
-class MeasuringError(Exception):
+class MeasuringError(Failed):
     """A measured process ended badly; says which, and its last words."""
 
 

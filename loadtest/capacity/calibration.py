@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Self
 
 from loadtest.capacity.images import Picture, PictureCost, cost_of
 from loadtest.capacity.regression import Interval
+from testudo.errors import CommandError
 
 FORM = 1  # of the file
 CHAIN = ("worker", "image-models", "text-models", "score-models")
@@ -24,7 +25,7 @@ PERCENTS = ("p50", "p95", "p99")
 MB = 1e6
 
 
-class BadCalibration(Exception):
+class BadCalibration(CommandError):
     """What is wrong with a file of a calibration, or with runs that are to become one."""
 
 

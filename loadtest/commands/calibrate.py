@@ -29,9 +29,7 @@ from loadtest.commands.steady import (
 from loadtest.measure import MeasuringError
 from loadtest.results import Result
 from models.release import read_pointer
-from testudo.errors import CommandError
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
+from testudo.errors import CommandError, StackError, ToolsMissing
 
 FILE = "calibration.json"
 REFERENCE, SECOND = Picture(640, 480, "JPEG"), Picture(1280, 960, "JPEG")

@@ -32,11 +32,8 @@ from loadtest.results import ITEMS, Latency, Result
 from loadtest.traffic.demand import Wild
 from loadtest.traffic.profile import Profile
 from loadtest.traffic.schedule import make_schedule, tenant_name
-from testudo.commands.place import OVERFLOW_TOPIC
-from testudo.errors import CommandError
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
-from testudo.local.servers import PROJECT
+from testudo.environment import LOCAL_OVERFLOW
+from testudo.errors import CommandError, StackError, ToolsMissing
 
 FILE = "fairness.json"
 CUSTOMERS = 10
@@ -102,7 +99,7 @@ def main(arguments: argparse.Namespace) -> int:
 def _results(arguments: argparse.Namespace, report: Callable[[str], None]) -> dict[str, Result]:
     calm, wild = profiles(arguments.rate, arguments.wild_rate, arguments.seconds)
     quotas = [
-        f"--overflow_topic=projects/{PROJECT}/topics/{OVERFLOW_TOPIC}",
+        f"--overflow_topic={LOCAL_OVERFLOW.topic_path}",
         f"--overflow_after_s={arguments.overflow_after_s:g}",
         f"--tenant_share={arguments.tenant_share:g}",
     ]

@@ -17,9 +17,7 @@ from loadtest.measuring.search import Search
 from loadtest.measuring.showing import following
 from loadtest.traffic.profile import BadProfile, Profile, read_profile
 from loadtest.traffic.schedule import make_schedule
-from testudo.errors import CommandError
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
+from testudo.errors import CommandError, StackError, ToolsMissing
 
 TRIES = 2  # of a probe that proves nothing
 

@@ -20,8 +20,9 @@ from loadtest.capacity.regression import Interval
 from loadtest.capacity.trials import Question
 from loadtest.capacity.worker import Mix, lowest_p95_s
 from loadtest.traffic.profile import BadProfile, Profile, read_profile
-from testudo.cloud.prices import BadPrices, read_prices
-from testudo.environment import FORMS, Environment
+from testudo.cloud.prices import read_prices
+from testudo.environment import Environment
+from testudo.environment_file import FORMS
 from testudo.errors import CommandError
 
 RESULTS = Path(".testudo/loadtest")
@@ -135,7 +136,7 @@ def _question(arguments: argparse.Namespace) -> tuple[Question, Profile]:
         problems.append(f"--calibration: {error}")
     try:
         prices = read_prices(arguments.region, arguments.prices)
-    except BadPrices as error:
+    except CommandError as error:
         problems.append(f"--prices: {error}")
     machines = _machines(arguments.machine_types, problems)
     speed = _interval("--vcpu_speed", arguments.vcpu_speed, problems)

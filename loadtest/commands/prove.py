@@ -20,9 +20,7 @@ from loadtest.capacity.regression import Interval
 from loadtest.commands.calibrate import FILE
 from loadtest.commands.steady import add_run_arguments, check_run_arguments, reporter, running_bench
 from loadtest.measure import MeasuringError
-from testudo.errors import CommandError
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
+from testudo.errors import CommandError, StackError, ToolsMissing
 
 PROOF = "proof.json"
 WITHIN_THROUGHPUT, WITHIN_P95 = 0.15, 0.30

@@ -19,13 +19,11 @@ from loadtest.traffic.sender import LIMIT_USD
 from loadtest.traffic.trace import BadTrace, load_trace
 from models.manifest import ReleaseError
 from models.release import read_pointer
-from testudo.commands.environments import LOCAL, environment_of
-from testudo.commands.place import Place, add_home_argument
-from testudo.commands.refused import told
-from testudo.environment import FILE, Environment
-from testudo.errors import CommandError
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
+from testudo.commands.environments import add_home_argument, environment_of
+from testudo.commands.refused import google_errors
+from testudo.environment import LOCAL
+from testudo.environment_file import FILE
+from testudo.errors import CommandError, StackError, ToolsMissing
 
 OUT = Path(".testudo/loadtest")
 CLOUD_LOOKS_S = 1.0  # each look at BigQuery itself is a query that is billed
@@ -119,7 +117,7 @@ def _schedule(arguments: argparse.Namespace) -> Schedule:
         problems.append(f"--limit_usd: {arguments.limit_usd:g}, must be 0 or more")
     if arguments.name and Path(arguments.name).name != arguments.name:
         problems.append(f"--name: {arguments.name} is not the name of a folder")
-    if arguments.environment not in (None, LOCAL) and not arguments.yes:
+    if arguments.environment not in (None, LOCAL.name) and not arguments.yes:
         problems.append(
             f"--environment: messages to {arguments.environment} and what becomes of them are "
             "billed; say --yes, and see --limit_usd"
@@ -168,11 +166,11 @@ def _measured(
 ) -> Result:
     with ExitStack() as exits:
         if arguments.environment:
-            exits.enter_context(told("Google's services"))
+            exits.enter_context(google_errors("Google's services"))
             environment = environment_of(arguments)
             trial = Trial(
                 name=name,
-                place=_place(environment),
+                place=environment,
                 schedule=schedule,
                 folder=folder,
                 settings=settings_of(schedule, processes=0),
@@ -193,8 +191,3 @@ def _measured(
         )
         follow = exits.enter_context(following(console, name))
         return rig.measure(schedule, name=name, folder=folder, follow=follow)
-
-
-def _place(environment: Environment) -> Place:
-    images = next(iter(environment.image_buckets), "")
-    return Place(environment.project, environment.topic_path, environment.dataset, images)

@@ -17,7 +17,7 @@ from loadtest.traffic.profile import Part, Profile, read_profile
 from loadtest.traffic.schedule import make_schedule
 from models.manifest import ReleaseError
 from models.release import read_pointer
-from testudo.commands.place import add_home_argument
+from testudo.commands.environments import add_home_argument
 from testudo.errors import CommandError
 
 OVERLOAD = 1.6  # times what is expected: the rest waits, so that all that can be busy is

@@ -1,7 +1,6 @@
 """The local stack with a job that is warm: what trials are run on, one after the other."""
 
 import contextlib
-import os
 import subprocess
 import time
 import uuid
@@ -13,7 +12,6 @@ from typing import Self
 
 import psutil
 
-from loadtest.job import IS_RUNNING, RUN
 from loadtest.measure import ONE_THREAD, MeasuringError, last_lines
 from loadtest.measuring.live import Progress
 from loadtest.measuring.trial import Trial, settings_of
@@ -22,8 +20,10 @@ from loadtest.measuring.watcher import LOOK_EVERY_S, Watcher
 from loadtest.results import Result
 from loadtest.streaming import own_stack
 from loadtest.traffic.schedule import Schedule
-from testudo.commands.place import local_place
 from testudo.commands.sending import Outgoing, publish
+from testudo.environment import LOCAL
+from testudo.errors import Failed
+from testudo.local.jobs import LocalJob
 from testudo.messages import sample_messages
 
 WARM_UP = 40  # items a process
@@ -65,7 +65,7 @@ class Rig:
     def __enter__(self) -> Self:
         with ExitStack() as exits:
             self.stack = exits.enter_context(own_stack(self._home, self._report))
-            self.place = local_place(self.stack.project)
+            self.place = LOCAL
             self._log = self.stack.home / "logs" / JOB_LOG
             began_s = time.monotonic()
             self._job = self._started(exits, self._log, self._flags)
@@ -118,37 +118,25 @@ class Rig:
 
     def check(self) -> None:
         """Raises MeasuringError where the job has ended by itself."""
-        if self._job.poll() is not None:
+        if self._job.ended():
             raise MeasuringError(f"the job ended by itself; {self._last_words()}")
 
     def _started(
         self, exits: ExitStack, path: Path, own: Sequence[str], *, nice: int = 0
-    ) -> "subprocess.Popen[bytes]":
+    ) -> LocalJob:
         flags = [f"--home={self.stack.home}", f"--local_releases={self._releases}", *own]
         if self.processes > 1:
             flags.append(f"--processes={self.processes}")
-        with path.open("wb") as log:
-            job = subprocess.Popen(
-                [*RUN, *flags],
-                env={**os.environ, **ONE_THREAD},
-                stdout=log,
-                stderr=log,
-                process_group=0,  # a terminal's Ctrl-C ends it through this block, once
-            )
-        if nice:
-            psutil.Process(job.pid).nice(nice)  # what it starts is as nice
+        # A terminal's Ctrl-C ends it through this block, once.
+        job = LocalJob(flags, path, variables=ONE_THREAD, own_group=True, nice=nice)
         exits.callback(_end, job)
         return job
 
     def _wait_until_it_runs(self) -> None:
-        deadline_s = time.monotonic() + START_ALLOWED_S
-        while IS_RUNNING not in self._log.read_bytes():
-            self.check()
-            if time.monotonic() > deadline_s:
-                raise MeasuringError(
-                    f"the job does not run after {START_ALLOWED_S:.0f} s; {self._last_words()}"
-                )
-            time.sleep(LOOK_S)
+        try:
+            self._job.wait_until_running(START_ALLOWED_S)
+        except Failed as error:
+            raise MeasuringError(str(error)) from error
 
     def _warm_up(self) -> None:
         for _ in range(ROUNDS):
@@ -163,7 +151,8 @@ class Rig:
         items = sample_messages(count, seed=1, bucket="", broken_share=0, prefix=prefix)
         folder = self.stack.home / "logs"
         with Watcher(self.place, prefix, folder, letters=False) as watcher:
-            publish(self.place.topic, [Outgoing(one.data, dict(one.attributes)) for one in items])
+            outgoing = [Outgoing(one.data, dict(one.attributes)) for one in items]
+            publish(self.place.topic_path, outgoing)
             deadline_s = time.monotonic() + WARM_ALLOWED_S
             while len(watcher.seen_s) < count:
                 self.check()
@@ -177,7 +166,7 @@ class Rig:
 
     def _all_loaded(self) -> bool:
         """Whether each worker has a process of models for every stage."""
-        job = psutil.Process(self._job.pid)  # with one process, itself the worker
+        job = psutil.Process(self._job.process.pid)  # with one process, itself the worker
         roles = find_roles(job, {}, {job: role_of(job.cmdline(), job.name())})
         workers = [one for one, role in roles.items() if role.startswith(WORKER)]
         wanted = {f"{stage}-models" for stage in STAGES}
@@ -188,14 +177,9 @@ class Rig:
         return f"its log:\n{last_lines(self._log.read_text(errors='replace'))}"
 
 
-def _end(job: "subprocess.Popen[bytes]") -> None:
+def _end(job: LocalJob) -> None:
     """Nothing is in flight: ask twice, so that it stops at once."""
-    try:
-        for _ in range(2):
-            job.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                job.wait(LOOK_S)
-        job.wait(END_ALLOWED_S)
-    except subprocess.TimeoutExpired:
-        job.kill()
-        job.wait()
+    job.ask_to_end()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        job.process.wait(LOOK_S)
+    job.stop(END_ALLOWED_S)

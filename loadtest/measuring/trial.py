@@ -27,7 +27,7 @@ from loadtest.traffic.sender import LIMIT_USD, send
 from loadtest.traffic.senders import SendError
 from loadtest.traffic.sent import SentFile
 from loadtest.traffic.trace import BadTrace, save_trace
-from testudo.commands.place import Place
+from testudo.environment import Environment
 
 FOLLOW_EVERY_S = 0.5
 SETTLE_S = 2.0  # for the rows of copies, when all items have one
@@ -44,7 +44,7 @@ class Trial:
     """
 
     name: str
-    place: Place
+    place: Environment
     schedule: Schedule
     folder: Path
     settings: Settings
@@ -107,7 +107,7 @@ class Trial:
         with ThreadPoolExecutor(1, "send") as pool:
             sending = pool.submit(
                 send,
-                self.place.topic,
+                self.place.topic_path,
                 self.folder / TRACE,
                 prefix=prefix,
                 image_bucket=self.place.image_bucket,

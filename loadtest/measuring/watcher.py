@@ -23,7 +23,7 @@ from google.cloud.bigquery import Client
 from beam_pipeline.io.threads import Background
 from loadtest.measure import MeasuringError, last_lines
 from loadtest.measuring.sightings import Looker, Sightings
-from testudo.commands.place import Place
+from testudo.environment import Environment
 
 LOOK_EVERY_S = 0.5
 LEAST_REST_S = 0.25  # between looks, however long they take: they load what they look at
@@ -55,7 +55,7 @@ class Watcher:
 
     def __init__(
         self,
-        place: Place,
+        place: Environment,
         prefix: str,
         folder: Path,
         *,

@@ -19,6 +19,7 @@ from hdrh.histogram import HdrHistogram
 from loadtest.capacity.plan_record import Plan
 from loadtest.report.plan_values import plan_of
 from loadtest.results import RESULT, Result
+from testudo.errors import CommandError
 
 KNEE, PROOF, FAIRNESS, PLAN = "knee.json", "proof.json", "fairness.json", "plan.json"
 # A folder that holds one of these, or a calibration, holds runs below that are parts of it.
@@ -39,7 +40,7 @@ MOST_FAULTS = 5  # of one file that are told
 MOST_WORDS = 200  # of one fault
 
 
-class BadMaterial(Exception):
+class BadMaterial(CommandError):
     """All that is wrong with the folders and files, one line each."""
 
 

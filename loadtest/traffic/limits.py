@@ -26,10 +26,8 @@ from loadtest.traffic.schedule import make_schedule
 from loadtest.traffic.sender import send
 from loadtest.traffic.senders import SendError
 from loadtest.traffic.trace import save_trace
-from testudo.commands.place import add_home_argument
-from testudo.errors import shown
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
+from testudo.commands.environments import add_home_argument
+from testudo.errors import StackError, ToolsMissing, shown
 
 TOPIC = "generator-limits"
 GROWTH = 1.4  # of the rate, from probe to probe

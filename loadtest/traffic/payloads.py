@@ -21,6 +21,7 @@ from PIL import Image
 from loadtest.traffic import hostile
 from loadtest.traffic.kinds import Kind
 from models.training.samples import Listing, draw_listings
+from testudo.errors import CommandError
 from testudo.messages import BREAKAGES, message_attributes
 
 VARIANTS = 16
@@ -29,7 +30,7 @@ _ITEM, _TENANT = b"item-id-goes-here", b"tenant-id-goes-here"
 _GAPS = re.compile(b"(" + _ITEM + b"|" + _TENANT + b")")
 
 
-class NoImageBucket(Exception):
+class NoImageBucket(CommandError):
     """A kind is given by URI, and there is no bucket for its picture."""
 
 

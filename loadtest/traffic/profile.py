@@ -13,11 +13,12 @@ import orjson
 from loadtest.traffic.demand import Bursts, Demand, Onboarding, TimeZone, Wild
 from loadtest.traffic.kinds import BROKEN, POISON, Kind, broken_kind, poison_kind
 from loadtest.traffic.profile_checks import problems_of
+from testudo.errors import CommandError
 
 SUFFIX = ".toml"
 
 
-class BadProfile(Exception):
+class BadProfile(CommandError):
     """All that is wrong with a profile, a line each."""
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
+from testudo.errors import Failed
+
 MODULE = "loadtest.traffic.sender"
 READY, DUE = "ready", "due"  # what a process says
 START_AHEAD_S = 0.1  # where the caller names no moment
@@ -17,7 +19,7 @@ _READY_ALLOWED_S, _END_ALLOWED_S = 180.0, 120.0
 _LOG_LINES = 15
 
 
-class SendError(Exception):
+class SendError(Failed):
     """Why a trace cannot be sent, or was not."""
 
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from loadtest.traffic.schedule import Kind, Schedule
+from testudo.errors import CommandError
 
 VERSION = 1  # of the file's columns and header
 _HEADER = b"testudo.trace"
@@ -24,7 +25,7 @@ _COLUMNS = pa.schema(
 )
 
 
-class BadTrace(Exception):
+class BadTrace(CommandError):
     """What is wrong with a trace, with the file's name."""
 
 

@@ -20,11 +20,9 @@ from loadtest.measure import Cost, MeasuringError, Wanted, cost_of_process
 from models.manifest import ReleaseError
 from models.release import read_pointer
 from models.training.samples import draw_listings
-from testudo.commands.place import add_home_argument
+from testudo.commands.environments import add_home_argument
 from testudo.commands.progress import tracked
-from testudo.errors import CommandError
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
+from testudo.errors import CommandError, StackError, ToolsMissing
 from testudo.messages import TENANTS
 
 WIDTH_PX, HEIGHT_PX = 640, 480

@@ -24,10 +24,8 @@ from models.manifest import ReleaseError
 from models.release import Pointer, copy_releases, read_pointer, write_pointer
 from rigs.chaos_run import Chaos
 from rigs.chaos_traffic import TRAPPED_TENANT
-from testudo.commands.place import add_home_argument
-from testudo.errors import CommandError
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
+from testudo.commands.environments import add_home_argument
+from testudo.errors import CommandError, StackError, ToolsMissing
 
 END_ALLOWED_S, LOOK_EVERY_S = 30.0, 0.2
 

@@ -24,9 +24,9 @@ from rigs.chaos_report import OF_FAULTS, by_kind, compare, outcomes_of, tell
 from rigs.chaos_traffic import Planned, traffic
 from rigs.faults import Fault, FaultPlan, faulty_environment
 from testudo.commands.engines import BigQueryEngine
-from testudo.commands.place import local_place
 from testudo.commands.progress import tracked
 from testudo.commands.sending import pubsub_message
+from testudo.environment import LOCAL
 from testudo.errors import CommandError
 from testudo.local.stack import LocalStack
 
@@ -63,7 +63,7 @@ class Chaos:
         self._wanted = arguments
         self._stack = stack
         self._releases = releases
-        self._place = local_place(stack.project)
+        self._place = LOCAL
         self._tables = BigQueryEngine(bigquery.Client(project=stack.project), self._place.dataset)
         self._objects = storage.Client(project=stack.project)
         self._plan = FaultPlan(seed=arguments.seed, delay_s=DELAY_S, silence_s=SILENCE_S)
@@ -141,7 +141,7 @@ class Chaos:
         count = round(seconds * self._wanted.rate)
         images = self._objects.bucket(self._place.image_bucket)
         messages = traffic(count, seed=self._wanted.seed, bucket=self._place.image_bucket)
-        publisher = Publisher(self._place.topic)
+        publisher = Publisher(self._place.topic_path)
         try:
             with tracked(messages, "chaos", total=count, console=self._console) as shown:
                 for planned in self._on_time(shown):

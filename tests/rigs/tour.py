@@ -16,7 +16,7 @@ from rich.console import Console
 from models.manifest import ReleaseError
 from models.release import read_pointer
 from testudo import cli
-from testudo.commands.place import add_home_argument
+from testudo.commands.environments import add_home_argument
 
 REPORT = "report.html"
 KNEE = ("--slo_p95=2", "--probe_s=8", "--budget_s=100")

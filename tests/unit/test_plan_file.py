@@ -13,7 +13,9 @@ from testudo.cloud.launching import as_dict, launch_parameter
 from testudo.cloud.plan_file import PLANNED, with_plan
 from testudo.cloud.templates import Template
 from testudo.commands import deploy, launch, update
-from testudo.environment import BadEnvironment, Environment, environment_from
+from testudo.environment import Environment
+from testudo.environment_file import environment_from
+from testudo.errors import CommandError
 
 NOTHING = Interval(0.0, 0.0, 0.0)
 STEP = Step(
@@ -62,7 +64,7 @@ def staging() -> Environment:
 
 def refused(path: Path, text: str) -> list[str]:
     path.write_text(text)
-    with pytest.raises(BadEnvironment) as error:
+    with pytest.raises(CommandError) as error:
         with_plan(staging(), path)
     return [line.removeprefix(f"{path}: ") for line in str(error.value).splitlines()]
 
@@ -120,7 +122,7 @@ def test_what_no_plan_says_is_refused_together(tmp_path: Path) -> None:
 
 def test_a_plan_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """With the command that writes one."""
-    with pytest.raises(BadEnvironment, match="`testudo loadtest plan` writes one"):
+    with pytest.raises(CommandError, match="`testudo loadtest plan` writes one"):
         with_plan(staging(), tmp_path / "none.toml")
 
 
