@@ -26,7 +26,7 @@ from loadtest.commands.steady import (
     reporter,
     running_bench,
 )
-from loadtest.measure import MeasuringError
+from loadtest.processes import MeasuringError
 from loadtest.results import Result
 from models.release import read_pointer
 from testudo.errors import CommandError

@@ -24,10 +24,10 @@ from loadtest.commands.steady import (
     reporter,
     steady_profile,
 )
-from loadtest.measure import MeasuringError
 from loadtest.measuring.items import is_item
 from loadtest.measuring.latencies import latency_of
 from loadtest.measuring.rig import Rig
+from loadtest.processes import MeasuringError
 from loadtest.results import ITEMS, Latency, Result
 from loadtest.traffic.demand import Wild
 from loadtest.traffic.profile import Profile

@@ -10,11 +10,11 @@ from pathlib import Path
 from rich.console import Console
 
 from loadtest.commands.run import add_rig_arguments, add_traffic_arguments, rig_problems
-from loadtest.measure import MeasuringError
 from loadtest.measuring.probing import Judged, judge, report_of, save
 from loadtest.measuring.rig import Rig
 from loadtest.measuring.search import Search
 from loadtest.measuring.showing import following
+from loadtest.processes import MeasuringError
 from loadtest.traffic.profile import BadProfile, Profile, read_profile
 from loadtest.traffic.schedule import make_schedule
 from testudo.errors import CommandError

@@ -19,7 +19,7 @@ from loadtest.capacity.images import Picture
 from loadtest.capacity.regression import Interval
 from loadtest.commands.calibrate import FILE
 from loadtest.commands.steady import add_run_arguments, check_run_arguments, reporter, running_bench
-from loadtest.measure import MeasuringError
+from loadtest.processes import MeasuringError
 from testudo.errors import CommandError
 from testudo.local.missing import ToolsMissing
 from testudo.local.processes import StackError

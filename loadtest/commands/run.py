@@ -8,10 +8,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from loadtest.measure import MeasuringError
 from loadtest.measuring.rig import Rig
 from loadtest.measuring.showing import following, tell
 from loadtest.measuring.trial import Trial, settings_of
+from loadtest.processes import MeasuringError
 from loadtest.results import Result
 from loadtest.traffic.profile import BadProfile, read_profile
 from loadtest.traffic.schedule import Schedule, make_schedule

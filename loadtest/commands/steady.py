@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from loadtest.capacity.images import Picture
-from loadtest.measure import MeasuringError
 from loadtest.measuring.rig import Rig
+from loadtest.processes import MeasuringError
 from loadtest.results import Result
 from loadtest.traffic.kinds import Kind
 from loadtest.traffic.profile import Part, Profile, read_profile

@@ -13,14 +13,19 @@ from typing import Self
 
 import psutil
 
-from loadtest.job import IS_RUNNING, RUN
-from loadtest.measure import ONE_THREAD, MeasuringError, last_lines
 from loadtest.measuring.live import Progress
 from loadtest.measuring.trial import Trial, settings_of
 from loadtest.measuring.usage import STAGES, WORKER, Usage, find_roles, role_of
 from loadtest.measuring.watcher import LOOK_EVERY_S, Watcher
+from loadtest.processes import (
+    IS_RUNNING,
+    ONE_THREAD,
+    RUN,
+    MeasuringError,
+    last_lines,
+)
 from loadtest.results import Result
-from loadtest.streaming import own_stack
+from loadtest.stack import own_stack
 from loadtest.traffic.schedule import Schedule
 from testudo.commands.place import local_place
 from testudo.commands.sending import Outgoing, publish

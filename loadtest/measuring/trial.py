@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from loadtest.measure import MeasuringError
 from loadtest.measuring.items import items_table
 from loadtest.measuring.live import Live, Progress
 from loadtest.measuring.summary import Measured, summarise
 from loadtest.measuring.usage import Usage
 from loadtest.measuring.watcher import LOOK_EVERY_S, Watcher
+from loadtest.processes import MeasuringError
 from loadtest.results import ITEMS, PROCESSES, TRACE, Result, Settings
 from loadtest.traffic.schedule import Schedule
 from loadtest.traffic.sender import LIMIT_USD, send

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from beam_pipeline.io.threads import Background
-from loadtest.measure import MODELS
+from loadtest.processes import MODELS
 from testudo.local.stack import LocalStack
 
 EVERY_S = 1.0

@@ -21,8 +21,8 @@ from typing import NamedTuple, Self
 from google.cloud.bigquery import Client
 
 from beam_pipeline.io.threads import Background
-from loadtest.measure import MeasuringError, last_lines
 from loadtest.measuring.sightings import Looker, Sightings
+from loadtest.processes import MeasuringError, last_lines
 from testudo.commands.place import Place
 
 LOOK_EVERY_S = 0.5

@@ -14,11 +14,10 @@ from conftest import Releases
 from google.cloud import bigquery
 from rigs.__main__ import main
 from rigs.faults import Fault, FaultPlan, faulty_environment
+from rigs.job import Job, Victim
 from waiting import eventually
 
-from loadtest.job import Job, Victim
-from loadtest.measure import MODELS
-from loadtest.streaming import own_stack
+from loadtest.processes import MODELS, own_stack
 from testudo.commands.engines import BigQueryEngine
 from testudo.commands.place import local_place
 from testudo.commands.sending import Outgoing, publish

@@ -16,10 +16,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from loadtest.measure import Cost, MeasuringError, Wanted, cost_of_process
+from loadtest.processes import MeasuringError
 from models.manifest import ReleaseError
 from models.release import read_pointer
 from models.training.samples import draw_listings
+from rigs.costs import Cost, Wanted, cost_of_process
 from testudo.commands.place import add_home_argument
 from testudo.commands.progress import tracked
 from testudo.errors import CommandError
@@ -69,7 +70,8 @@ def draw_messages(target: Path, count: int) -> None:
 def streaming_cost(home: Path, wanted: Wanted) -> Cost:
     """On a fresh stack: the Pub/Sub emulator does not forget what it has had."""
     # Imported here: Google's clients cost seconds, and `--help` needs none of them.
-    from loadtest.streaming import cost_of_streaming, own_stack
+    from loadtest.stack import own_stack
+    from rigs.streaming import cost_of_streaming
 
     with own_stack(home, STACK_LOG.info) as stack:
         return cost_of_streaming(stack, wanted)

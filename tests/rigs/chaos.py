@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from loadtest.streaming import own_stack
+from loadtest.stack import own_stack
 from models.loaded import OWNER, left_behind
 from models.manifest import ReleaseError
 from models.release import Pointer, copy_releases, read_pointer, write_pointer

@@ -4,7 +4,6 @@ import contextlib
 import enum
 import random
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -16,11 +15,9 @@ from typing import Self
 import psutil
 
 from beam_pipeline.io.threads import Background
-from loadtest.measure import MODELS
+from loadtest.processes import IS_RUNNING, MODELS, RUN
 from testudo.local.family import family_of, living
 
-RUN = (sys.executable, "-m", "testudo.cli", "run")
-IS_RUNNING = b"Running;"  # what `testudo run` says when its job is built
 LOOK_EVERY_S = 0.5
 STOP_ALLOWED_S = 300.0  # a machine with other work is slow
 KILL_ALLOWED_S = 300.0  # for a victim to be there
@@ -52,7 +49,7 @@ class Job:
         self._command = [*RUN, *flags]
         self._log = log
         self._on_change = on_change
-        self._chance = random.Random(seed)  # noqa: S311 - chance that can be repeated
+        self._chance = random.Random(seed)
         self._stopping = threading.Event()
         self._seen: set[psutil.Process] = set()
         self._process = self._start()

@@ -13,14 +13,11 @@ import itertools
 import json
 import os
 import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import BytesIO
-from pathlib import Path
 from typing import Self
 
 import psutil
@@ -28,21 +25,13 @@ import pyarrow.parquet as pq
 from google.cloud import bigquery, pubsub_v1, storage
 
 from beam_pipeline.tables import fill
-from loadtest.measure import (
-    ONE_THREAD,
-    Cost,
-    MeasuringError,
-    Wanted,
-    largest_memory_bytes,
-    last_lines,
-    used_cpu_s,
-)
+from loadtest.processes import ONE_THREAD, RUN, MeasuringError, last_lines
+from rigs.costs import Cost, Wanted, largest_memory_bytes, used_cpu_s
 from testudo.commands.place import (
     BUCKET,
     SUBSCRIPTION,
     Place,
     local_place,
-    prepare_local_project,
 )
 from testudo.commands.sending import Outgoing, publish
 from testudo.local.stack import LocalStack
@@ -105,32 +94,13 @@ def outgoing(lines: Iterable[bytes]) -> Iterator[Outgoing]:
 
 
 @contextmanager
-def own_stack(home: Path, report: Callable[[str], None]) -> Iterator[LocalStack]:
-    """A local stack with everything created, which this process's Google clients use."""
-    before = dict(os.environ)
-    (home / "tools").mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="testudo-bench-") as name:
-        folder = Path(name)
-        (folder / "tools").symlink_to((home / "tools").resolve())  # installed once for all
-        with LocalStack(folder, report) as stack:
-            os.environ.update(stack.environment)
-            try:
-                prepare_local_project(stack.project)
-                yield stack
-            finally:
-                for variable in stack.environment.keys() - before.keys():
-                    del os.environ[variable]
-                os.environ.update(before)
-
-
-@contextmanager
 def running_job(stack: LocalStack, releases: str) -> Iterator[psutil.Process]:
     """`testudo run` in a process of its own, ended at the end. Raises MeasuringError."""
     flags = [f"--home={stack.home}", f"--local_releases={releases}", f"--window_s={WINDOW_S}"]
     log = stack.home / "logs" / "job.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "testudo.cli", "run", *flags],
+            [*RUN, *flags],
             env={**os.environ, **ONE_THREAD},
             stdout=output,
             stderr=output,
