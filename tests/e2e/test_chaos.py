@@ -17,7 +17,8 @@ from rigs.faults import Fault, FaultPlan, faulty_environment
 from rigs.job import Job, Victim
 from waiting import eventually
 
-from loadtest.processes import MODELS, own_stack
+from loadtest.processes import MODELS
+from loadtest.stack import own_stack
 from testudo.commands.engines import BigQueryEngine
 from testudo.commands.place import local_place
 from testudo.commands.sending import Outgoing, publish
