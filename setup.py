@@ -87,6 +87,8 @@ setup(
             "altair>=6",
             "vl-convert-python>=1.9",
             "jinja2>=3.1",
+            # Checks files of results, calibrations and plans by the types of their records.
+            "pydantic>=2.10",
             "scipy>=1.15",
         ],
         "dev": [

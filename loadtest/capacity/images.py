@@ -4,6 +4,7 @@ A pipeline need not be measured with every size: the time to decode one, measure
 outside of it, tells how much more or less an item of that size costs.
 """
 
+import dataclasses
 import io
 import re
 import statistics
@@ -49,7 +50,8 @@ class Picture(NamedTuple):
         return cls(int(found[1]), int(found[2]), found[3])
 
 
-class PictureCost(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class PictureCost:
     """One core's time for decoding and scaling, and the file's size."""
 
     decode_s: float
@@ -109,7 +111,7 @@ def cost_of(picture: Picture, known: Mapping[str, PictureCost]) -> PictureCost:
         formats = sorted({Picture.named(name).format for name in known})
         raise ValueError(f"{picture.name}: only {', '.join(formats)} were measured")
     sizes = np.array(list(alike))
-    costs = np.array(list(alike.values()))
+    costs = np.array([(one.decode_s, one.bytes) for one in alike.values()])
     if len(alike) == 1:
         scaled = costs[0] * picture.megapixels / sizes[0]
     else:

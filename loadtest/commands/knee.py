@@ -10,11 +10,12 @@ from pathlib import Path
 from rich.console import Console
 
 from loadtest.commands.run import add_rig_arguments, add_traffic_arguments, rig_problems
-from loadtest.measuring.probing import Judged, judge, report_of, save
+from loadtest.measuring.probing import KNEE, Judged, Knee, judge, knee_of
 from loadtest.measuring.rig import Rig
 from loadtest.measuring.search import Search
 from loadtest.measuring.showing import following
 from loadtest.processes import MeasuringError
+from loadtest.records import write_record
 from loadtest.traffic.profile import BadProfile, Profile, read_profile
 from loadtest.traffic.schedule import make_schedule
 from testudo.errors import CommandError
@@ -57,15 +58,15 @@ def main(arguments: argparse.Namespace) -> int:
             report=console.print,
         ) as rig:
             probing = _Probing(console, rig, profile, arguments, folder)
-            report = probing.run()
+            found = probing.run()
     except (StackError, ToolsMissing) as error:
         raise CommandError(str(error)) from error
     except (BadProfile, MeasuringError) as error:
         print(f"testudo loadtest knee: {error}", file=sys.stderr)
         return 1
-    print(_verdict(report))
+    print(_verdict(found))
     print(f"All probes: {folder}")
-    return 0 if report["knee"] else 1
+    return 0 if found.knee else 1
 
 
 def _checked(arguments: argparse.Namespace) -> Profile:
@@ -104,7 +105,7 @@ class _Probing:
         self._folder = folder
         self._probes: list[Judged] = []
 
-    def run(self, clock: Callable[[], float] = time.monotonic) -> dict[str, object]:
+    def run(self, clock: Callable[[], float] = time.monotonic) -> Knee:
         """Search until there is enough, time is up, or a probe proves nothing twice.
 
         knee.json is written after each probe.
@@ -119,14 +120,14 @@ class _Probing:
             if probe.holds is None:
                 stopped = f"{TRIES} probes of {rate:.0f}/s prove nothing: {probe.problems[0]}"
             else:
-                search.note(probe.rate, holds=probe.holds)
-            save(self._report(stopped), self._folder)
-        report = self._report(stopped)
-        save(report, self._folder)
-        return report
+                search.add(probe.rate, holds=probe.holds)
+            self._save(stopped)
+        return self._save(stopped)
 
-    def _report(self, stopped: str) -> dict[str, object]:
-        return report_of(self._probes, self._wanted.slo_p95, self._settings, stopped=stopped)
+    def _save(self, stopped: str) -> Knee:
+        found = knee_of(self._probes, self._wanted.slo_p95, self._settings, stopped=stopped)
+        write_record(found, self._folder / KNEE)
+        return found
 
     def _probe(self, rate: float) -> Judged:
         for _ in range(TRIES):
@@ -158,14 +159,13 @@ def _line(probe: Judged) -> str:
     return f"{probe.rate:7.1f}/s: p95 {probe.p95_s:6.2f} s, {said}" + (f" ({why})" if why else "")
 
 
-def _verdict(report: dict[str, object]) -> str:
-    goal = f"p95 within {report['goal_p95_s']:g} s"
-    stopped = f" The search ended early: {report['stopped']}." if report["stopped"] else ""
-    if not report["knee"]:
+def _verdict(found: Knee) -> str:
+    goal = f"p95 within {found.goal_p95_s:g} s"
+    stopped = f" The search ended early: {found.stopped}." if found.stopped else ""
+    if not found.knee:
         return f"No knee was found for {goal}.{stopped}"
     return (
-        f"{goal} holds up to {report['knee']:.0f} messages a second "
-        f"(95 % interval {report['low']:.0f} to {report['high']:.0f}), {report['processes']} "
-        f"processes, {report['images']}. At its limit then: {report['saturated'] or 'unknown'}."
-        f"{stopped}"
+        f"{goal} holds up to {found.knee:.0f} messages a second "
+        f"(95 % interval {found.low:.0f} to {found.high:.0f}), {found.processes} "
+        f"processes, {found.images}. At its limit then: {found.saturated or 'unknown'}.{stopped}"
     )

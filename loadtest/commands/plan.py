@@ -1,7 +1,6 @@
 """`testudo loadtest plan`: which limits to set for a number of customers, and what that costs."""
 
 import argparse
-import json
 import math
 import sys
 from importlib import resources
@@ -10,17 +9,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from loadtest.capacity.calibration import BadCalibration, Calibration
+from loadtest.capacity.calibration import Calibration
 from loadtest.capacity.machines import MachineType, UnknownMachine, machine_type
-from loadtest.capacity.plan_file import plan_toml
-from loadtest.capacity.plan_record import Plan
-from loadtest.capacity.plan_table import not_held, show
+from loadtest.capacity.plan import Plan
 from loadtest.capacity.planning import make_plan
 from loadtest.capacity.regression import Interval
 from loadtest.capacity.trials import Question
 from loadtest.capacity.worker import Mix, lowest_p95_s
+from loadtest.records import BadRecord
+from loadtest.report.plan_section import ladder
+from loadtest.report.terminal import rich_table
 from loadtest.traffic.profile import BadProfile, Profile, read_profile
-from testudo.cloud.prices import BadPrices, read_prices
+from testudo.cloud.prices import BadPrices, Prices, read_prices
 from testudo.environment import FORMS, Environment
 from testudo.errors import CommandError
 
@@ -31,6 +31,9 @@ MACHINES = "n2-standard-2,n2-standard-4,n2-standard-8"
 # Assumed, not measured: docs/capacity.md says why these.
 VCPU_SPEED, SERVICES_S = "0.7,1.0,1.2", "0.5,1.0,3.0"
 WORK = ("every candidate", "the best")  # as `size` reports it
+# Of the ladder's columns, those that a terminal has room for.
+COLUMNS = ("customers", "workers", "machine", "hint", "p95", "worst hour", "its p95",
+           "minutes held", "USD a month", "USD a million")  # fmt: skip
 MOST_CUSTOMERS, MOST_DAYS = 1_000_000, 92
 
 
@@ -96,7 +99,7 @@ def main(arguments: argparse.Namespace) -> int:
     errors = Console(stderr=True)
     try:
         with Progress(console=errors, transient=True) as progress:
-            tasks = {one: progress.add_task(f"Simulating {one}") for one in WORK}
+            tasks = {work: progress.add_task(f"Simulating {work}") for work in WORK}
 
             def report(what: str, done: float) -> None:
                 progress.update(tasks[what], completed=100 * done)
@@ -113,7 +116,7 @@ def main(arguments: argparse.Namespace) -> int:
         raise CommandError(f"--machine_types: {error}") from error
     _save(plan, arguments.out)
     if arguments.format == "json":
-        print(json.dumps(plan.as_dict(), indent=1))
+        print(plan.to_json())
     else:
         show(plan, question.prices, arguments.out, Console())
     if not plan.chosen.feasible:
@@ -131,7 +134,7 @@ def _question(arguments: argparse.Namespace) -> tuple[Question, Profile]:
         problems += [f"--profile: {one}" for one in str(error).splitlines()]
     try:
         calibration = read_calibration(arguments.calibration)
-    except BadCalibration as error:
+    except BadRecord as error:
         problems.append(f"--calibration: {error}")
     try:
         prices = read_prices(arguments.region, arguments.prices)
@@ -184,7 +187,7 @@ def _least_customers(profile: Profile) -> int:
 def read_calibration(path: Path | None) -> Calibration:
     """The file, or the newest of this machine, or the one that comes along.
 
-    Raises BadCalibration.
+    Raises BadRecord.
     """
     if path is None:
         found = sorted(RESULTS.rglob(CALIBRATION), key=lambda one: one.stat().st_mtime)
@@ -238,7 +241,36 @@ def _too_fast(calibration: Calibration, services_s: Interval, goal_s: float) -> 
 def _save(plan: Plan, out: Path) -> None:
     """Raises CommandError where it cannot be written."""
     try:
-        plan.save(out.with_suffix(".json"))
-        out.write_text(plan_toml(plan), encoding="utf-8")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.with_suffix(".json").write_text(f"{plan.to_json()}\n", encoding="utf-8")
+        out.write_text(plan.to_toml(), encoding="utf-8")
     except OSError as error:
         raise CommandError(f"--out: {out}: {error.strerror}") from error
+
+
+def show(plan: Plan, prices: Prices, out: Path, console: Console) -> None:
+    """The ladder as a table, then quotas, assumptions and what to do with the file `out`."""
+    lines = ["Intervals: 5, 50 and 95 of 100 draws."]
+    for quota in plan.chosen.quotas:
+        given = f" (at first {quota.default})" if quota.default else ""
+        lines.append(f"Quota {quota.name}: {quota.needed:,.6g}{given}")
+    lines += [f"Assumed: {assumption}" for assumption in plan.assumptions]
+    if plan.calibration.provisional:
+        lines.append("The calibration is provisional: `testudo loadtest calibrate` measures one.")
+    if prices.borrowed:
+        lines.append(f"Prices of {prices.region} for {', '.join(prices.borrowed)}.")
+    lines.append(f"Use it: testudo launch ENVIRONMENT --template VERSION --plan {out}")
+    console.print(f"{plan.profile}: p95 within {plan.slo_p95_s:g} s, {plan.days:g} days")
+    console.print(rich_table(ladder(plan), COLUMNS))
+    console.print("\n".join(lines), markup=False)
+
+
+def not_held(plan: Plan) -> str:
+    """What to say of a plan whose chosen limits do not hold the goal."""
+    step = plan.chosen
+    return (
+        f"No limits were found that hold a p95 of {plan.slo_p95_s:g} s in 99 % of the minutes for "
+        f"{step.customers:,} customers. The best hold it in {step.held_share.low:.1%}; in their "
+        f"worst hour, {step.worst_hour.hour}, p95 is {step.worst_hour.p95_s.high:.1f} s. Allow "
+        "that, or name larger --machine_types."
+    )

@@ -1,6 +1,7 @@
 """`testudo loadtest run`: traffic of a profile, or of a trace, and what became of it."""
 
 import argparse
+import dataclasses
 import sys
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -9,9 +10,11 @@ from pathlib import Path
 from rich.console import Console
 
 from loadtest.measuring.rig import Rig
-from loadtest.measuring.showing import following, tell
+from loadtest.measuring.showing import following
 from loadtest.measuring.trial import Trial, settings_of
 from loadtest.processes import MeasuringError
+from loadtest.report.run_section import in_words, latency_table, process_table, tenant_table
+from loadtest.report.terminal import rich_table
 from loadtest.results import Result
 from loadtest.traffic.profile import BadProfile, read_profile
 from loadtest.traffic.schedule import Schedule, make_schedule
@@ -20,15 +23,16 @@ from loadtest.traffic.trace import BadTrace, load_trace
 from models.manifest import ReleaseError
 from models.release import read_pointer
 from testudo.commands.environments import LOCAL, environment_of
-from testudo.commands.place import Place, add_home_argument
+from testudo.commands.place import OVERFLOW_TOPIC, Place, add_home_argument
 from testudo.commands.refused import told
 from testudo.environment import FILE, Environment
 from testudo.errors import CommandError
 from testudo.local.missing import ToolsMissing
 from testudo.local.processes import StackError
+from testudo.local.servers import PROJECT
 
 OUT = Path(".testudo/loadtest")
-CLOUD_LOOKS_S = 1.0  # each look at BigQuery itself is a query that is billed
+CLOUD_POLLS_S = 1.0  # each poll of BigQuery itself is a query that is billed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +49,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--slo_p95", type=float, metavar="SECONDS", help="fail if 95 %% of the items take longer"
     )
     add_rig_arguments(parser)
+    parser.add_argument(
+        "--without_wild", action="store_true", help="leave out what tenants send that go wild"
+    )
+    quotas = parser.add_argument_group("quotas of the local job, which scores the excess later")
+    quotas.add_argument(
+        "--tenant_share",
+        type=float,
+        metavar="SHARE",
+        help="of the messages that a tenant may have while messages wait; no quotas without",
+    )
+    quotas.add_argument(
+        "--overflow_after_s",
+        type=float,
+        default=1.0,
+        help="of waiting, from which on the quotas hold (%(default)g)",
+    )
     cloud = parser.add_argument_group("on a job that runs already, instead of a local one")
     cloud.add_argument("--environment", help="`local`, or the name of a table of the file")
     cloud.add_argument(
@@ -98,7 +118,7 @@ def main(arguments: argparse.Namespace) -> int:
     except MeasuringError as error:
         print(f"testudo loadtest run: {error}", file=sys.stderr)
         return 1
-    tell(Console(), result)
+    show(Console(), result)
     print(f"The run's files: {folder}")
     problems = list(result.problems)
     if arguments.slo_p95 is not None and result.latency.p95_s > arguments.slo_p95:
@@ -119,6 +139,15 @@ def _schedule(arguments: argparse.Namespace) -> Schedule:
         problems.append(f"--limit_usd: {arguments.limit_usd:g}, must be 0 or more")
     if arguments.name and Path(arguments.name).name != arguments.name:
         problems.append(f"--name: {arguments.name} is not the name of a folder")
+    if arguments.tenant_share is not None:
+        if not 0 < arguments.tenant_share <= 1:
+            problems.append(
+                f"--tenant_share: {arguments.tenant_share:g}, must be above 0, 1 at most"
+            )
+        if arguments.environment:
+            problems.append("--tenant_share: is of a local job; one in the cloud has its own flags")
+    if not arguments.overflow_after_s > 0:
+        problems.append(f"--overflow_after_s: {arguments.overflow_after_s:g}, must be more than 0")
     if arguments.environment not in (None, LOCAL) and not arguments.yes:
         problems.append(
             f"--environment: messages to {arguments.environment} and what becomes of them are "
@@ -138,8 +167,11 @@ def _schedule(arguments: argparse.Namespace) -> Schedule:
 
 def _drawn(arguments: argparse.Namespace) -> Schedule:
     """Raises BadProfile."""
+    profile = read_profile(arguments.profile)
+    if arguments.without_wild:
+        profile = dataclasses.replace(profile, wild=())
     return make_schedule(
-        read_profile(arguments.profile),
+        profile,
         duration_s=arguments.duration_s,
         seed=arguments.seed,
         rate=arguments.rate,
@@ -177,7 +209,7 @@ def _measured(
                 folder=folder,
                 settings=settings_of(schedule, processes=0),
                 follow=exits.enter_context(following(console, name)),
-                look_every_s=CLOUD_LOOKS_S,
+                poll_every_s=CLOUD_POLLS_S,
                 limit_usd=arguments.limit_usd,
                 region=environment.region,
                 report=console.print,
@@ -188,11 +220,32 @@ def _measured(
                 arguments.home,
                 str(arguments.releases),
                 processes=arguments.processes,
+                flags=_quotas(arguments),
+                overflow=arguments.tenant_share is not None,
                 report=console.print,
             )
         )
         follow = exits.enter_context(following(console, name))
         return rig.measure(schedule, name=name, folder=folder, follow=follow)
+
+
+def _quotas(arguments: argparse.Namespace) -> list[str]:
+    if arguments.tenant_share is None:
+        return []
+    return [
+        f"--overflow_topic=projects/{PROJECT}/topics/{OVERFLOW_TOPIC}",
+        f"--overflow_after_s={arguments.overflow_after_s:g}",
+        f"--tenant_share={arguments.tenant_share:g}",
+    ]
+
+
+def show(console: Console, result: Result) -> None:
+    """Tables of latencies, tenants and processes, outcomes, and what was at its limit."""
+    tables = [latency_table(result), tenant_table(result), process_table(result)]
+    for table in tables:
+        if table.rows:
+            console.print(rich_table(table))
+    console.print(in_words(result), markup=False)
 
 
 def _place(environment: Environment) -> Place:

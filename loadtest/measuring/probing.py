@@ -1,13 +1,11 @@
 """Probes of the knee: what a result says of its rate, and the file of all of them."""
 
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 from loadtest.measuring.search import CONFIDENCE, Probe, estimate
+from loadtest.records import Amount, Bound, Positive
 from loadtest.results import Result, Settings
 
 KNEE = "knee.json"
@@ -18,13 +16,13 @@ NEAR = 3  # failed probes next to the knee, which say what is at its limit
 class Judged:
     """One probe; `holds` is None where the result proves neither."""
 
-    rate: float  # offered
-    achieved: float
-    p95_s: float
+    rate: Amount  # offered
+    achieved: Amount
+    p95_s: Bound
     holds: bool | None
-    saturated: str
     problems: Sequence[str]
-    result: str  # its folder's name
+    saturated: str = ""
+    result: str = ""  # its folder's name
 
 
 def judge(result: Result, goal_p95_s: float) -> Judged:
@@ -38,7 +36,7 @@ def judge(result: Result, goal_p95_s: float) -> Judged:
     settings, last = result.settings, round(result.settings.duration_s) - 1
     waiting = result.seconds[min(last, len(result.seconds) - 1)].waiting if result.seconds else 0
     within = result.latency.p95_s <= goal_p95_s and waiting < settings.rate * goal_p95_s
-    own_s = result.sent.lag_max_s + result.look_every_s
+    own_s = result.sent.lag_max_s + result.poll_every_s
     outcomes_wrong = result.lost or result.unexpected or result.sent.refused
     holds: bool | None = None
     if result.valid:
@@ -56,29 +54,45 @@ def judge(result: Result, goal_p95_s: float) -> Judged:
     )
 
 
-def report_of(
-    probes: Sequence[Judged], goal_p95_s: float, settings: Settings, *, stopped: str
-) -> dict[str, Any]:
-    """What knee.json holds; `knee`, `low` and `high` are null where no probe failed, or none held.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Knee:
+    """What knee.json holds.
 
-    `stopped` says why the search ended before it had enough; empty where it did not.
+    `knee`, `low` and `high` are None where no probe failed, or none held. `stopped` says why
+    the search ended before it had enough; empty where it did not.
     """
-    known = [Probe(one.rate, one.holds) for one in probes if one.holds is not None]
-    found = estimate(known)
-    return {
-        "goal_p95_s": goal_p95_s,
-        "percent": 95,
-        "probes": [dataclasses.asdict(one) for one in probes],
-        "knee": found and found.knee,
-        "low": found and found.low,
-        "high": found and found.high,
-        "confidence": CONFIDENCE,
-        "saturated": saturated_near(probes, found.knee) if found else "",
-        "stopped": stopped,
-        "profile": settings.profile,
-        "processes": settings.processes,
-        "images": settings.images,
-    }
+
+    goal_p95_s: Positive
+    probes: Sequence[Judged]
+    knee: Amount | None
+    low: Amount | None
+    high: Amount | None
+    saturated: str
+    processes: int
+    images: str
+    profile: str = ""
+    stopped: str = ""
+    percent: float = 95
+    confidence: float = CONFIDENCE
+
+
+def knee_of(
+    probes: Sequence[Judged], goal_p95_s: float, settings: Settings, *, stopped: str
+) -> Knee:
+    """What the probes until now say."""
+    found = estimate([Probe(one.rate, one.holds) for one in probes if one.holds is not None])
+    return Knee(
+        goal_p95_s=goal_p95_s,
+        probes=list(probes),
+        knee=found and found.knee,
+        low=found and found.low,
+        high=found and found.high,
+        saturated=saturated_near(probes, found.knee) if found else "",
+        stopped=stopped,
+        profile=settings.profile,
+        processes=settings.processes,
+        images=settings.images,
+    )
 
 
 def saturated_near(probes: Sequence[Judged], knee: float) -> str:
@@ -98,7 +112,3 @@ def saturated_near(probes: Sequence[Judged], knee: float) -> str:
 def _subject(part: str) -> str:
     """Two sayings with other numbers are one: their words up to the first."""
     return " ".join(part.split()[:2])
-
-
-def save(report: dict[str, Any], folder: Path) -> None:
-    (folder / KNEE).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

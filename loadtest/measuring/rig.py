@@ -16,7 +16,7 @@ import psutil
 from loadtest.measuring.live import Progress
 from loadtest.measuring.trial import Trial, settings_of
 from loadtest.measuring.usage import STAGES, WORKER, Usage, find_roles, role_of
-from loadtest.measuring.watcher import LOOK_EVERY_S, Watcher
+from loadtest.measuring.watcher import POLL_EVERY_S, Watcher
 from loadtest.processes import (
     IS_RUNNING,
     ONE_THREAD,
@@ -34,7 +34,7 @@ from testudo.messages import sample_messages
 WARM_UP = 40  # items a process
 ROUNDS = 5  # of warm-up: chance may leave a process without items in the first
 START_ALLOWED_S = WARM_ALLOWED_S = END_ALLOWED_S = 300.0  # a machine with other work is slow
-LOOK_S = 0.25
+POLL_S = 0.25
 JOB_LOG = "job.log"
 NICEST = 19
 
@@ -98,7 +98,7 @@ class Rig:
         name: str,
         folder: Path,
         follow: Callable[[Progress], None] | None = None,
-        look_every_s: float = LOOK_EVERY_S,
+        poll_every_s: float = POLL_EVERY_S,
     ) -> Result:
         """One trial, whose files go to `folder`; at rest again when it returns.
 
@@ -109,11 +109,11 @@ class Rig:
             place=self.place,
             schedule=schedule,
             folder=folder,
-            settings=settings_of(schedule, processes=self.processes),
+            settings=settings_of(schedule, processes=self.processes, flags=self._flags),
             usage=Usage(self.stack),
             follow=follow,
             check=self.check,
-            look_every_s=look_every_s,
+            poll_every_s=poll_every_s,
         )
         try:
             return trial.run()
@@ -153,7 +153,7 @@ class Rig:
                 raise MeasuringError(
                     f"the job does not run after {START_ALLOWED_S:.0f} s; {self._last_words()}"
                 )
-            time.sleep(LOOK_S)
+            time.sleep(POLL_S)
 
     def _warm_up(self) -> None:
         for _ in range(ROUNDS):
@@ -178,7 +178,7 @@ class Rig:
                         f"{len(watcher.seen_s)} of {count} items to warm up have an outcome after "
                         f"{WARM_ALLOWED_S:.0f} s; {self._last_words()}"
                     )
-                time.sleep(LOOK_S)
+                time.sleep(POLL_S)
 
     def _all_loaded(self) -> bool:
         """Whether each worker has a process of models for every stage."""
@@ -199,7 +199,7 @@ def _end(job: "subprocess.Popen[bytes]") -> None:
         for _ in range(2):
             job.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                job.wait(LOOK_S)
+                job.wait(POLL_S)
         job.wait(END_ALLOWED_S)
     except subprocess.TimeoutExpired:
         job.kill()

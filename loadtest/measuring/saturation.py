@@ -25,7 +25,7 @@ def saturated(
     sent: Sent,
     *,
     cores: int,
-    look_every_s: float,
+    poll_every_s: float,
 ) -> str:
     """Everything that was at its limit; empty where nothing was.
 
@@ -35,7 +35,7 @@ def saturated(
     if not sent.kept_up:
         found.append(f"the generator was {sent.lag_p99_s * 1000:.0f} ms late (99th percentile)")
     store = stages["store"]
-    if store.items and store.p95_s > SLOW_SINK_S + look_every_s:
+    if store.items and store.p95_s > SLOW_SINK_S + poll_every_s:
         found.append(f"rows took {store.p95_s:.1f} s from scored to seen in BigQuery (p95)")
     if shares is not None and samples is not None:
         found += _of_processes(shares, cores)

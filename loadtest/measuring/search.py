@@ -31,7 +31,7 @@ class Probe(NamedTuple):
     holds: bool
 
 
-class Knee(NamedTuple):
+class Estimate(NamedTuple):
     """The rate that holds half of the time, and the interval that it lies in."""
 
     knee: float
@@ -68,7 +68,7 @@ class Search:
         return min(last.rate * self._step if last.holds else last.rate / self._step,
                    self.limit_rate)  # fmt: skip
 
-    def note(self, rate: float, *, holds: bool) -> None:
+    def add(self, rate: float, *, holds: bool) -> None:
         """`rate` may differ a little from what was asked: chance draws a probe's messages."""
         if self._staircase and self.probes and self.probes[-1].holds != holds:
             self._reversals += 1
@@ -86,7 +86,7 @@ class Search:
         return highest, lowest
 
 
-def estimate(probes: Sequence[Probe]) -> Knee | None:
+def estimate(probes: Sequence[Probe]) -> Estimate | None:
     """The posterior's median and its middle 95 %; None unless some held and some failed."""
     if len({one.holds for one in probes}) < 2:  # noqa: PLR2004 - both answers
         return None
@@ -100,4 +100,4 @@ def estimate(probes: Sequence[Probe]) -> Knee | None:
     below = np.cumsum(posterior) / posterior.sum()
     tail = (1 - CONFIDENCE) / 2
     low, knee, high = np.exp(np.interp([tail, 0.5, 1 - tail], below, thresholds))
-    return Knee(float(knee), float(low), float(high))
+    return Estimate(float(knee), float(low), float(high))

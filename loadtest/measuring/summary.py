@@ -15,7 +15,7 @@ from loadtest.measuring.saturation import saturated
 from loadtest.measuring.shares import Shares
 from loadtest.results import Latency, Result, Second, Sent, Settings
 
-SLOWEST_LOOKS_S = 2.0  # or twice what was asked for, where that is more
+SLOWEST_POLLS_S = 2.0  # or twice what was asked for, where that is more
 LATE_SHARE = 0.001  # of the items, that only the last sweep may find
 SHOWN = 5
 IMAGE_STEPS = ("fetch", "decode", "encode")
@@ -31,8 +31,8 @@ class Measured:
     items: pa.Table  # loadtest.measuring.items
     samples: pa.Table | None  # loadtest.measuring.usage; None where the job runs elsewhere
     start_s: float  # since 1970
-    look_every_s: float
-    asked_every_s: float  # what was to be between looks
+    poll_every_s: float
+    asked_poll_every_s: float  # what was to be between looks
     late: int  # items that only the last sweep found
     failure: str = ""  # why Pub/Sub did not take a message
 
@@ -67,14 +67,14 @@ def summarise(run: Measured) -> Result:
         processes={} if shares is None else shares.uses(),
         seconds=_series(due_s, _column(its, "due_s") - run.start_s, seen_s, shares, seconds),
         throughput=_throughput(_column(its, "processed_s")),
-        look_every_s=run.look_every_s,
+        poll_every_s=run.poll_every_s,
         saturated=saturated(
             shares,
             run.samples,
             stages,
             run.sent,
             cores=run.settings.cores,
-            look_every_s=run.look_every_s,
+            poll_every_s=run.poll_every_s,
         ),
         problems=_problems(run, its, lost),
     )
@@ -170,8 +170,8 @@ def _problems(run: Measured, its: pa.Table, lost: int) -> list[str]:
         found.append(f"{lost} items have no outcome")
     if unexpected := _unexpected(its):
         found.append(f"{unexpected} items have another outcome than expected: {_examples(its)}")
-    if run.look_every_s > max(SLOWEST_LOOKS_S, 2 * run.asked_every_s):
-        found.append(f"the watcher looked only every {run.look_every_s:.1f} s")
+    if run.poll_every_s > max(SLOWEST_POLLS_S, 2 * run.asked_poll_every_s):
+        found.append(f"the watcher looked only every {run.poll_every_s:.1f} s")
     if run.late > LATE_SHARE * its.num_rows:
         found.append(f"{run.late} items were found by the last sweep only")
     return found

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -19,7 +19,7 @@ from loadtest.measuring.items import items_table
 from loadtest.measuring.live import Live, Progress
 from loadtest.measuring.summary import Measured, summarise
 from loadtest.measuring.usage import Usage
-from loadtest.measuring.watcher import LOOK_EVERY_S, Watcher
+from loadtest.measuring.watcher import POLL_EVERY_S, Watcher
 from loadtest.processes import MeasuringError
 from loadtest.results import ITEMS, PROCESSES, TRACE, Result, Settings
 from loadtest.traffic.schedule import Schedule
@@ -51,7 +51,7 @@ class Trial:
     usage: Usage | None = None
     follow: Callable[[Progress], None] | None = None
     check: Callable[[], None] | None = None
-    look_every_s: float = LOOK_EVERY_S
+    poll_every_s: float = POLL_EVERY_S
     rest_allowed_s: float = REST_ALLOWED_S
     limit_usd: float = LIMIT_USD  # that Pub/Sub may bill, where it is the real one
     region: str = "us-central1"  # whose prices hold
@@ -66,7 +66,7 @@ class Trial:
         prefix = f"load-{uuid.uuid4().hex[:10]}-"
         save_trace(self.schedule, self.folder / TRACE)
         with (
-            Watcher(self.place, prefix, self.folder, look_every_s=self.look_every_s) as watcher,
+            Watcher(self.place, prefix, self.folder, poll_every_s=self.poll_every_s) as watcher,
             self._sampled(),
         ):
             sent = self._send_and_wait(watcher, prefix)
@@ -89,8 +89,8 @@ class Trial:
                 items=items,
                 samples=samples,
                 start_s=sent.start_at,
-                look_every_s=sightings.look_every_s,
-                asked_every_s=self.look_every_s,
+                poll_every_s=sightings.poll_every_s,
+                asked_poll_every_s=self.poll_every_s,
                 late=sightings.late,
                 failure=sent.failure,
             )
@@ -118,18 +118,18 @@ class Trial:
             )
             try:
                 while not sending.done():
-                    self._look(watcher, live)
+                    self._poll(watcher, live)
             finally:
                 stop.set()
             sent = _sent(sending)
         deadline_s = time.monotonic() + self.rest_allowed_s
         while not live.all_seen and time.monotonic() < deadline_s:
-            self._look(watcher, live)
+            self._poll(watcher, live)
         if live.has_copies:
             time.sleep(SETTLE_S)
         return sent
 
-    def _look(self, watcher: Watcher, live: Live) -> None:
+    def _poll(self, watcher: Watcher, live: Live) -> None:
         time.sleep(FOLLOW_EVERY_S)
         watcher.check()
         if self.check is not None:
@@ -160,7 +160,7 @@ def pictures_of(schedule: Schedule) -> str:
     return ", ".join(f"{size} {count / whole:.0%}" for size, count in largest)
 
 
-def settings_of(schedule: Schedule, *, processes: int) -> Settings:
+def settings_of(schedule: Schedule, *, processes: int, flags: Sequence[str] = ()) -> Settings:
     """What a schedule asks of a job of so many local processes; 0 for one in the cloud."""
     return Settings(
         profile=schedule.profile,
@@ -171,4 +171,6 @@ def settings_of(schedule: Schedule, *, processes: int) -> Settings:
         processes=processes,
         cores=(os.cpu_count() or 1) if processes else 0,
         images=pictures_of(schedule),
+        wild=schedule.wild,
+        flags=tuple(flags),
     )

@@ -21,11 +21,11 @@ from typing import NamedTuple, Self
 from google.cloud.bigquery import Client
 
 from beam_pipeline.io.threads import Background
-from loadtest.measuring.sightings import Looker, Sightings
+from loadtest.measuring.sightings import Poller, Sightings
 from loadtest.processes import MeasuringError, last_lines
 from testudo.commands.place import Place
 
-LOOK_EVERY_S = 0.5
+POLL_EVERY_S = 0.5
 LEAST_REST_S = 0.25  # between looks, however long they take: they load what they look at
 START_ALLOWED_S = SWEEP_ALLOWED_S = 180.0
 
@@ -37,7 +37,7 @@ class Wanted(NamedTuple):
     project: str
     dataset: str
     output: Path
-    look_every_s: float = LOOK_EVERY_S
+    poll_every_s: float = POLL_EVERY_S
     letters: int = 1  # 0: dead letters are not expected, and looked for now and then
     limit_s: float = 86_400.0
 
@@ -59,7 +59,7 @@ class Watcher:
         prefix: str,
         folder: Path,
         *,
-        look_every_s: float = LOOK_EVERY_S,
+        poll_every_s: float = POLL_EVERY_S,
         letters: bool = True,
     ) -> None:
         self.seen_s: dict[str, float] = {}
@@ -67,7 +67,7 @@ class Watcher:
         self._log = folder / "watcher.log"
         self._ready = threading.Event()
         self._wanted = Wanted(
-            prefix, place.project, place.dataset, self._output.resolve(), look_every_s, letters
+            prefix, place.project, place.dataset, self._output.resolve(), poll_every_s, letters
         )
 
     def __enter__(self) -> Self:
@@ -120,8 +120,8 @@ class Watcher:
     def _read(self) -> None:
         try:
             for line in self._process.stdout or ():
-                look = json.loads(line)
-                self.seen_s.update(dict.fromkeys(look["fresh"], look["at_s"]))
+                poll = json.loads(line)
+                self.seen_s.update(dict.fromkeys(poll["fresh"], poll["at_s"]))
                 self._ready.set()
         finally:
             self._ready.set()
@@ -141,14 +141,14 @@ def watch(wanted: Wanted, ended: threading.Event) -> None:
     deadline_s = time.monotonic() + wanted.limit_s
     with Client(project=wanted.project) as client:
         dataset = f"{wanted.project}.{wanted.dataset}"
-        looker = Looker(client, dataset, wanted.prefix, letters=bool(wanted.letters))
+        poller = Poller(client, dataset, wanted.prefix, letters=bool(wanted.letters))
         while True:
-            look = looker.look()
-            print(json.dumps(look._asdict()), flush=True)
-            rest_s = max(wanted.look_every_s - look.took_s, LEAST_REST_S)
+            poll = poller.poll()
+            print(json.dumps(poll._asdict()), flush=True)
+            rest_s = max(wanted.poll_every_s - poll.took_s, LEAST_REST_S)
             if ended.wait(rest_s) or time.monotonic() > deadline_s:
                 break
-        looker.sweep().save(wanted.output)
+        poller.sweep().save(wanted.output)
 
 
 def main() -> int:
@@ -156,7 +156,7 @@ def main() -> int:
     for name in ("prefix", "project", "dataset"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--output", type=Path, required=True)
-    for name in ("look_every_s", "limit_s"):
+    for name in ("poll_every_s", "limit_s"):
         parser.add_argument(f"--{name}", type=float, required=True)
     parser.add_argument("--letters", type=int, required=True)
     wanted = Wanted(**vars(parser.parse_args()))

@@ -5,8 +5,8 @@ from typing import Any
 
 import altair
 
+from loadtest.measuring.latencies import decode_histogram
 from loadtest.report.marks import chart, chunks, joined, lines_over_time, most, rule, series, sized
-from loadtest.report.material import histogram_of
 from loadtest.report.section import Figure
 from loadtest.results import Latency, Result
 
@@ -73,7 +73,7 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 def _curve(result: Result) -> list[tuple[float, float]]:
     """1 / (1 - share) and the latency there, up to the slowest item."""
-    histogram = histogram_of(result)
+    histogram = decode_histogram(result.histogram)
     end = max(2, histogram.get_total_count())
     return [
         (

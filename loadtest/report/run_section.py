@@ -22,19 +22,15 @@ def run_section(result: Result, number_: int, goal_s: float | None) -> Section:
             f"Profile {settings.profile}, seed {settings.seed}, "
             f"{counted(settings.customers, 'customer')}, {rate(settings.rate)} for "
             f"{seconds(settings.duration_s)}, {settings.images}; {_job(result)}; "
-            f"begun {result.started_at}. Latencies are exact to {seconds(result.look_every_s)}, "
+            f"begun {result.started_at}. Latencies are exact to {seconds(result.poll_every_s)}, "
             "and never too short.",
             *([f"At its limit: {result.saturated}."] if "; " in result.saturated else []),
         ],
         tables=[
-            Table(
-                caption="Latency, of all items and by stage",
-                columns=["", "items", *PERCENTILES],
-                rows=_latencies({"all items": result.latency, **by_stage(result)}),
-            ),
+            latency_table(result),
             _outcomes(result),
-            _processes(result),
-            _tenants(result),
+            process_table(result),
+            tenant_table(result),
         ],
         figures=[*_figures(result, goal_s)],
     )
@@ -68,9 +64,9 @@ def verdict(result: Result, goal_s: float | None) -> Verdict:
     first, *_ = result.saturated.split("; ")  # all of it stands in the section
     words.append(f"At its limit: {first or 'nothing'}.")
     if result.problems:
-        told = "; ".join(result.problems)
+        reasons = "; ".join(result.problems)
         return Verdict(
-            Judged.BAD, "Proves nothing", " ".join([f"It is not valid: {told}.", *words])
+            Judged.BAD, "Proves nothing", " ".join([f"It is not valid: {reasons}.", *words])
         )
     if goal_s is None:
         return Verdict(Judged.GOOD, "Valid", " ".join(words))
@@ -81,10 +77,10 @@ def verdict(result: Result, goal_s: float | None) -> Verdict:
 
 def _counts(result: Result) -> str:
     outcomes = sum(result.outcomes.values())
-    told = f"{counted(result.items, 'item')} in, {counted(outcomes, 'outcome')} out"
+    counts = f"{counted(result.items, 'item')} in, {counted(outcomes, 'outcome')} out"
     if result.items == outcomes and not result.lost:
-        return f"{told}: none is missing."
-    return f"{told}: {result.lost:,} lost."
+        return f"{counts}: none is missing."
+    return f"{counts}: {result.lost:,} lost."
 
 
 def _job(result: Result) -> str:
@@ -94,6 +90,27 @@ def _job(result: Result) -> str:
     return (
         f"{settings.processes} process{'es' * (settings.processes > 1)} on "
         f"{counted(settings.cores, 'core')}"
+    )
+
+
+def latency_table(result: Result) -> Table:
+    return Table(
+        caption="Latency, of all items and by stage",
+        columns=["", "items", *PERCENTILES],
+        rows=_latencies({"all items": result.latency, **by_stage(result)}),
+    )
+
+
+def in_words(result: Result) -> str:
+    """What came out, and how exact that is."""
+    rows = [*result.outcomes.items(), ("lost", result.lost)]
+    outcomes = ", ".join(f"{count:,} {what}" for what, count in rows if count)
+    return (
+        f"{result.sent.messages:,} messages of {result.items:,} items at "
+        f"{result.settings.rate:.1f}/s: {outcomes}; {result.copies_removed:,} copies removed; "
+        f"{result.throughput:.1f} outcomes/s. A poll every {result.poll_every_s:.2f} s, "
+        f"generator late by {result.sent.lag_p99_s * 1000:.0f} ms (p99).\n"
+        f"At its limit: {result.saturated or 'nothing'}."
     )
 
 
@@ -125,7 +142,7 @@ def _count(one: tuple[str, int]) -> int:
     return one[1]
 
 
-def _processes(result: Result) -> Table:
+def process_table(result: Result) -> Table:
     items = max(1, result.items)
     return Table(
         caption="Processes, by role",
@@ -144,7 +161,7 @@ def _processes(result: Result) -> Table:
     )
 
 
-def _tenants(result: Result) -> Table:
+def tenant_table(result: Result) -> Table:
     slowest = sorted(result.tenants.items(), key=_p95, reverse=True)[:FEW_TENANTS]
     total = max(1, sum(one.items for one in result.tenants.values()))
     return Table(

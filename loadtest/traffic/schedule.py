@@ -33,6 +33,7 @@ class Schedule:
     profile: str
     seed: int
     duration_s: float
+    wild: tuple[str, ...] = ()  # tenants that send more than their share for a while
 
     @property
     def is_copy(self) -> NDArray[np.bool_]:
@@ -88,6 +89,7 @@ def make_schedule(
         profile=profile.name,
         seed=seed,
         duration_s=duration_s,
+        wild=tuple(sorted({tenant_name(wild.tenant - 1) for wild in profile.wild})),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Self
 MODULE = "loadtest.traffic.sender"
 READY, DUE = "ready", "due"  # what a process says
 START_AHEAD_S = 0.1  # where the caller names no moment
-_LOOK_EVERY_S = 0.2
+_POLL_EVERY_S = 0.2
 _READY_ALLOWED_S, _END_ALLOWED_S = 180.0, 120.0
 _LOG_LINES = 15
 
@@ -75,7 +75,7 @@ class Senders:
         due = [0] * self._count
         while not stop.is_set() and any(one.poll() is None for one in self._running):
             try:
-                number, line = self._said.get(timeout=_LOOK_EVERY_S)
+                number, line = self._said.get(timeout=_POLL_EVERY_S)
             except queue.Empty:
                 continue
             if line.startswith(DUE):

@@ -36,6 +36,7 @@ def save_trace(schedule: Schedule, path: Path) -> None:
         "seed": schedule.seed,
         "duration_s": schedule.duration_s,
         "tenants": schedule.tenants,
+        "wild": schedule.wild,
         "kinds": [dataclasses.asdict(one) for one in schedule.kinds],
     }
     columns = [getattr(schedule, name) for name in _COLUMNS.names]
@@ -64,6 +65,7 @@ def load_trace(path: Path) -> Schedule:
             profile=str(header["profile"]),
             seed=int(header["seed"]),
             duration_s=float(header["duration_s"]),
+            wild=tuple(map(str, header.get("wild", ()))),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BadTrace(f"{path}: its header is damaged: {error!r}") from error

@@ -15,7 +15,6 @@ TESTS = Path(__file__).resolve().parents[1]
 COMMANDS = {
     "bench": ("rigs.bench", "measure the graph against a plain loop"),
     "chaos": ("rigs.chaos", "break everything for some minutes, and count what is lost"),
-    "tour": ("rigs.tour", "from artificial load to limits and a report, in ten minutes"),
     "limits": ("rigs.limits", "measure how much one process of the load generator can send"),
     "fuzz": ("rigs.fuzz", "look for inputs that the parser or the decoder cannot take"),
 }
