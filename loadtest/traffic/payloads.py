@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from loadtest.traffic import hostile
+from loadtest.traffic import poison
 from loadtest.traffic.kinds import Kind
 from models.training.samples import Listing, draw_listings
 from testudo.messages import BREAKAGES, message_attributes
@@ -172,12 +172,12 @@ def _in_format(jpeg: bytes, name: str) -> bytes:
 
 def _poison(fault: str, bucket: str) -> Drawn:
     """The table's message with our gaps; what it says of itself stays as it is."""
-    place = hostile.Place(_ITEM.decode(), bucket or "none", f"loadtest/{fault}.jpg")
-    made = hostile.HOSTILE[fault].make(place)
+    place = poison.Place(_ITEM.decode(), bucket or "none", f"loadtest/{fault}.jpg")
+    made = poison.POISON[fault].make(place)
     data = made.data.replace(
-        b'"tenant_id": "%b"' % hostile.TENANT.encode(), b'"tenant_id": "%b"' % _TENANT
+        b'"tenant_id": "%b"' % poison.TENANT.encode(), b'"tenant_id": "%b"' % _TENANT
     )
-    usual = message_attributes(hostile.TENANT, place.item_id, made.data)
+    usual = message_attributes(poison.TENANT, place.item_id, made.data)
     others = {
         name: value
         for name, value in (made.attributes or usual).items()

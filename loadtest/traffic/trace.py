@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from loadtest.traffic.kinds import BROKEN, POISON
 from loadtest.traffic.schedule import Kind, Schedule
 
 VERSION = 1  # of the file's columns and header
@@ -98,6 +99,10 @@ def _problems(schedule: Schedule) -> list[str]:
         column, most = getattr(schedule, name), len(getattr(schedule, f"{name}s"))
         if (column < 0).any() or (column >= most).any():
             found.append(f"{name} must be a number from 0 to {most - 1}")
+    known = ("", *BROKEN, *POISON)
+    found += [
+        f"kind {k.name}: {k.fault} is not known" for k in schedule.kinds if k.fault not in known
+    ]
     if (original < 0).any() or (original > numbers).any():
         return [*found, "original must be the number of the same or of an earlier message"]
     columns: dict[str, NDArray[Any]] = {

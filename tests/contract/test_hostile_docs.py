@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
-from loadtest.traffic.hostile import HOSTILE, SCORED
+from rigs.hostile.table import HOSTILE
+
+from loadtest.traffic.poison import SCORED
 from models.bare_images import MAX_PARTS
 from models.failures import Reason
 from models.features import MAX_MARKS, MAX_SIDE_PX, ImageLimits
