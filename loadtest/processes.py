@@ -1,4 +1,4 @@
-"""What `testudo run` is started with, and told by; the error of a process that ended badly."""
+"""How `testudo run` is started and recognised; the error of a process that ended badly."""
 
 import sys
 

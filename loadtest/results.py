@@ -1,7 +1,7 @@
 """What one run of the load kit found: the records that trials fill, and planner and report read.
 
 A run's folder holds `result.json` (a Result), `items.parquet` (a row a message),
-`processes.parquet` (a row a process and look) and `trace.parquet` (the schedule). Times
+`processes.parquet` (a row a process and sample) and `trace.parquet` (the schedule). Times
 are in seconds, latencies from the moment that a message was due (not from when it was
 sent: a sender that falls behind must not hide the wait) to the moment that a query first
 returned its row.

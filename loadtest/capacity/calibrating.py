@@ -81,7 +81,7 @@ def _roles(runs: Sequence[Run]) -> set[str]:
 
 
 def _role(role: str, runs: Sequence[Run], pictures: Mapping[str, PictureCost]) -> RoleCost:
-    """By least squares; what grows with the picture only where runs of two sizes tell it."""
+    """By least squares; what grows with the picture only where there are runs of two sizes."""
     cpu_s = [max(run.cpu_s.get(role, 0.0), 0.01) for run in runs]  # a clock's tick
     seconds = [run.seconds for run in runs]
     items = [float(run.messages) for run in runs]

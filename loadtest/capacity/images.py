@@ -1,7 +1,7 @@
 """What a picture of a size and format costs: timed alone, with the models' processes' own function.
 
 A pipeline need not be measured with every size: the time to decode one, measured
-outside of it, tells how much more or less an item of that size costs.
+outside of it, says how much more or less an item of that size costs.
 """
 
 import dataclasses

@@ -24,10 +24,10 @@ def size(
     `report` hears what is simulated, and the share of it that is done.
     Raises ValueError when no machine holds a worker with its models.
     """
-    lanes = [(demand, one) for demand in demands for one in candidates(question, demand)]
-    if not lanes:
+    pairs = [(demand, one) for demand in demands for one in candidates(question, demand)]
+    if not pairs:
         raise ValueError("no machine type has the memory for a worker and its models")
-    first = try_all(question, lanes, FEW_DRAWS, lambda done: report("every candidate", done))
+    first = try_all(question, pairs, FEW_DRAWS, lambda done: report("every candidate", done))
     ranked = [_ranked([one for one in first if one.demand is demand])[:TRIED] for demand in demands]
     return _confirmed(question, ranked, report)
 
@@ -47,8 +47,8 @@ def _confirmed(
         ]
         if not open_:
             break
-        lanes = [(one.demand, one.candidate) for _, one in open_]
-        again = try_all(question, lanes, MANY_DRAWS, lambda done: report("the best", done))
+        pairs = [(one.demand, one.candidate) for _, one in open_]
+        again = try_all(question, pairs, MANY_DRAWS, lambda done: report("the best", done))
         for (number, _), one in zip(open_, again, strict=True):
             confirmed[number].append(one)
     return [_ranked(ones)[0] for ones in confirmed]

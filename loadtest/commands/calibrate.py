@@ -20,6 +20,7 @@ from loadtest.capacity import proof
 from loadtest.capacity.bench import CALIBRATION_RUNS, Bench, calibration_of
 from loadtest.capacity.calibration import BadCalibration, Calibration
 from loadtest.capacity.images import Picture
+from loadtest.commands.flags import OUT, Flags, add_job_arguments, stack_errors
 from loadtest.measuring.rig import Rig
 from loadtest.processes import MeasuringError
 from loadtest.records import BadRecord, write_record
@@ -27,16 +28,9 @@ from loadtest.report.quantities import share
 from loadtest.report.section import Table
 from loadtest.report.terminal import rich_table
 from loadtest.report.trial_sections import proof_table
-from models.manifest import ReleaseError
-from models.release import read_pointer
-from testudo.commands.place import add_home_argument
-from testudo.errors import CommandError
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
 
 FILE, PROOF = "calibration.json", "proof.json"
 ALSO, ONLY, NO = "also", "only", "no"
-LEAST_S, MOST_S = 5, 600
 MODEL_NAME = re.compile(r"^model name\s*:\s*(.+)$", re.MULTILINE)
 
 
@@ -44,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        default=Path(".testudo/loadtest/calibration"),
+        default=OUT / "calibration",
         help=f"folder of {FILE}, {PROOF} and of the runs (%(default)s)",
     )
     parser.add_argument(
@@ -64,23 +58,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seconds", type=float, default=20.0, help="that each run sends for (%(default)g)"
     )
     parser.add_argument("--seed", type=int, default=1, help="of the traffic (%(default)s)")
-    parser.add_argument(
-        "--releases",
-        type=Path,
-        default=Path(".testudo/releases"),
-        help="releases that score (%(default)s)",
-    )
-    add_home_argument(parser)
+    add_job_arguments(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Returns 0, or 1 when the proof fails: a figure is not within its limit."""
     picture = _checked(arguments)
     console = Console(stderr=True)
-    try:
+    with stack_errors(MeasuringError, BadCalibration, BadRecord):
         found = _measured(arguments, picture, console)
-    except (MeasuringError, StackError, ToolsMissing, BadCalibration, BadRecord) as error:
-        raise CommandError(str(error)) from error
     if found is None:
         return 0
     write_record(found, arguments.out / PROOF)
@@ -90,19 +76,13 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _checked(arguments: argparse.Namespace) -> Picture:
     """Raises CommandError with everything that is wrong."""
-    problems, picture = [], None
-    if not LEAST_S <= arguments.seconds <= MOST_S:
-        problems.append(f"--seconds: is {arguments.seconds:g}, must be {LEAST_S} to {MOST_S}")
-    try:
-        read_pointer(str(arguments.releases))
-    except ReleaseError as error:
-        problems.append(f"--releases: {error}; `testudo train` makes one")
-    try:
-        picture = Picture.named(arguments.picture)
-    except ValueError as error:
-        problems.append(f"--picture: {error}")
-    if problems or picture is None:
-        raise CommandError("\n".join(problems))
+    flags = Flags(arguments)
+    flags.within(5, 600, "seconds")
+    flags.at_least(0, "seed")
+    flags.release_in_use()
+    picture = flags.read("picture", lambda: Picture.named(arguments.picture), ValueError)
+    if flags.problems or picture is None:
+        raise flags.error()
     return picture
 
 

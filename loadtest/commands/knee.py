@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from loadtest.commands.run import add_rig_arguments, add_traffic_arguments, rig_problems
+from loadtest.commands.flags import Flags, add_rig_arguments, add_traffic_arguments, stack_errors
 from loadtest.measuring.probing import KNEE, Judged, Knee, judge, knee_of
 from loadtest.measuring.rig import Rig
 from loadtest.measuring.search import Search
@@ -18,9 +18,6 @@ from loadtest.processes import MeasuringError
 from loadtest.records import write_record
 from loadtest.traffic.profile import BadProfile, Profile, read_profile
 from loadtest.traffic.schedule import make_schedule
-from testudo.errors import CommandError
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
 
 TRIES = 2  # of a probe that proves nothing
 
@@ -50,17 +47,15 @@ def main(arguments: argparse.Namespace) -> int:
     profile = _checked(arguments)
     folder = arguments.out / (arguments.name or f"knee-{datetime.now(UTC):%Y%m%d-%H%M%S}")
     console = Console(stderr=True)
+    releases = str(arguments.releases)
     try:
-        with Rig(
-            arguments.home,
-            str(arguments.releases),
-            processes=arguments.processes,
-            report=console.print,
-        ) as rig:
-            probing = _Probing(console, rig, profile, arguments, folder)
-            found = probing.run()
-    except (StackError, ToolsMissing) as error:
-        raise CommandError(str(error)) from error
+        with (
+            stack_errors(),
+            Rig(
+                arguments.home, releases, processes=arguments.processes, report=console.print
+            ) as rig,
+        ):
+            found = _Probing(console, rig, profile, arguments, folder).run()
     except (BadProfile, MeasuringError) as error:
         print(f"testudo loadtest knee: {error}", file=sys.stderr)
         return 1
@@ -71,19 +66,16 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _checked(arguments: argparse.Namespace) -> Profile:
     """Raises CommandError with everything that is wrong with the flags."""
-    problems = rig_problems(arguments)
-    for name in ("slo_p95", "probe_s", "start_rate", "limit_rate", "budget_s"):
-        if not getattr(arguments, name) > 0:
-            problems.append(f"--{name}: {getattr(arguments, name):g}, must be more than 0")
+    flags = Flags(arguments)
+    flags.at_least(1, "processes", "customers")
+    flags.at_least(0, "seed")
+    flags.release_in_use()
+    flags.above_0("slo_p95", "probe_s", "start_rate", "limit_rate", "budget_s")
     if arguments.start_rate > arguments.limit_rate:
-        problems.append("--start_rate: is above --limit_rate")
-    profile = None
-    try:
-        profile = read_profile(arguments.profile)
-    except BadProfile as error:
-        problems.append(f"--profile: {error}")
-    if problems or profile is None:
-        raise CommandError("\n".join(problems))
+        flags.problems.append("--start_rate: is above --limit_rate")
+    profile = flags.read("profile", lambda: read_profile(arguments.profile), BadProfile)
+    if flags.problems or profile is None:
+        raise flags.error()
     return profile
 
 
@@ -101,7 +93,7 @@ class _Probing:
         self._console = console
         self._rig = rig
         self._profile = profile
-        self._wanted = arguments
+        self._arguments = arguments
         self._folder = folder
         self._probes: list[Judged] = []
 
@@ -110,11 +102,11 @@ class _Probing:
 
         knee.json is written after each probe.
         """
-        search = Search(self._wanted.start_rate, self._wanted.limit_rate)
-        deadline_s, stopped = clock() + self._wanted.budget_s, ""
+        search = Search(self._arguments.start_rate, self._arguments.limit_rate)
+        deadline_s, stopped = clock() + self._arguments.budget_s, ""
         while (rate := search.next_rate()) is not None and not stopped:
             if self._probes and clock() > deadline_s:
-                stopped = f"time was up after {self._wanted.budget_s:g} s"
+                stopped = f"time was up after {self._arguments.budget_s:g} s"
                 break
             probe = self._probe(rate)
             if probe.holds is None:
@@ -125,7 +117,7 @@ class _Probing:
         return self._save(stopped)
 
     def _save(self, stopped: str) -> Knee:
-        found = knee_of(self._probes, self._wanted.slo_p95, self._settings, stopped=stopped)
+        found = knee_of(self._probes, self._arguments.slo_p95, self._settings, stopped=stopped)
         write_record(found, self._folder / KNEE)
         return found
 
@@ -134,10 +126,10 @@ class _Probing:
             number = len(self._probes) + 1
             schedule = make_schedule(
                 self._profile,
-                duration_s=self._wanted.probe_s,
-                seed=self._wanted.seed + number,
+                duration_s=self._arguments.probe_s,
+                seed=self._arguments.seed + number,
                 rate=rate,
-                customers=self._wanted.customers,
+                customers=self._arguments.customers,
             )
             name = f"probe-{number:02d}"
             with following(self._console, f"{rate:.0f}/s") as follow:
@@ -145,7 +137,7 @@ class _Probing:
                     schedule, name=name, folder=self._folder / name, follow=follow
                 )
             self._settings = result.settings
-            probe = judge(result, self._wanted.slo_p95)
+            probe = judge(result, self._arguments.slo_p95)
             self._probes.append(probe)
             self._console.print(_line(probe))
             if probe.holds is not None:
@@ -154,9 +146,11 @@ class _Probing:
 
 
 def _line(probe: Judged) -> str:
-    said = {True: "holds", False: "fails", None: "proves nothing"}[probe.holds]
+    verdict = {True: "holds", False: "fails", None: "proves nothing"}[probe.holds]
     why = "; ".join([*probe.problems, *filter(None, [probe.saturated])])
-    return f"{probe.rate:7.1f}/s: p95 {probe.p95_s:6.2f} s, {said}" + (f" ({why})" if why else "")
+    return f"{probe.rate:7.1f}/s: p95 {probe.p95_s:6.2f} s, {verdict}" + (
+        f" ({why})" if why else ""
+    )
 
 
 def _verdict(found: Knee) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from loadtest.commands.flags import Flags, add_rig_arguments, add_traffic_arguments, stack_errors
 from loadtest.measuring.rig import Rig
 from loadtest.measuring.showing import following
 from loadtest.measuring.trial import Trial, settings_of
@@ -20,18 +21,12 @@ from loadtest.traffic.profile import BadProfile, read_profile
 from loadtest.traffic.schedule import Schedule, make_schedule
 from loadtest.traffic.sender import LIMIT_USD
 from loadtest.traffic.trace import BadTrace, load_trace
-from models.manifest import ReleaseError
-from models.release import read_pointer
 from testudo.commands.environments import LOCAL, environment_of
-from testudo.commands.place import OVERFLOW_TOPIC, Place, add_home_argument
+from testudo.commands.place import OVERFLOW_TOPIC, Place
 from testudo.commands.refused import told
 from testudo.environment import FILE, Environment
-from testudo.errors import CommandError
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
 from testudo.local.servers import PROJECT
 
-OUT = Path(".testudo/loadtest")
 CLOUD_POLLS_S = 1.0  # each poll of BigQuery itself is a query that is billed
 
 
@@ -81,30 +76,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_traffic_arguments(parser: argparse.ArgumentParser, *, profile: str) -> None:
-    parser.add_argument(
-        "--profile", default=profile, help="name of a profile, or its file (%(default)s)"
-    )
-    parser.add_argument("--customers", type=int, help="how many; the profile's own without")
-    parser.add_argument("--seed", type=int, default=1, help="of all chance (%(default)s)")
-
-
-def add_rig_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--processes", type=int, default=1, help="of the local job, see `testudo run` (%(default)s)"
-    )
-    parser.add_argument(
-        "--releases",
-        type=Path,
-        default=Path(".testudo/releases"),
-        help="folder of the releases; the one in use is run (%(default)s)",
-    )
-    parser.add_argument(
-        "--out", type=Path, default=OUT, help="where folders of results go (%(default)s)"
-    )
-    add_home_argument(parser)
-
-
 def main(arguments: argparse.Namespace) -> int:
     """Returns 0 when the run is valid and holds the goal."""
     schedule = _schedule(arguments)
@@ -112,9 +83,8 @@ def main(arguments: argparse.Namespace) -> int:
     name = arguments.name or f"{schedule.profile}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     folder = arguments.out / name
     try:
-        result = _measured(console, arguments, schedule, name, folder)
-    except (StackError, ToolsMissing) as error:
-        raise CommandError(str(error)) from error
+        with stack_errors():
+            result = _measured(console, arguments, schedule, name, folder)
     except MeasuringError as error:
         print(f"testudo loadtest run: {error}", file=sys.stderr)
         return 1
@@ -132,36 +102,27 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _schedule(arguments: argparse.Namespace) -> Schedule:
     """Raises CommandError with everything that is wrong with the flags."""
-    problems = rig_problems(arguments)
-    if arguments.slo_p95 is not None and not arguments.slo_p95 > 0:
-        problems.append(f"--slo_p95: {arguments.slo_p95:g}, must be more than 0")
-    if not arguments.limit_usd >= 0:
-        problems.append(f"--limit_usd: {arguments.limit_usd:g}, must be 0 or more")
+    flags = Flags(arguments)
+    flags.at_least(1, "processes", "customers")
+    flags.at_least(0, "seed", "limit_usd")
+    flags.above_0("slo_p95", "tenant_share", "overflow_after_s")
+    if arguments.environment is None:
+        flags.release_in_use()
+    elif arguments.tenant_share is not None:
+        flags.problems.append("--tenant_share: is of a local job; one that runs has its own flags")
     if arguments.name and Path(arguments.name).name != arguments.name:
-        problems.append(f"--name: {arguments.name} is not the name of a folder")
-    if arguments.tenant_share is not None:
-        if not 0 < arguments.tenant_share <= 1:
-            problems.append(
-                f"--tenant_share: {arguments.tenant_share:g}, must be above 0, 1 at most"
-            )
-        if arguments.environment:
-            problems.append("--tenant_share: is of a local job; one in the cloud has its own flags")
-    if not arguments.overflow_after_s > 0:
-        problems.append(f"--overflow_after_s: {arguments.overflow_after_s:g}, must be more than 0")
+        flags.problems.append(f"--name: {arguments.name} is not the name of a folder")
     if arguments.environment not in (None, LOCAL) and not arguments.yes:
-        problems.append(
+        flags.problems.append(
             f"--environment: messages to {arguments.environment} and what becomes of them are "
             "billed; say --yes, and see --limit_usd"
         )
-    schedule = None
-    try:
-        schedule = load_trace(arguments.trace) if arguments.trace else _drawn(arguments)
-    except BadTrace as error:
-        problems.append(f"--trace: {error}")
-    except BadProfile as error:
-        problems.append(f"--profile: {error}")
-    if problems or schedule is None:
-        raise CommandError("\n".join(problems))
+    if arguments.trace:
+        schedule = flags.read("trace", lambda: load_trace(arguments.trace), BadTrace)
+    else:
+        schedule = flags.read("profile", lambda: _drawn(arguments), BadProfile)
+    if flags.problems or schedule is None:
+        raise flags.error()
     return schedule
 
 
@@ -177,22 +138,6 @@ def _drawn(arguments: argparse.Namespace) -> Schedule:
         rate=arguments.rate,
         customers=arguments.customers,
     )
-
-
-def rig_problems(arguments: argparse.Namespace) -> list[str]:
-    found = []
-    if arguments.processes < 1:
-        found.append(f"--processes: {arguments.processes}, must be 1 or more")
-    if arguments.seed < 0:
-        found.append(f"--seed: {arguments.seed}, must be 0 or more")
-    if arguments.customers is not None and arguments.customers < 1:
-        found.append(f"--customers: {arguments.customers}, must be 1 or more")
-    if getattr(arguments, "environment", None) is None:
-        try:
-            read_pointer(str(arguments.releases))
-        except ReleaseError as error:
-            found.append(f"--releases: {error}; `testudo train` makes a release")
-    return found
 
 
 def _measured(

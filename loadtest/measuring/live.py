@@ -27,7 +27,7 @@ class Progress(NamedTuple):
 
 
 class Live:
-    """How far a trial is, from what the sender and the watcher have said until now."""
+    """How far a trial is, from what the sender and the watcher have reported until now."""
 
     def __init__(
         self,
@@ -48,8 +48,8 @@ class Live:
     def all_seen(self) -> bool:
         return len(self._seen_s) >= len(self._due_of)
 
-    def note(self, line: str) -> None:
-        """A line of the sender: its first count tells when it began, to some milliseconds."""
+    def read_line(self, line: str) -> None:
+        """Of the sender: when it began follows from its first count, to some milliseconds."""
         found = SENT_COUNT.match(line)
         if found is None:
             if self._report is not None:

@@ -30,7 +30,7 @@ def judge(result: Result, goal_p95_s: float) -> Judged:
 
     It holds if nothing is wrong with it, p95 is within the goal, and fewer items waited at
     the end of the sending than the rate brings in the goal's time. It fails if p95 is past
-    the goal by more than a late generator and rare looks can explain, whatever else is
+    the goal by more than a late generator and rare polls can explain, whatever else is
     wrong: a machine that is full makes the generator late too.
     """
     settings, last = result.settings, round(result.settings.duration_s) - 1
@@ -100,7 +100,7 @@ def saturated_near(probes: Sequence[Judged], knee: float) -> str:
     failed = sorted((abs(one.rate - knee), one.saturated) for one in probes if one.holds is False)[
         :NEAR
     ]
-    parts = [part for _, said in failed for part in said.split("; ") if part]
+    parts = [part for _, words in failed for part in words.split("; ") if part]
     counts = Counter(_subject(part) for part in parts)
     named: dict[str, str] = {}
     for part in parts:

@@ -43,7 +43,7 @@ class Rig:
     """A stack of its own and `testudo run` on it, within the block; all ends with it.
 
     Entering returns when every process of the job has loaded its models, and nothing
-    waits. `home` has the servers' programs, `flags` go to `testudo run`, `report` is told
+    waits. `home` has the servers' programs, `flags` go to `testudo run`, `report` gets
     each step in a line. With `overflow` a second job scores what quotas sent to the overflow
     topic; the others go first on this machine, where the cloud has more machines. Raises
     MeasuringError with the job's last words, StackError and ToolsMissing.
@@ -167,7 +167,7 @@ class Rig:
         prefix = f"warm-{uuid.uuid4().hex[:10]}-"
         items = sample_messages(count, seed=1, bucket="", broken_share=0, prefix=prefix)
         folder = self.stack.home / "logs"
-        with Watcher(self.place, prefix, folder, letters=False) as watcher:
+        with Watcher(self.place, prefix, folder, dead_letters=False) as watcher:
             publish(self.place.topic, [Outgoing(one.data, dict(one.attributes)) for one in items])
             deadline_s = time.monotonic() + WARM_ALLOWED_S
             while len(watcher.seen_s) < count:

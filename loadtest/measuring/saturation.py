@@ -29,7 +29,7 @@ def saturated(
 ) -> str:
     """Everything that was at its limit; empty where nothing was.
 
-    A row is seen at the next look only, so that much does not count as the sink's.
+    A row is seen at the next poll only, so that much does not count as the sink's.
     """
     found = []
     if not sent.kept_up:

@@ -32,7 +32,7 @@ class Measured:
     samples: pa.Table | None  # loadtest.measuring.usage; None where the job runs elsewhere
     start_s: float  # since 1970
     poll_every_s: float
-    asked_poll_every_s: float  # what was to be between looks
+    asked_poll_every_s: float  # what was to be between polls
     late: int  # items that only the last sweep found
     failure: str = ""  # why Pub/Sub did not take a message
 
@@ -171,7 +171,7 @@ def _problems(run: Measured, its: pa.Table, lost: int) -> list[str]:
     if unexpected := _unexpected(its):
         found.append(f"{unexpected} items have another outcome than expected: {_examples(its)}")
     if run.poll_every_s > max(SLOWEST_POLLS_S, 2 * run.asked_poll_every_s):
-        found.append(f"the watcher looked only every {run.poll_every_s:.1f} s")
+        found.append(f"the watcher polled only every {run.poll_every_s:.1f} s")
     if run.late > LATE_SHARE * its.num_rows:
         found.append(f"{run.late} items were found by the last sweep only")
     return found

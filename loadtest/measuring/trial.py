@@ -37,7 +37,7 @@ ALL_PICTURES = 3  # sizes that are named
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trial:
-    """What to send, where to, and who is told how far it is.
+    """What to send, where to, and whom the progress is reported to.
 
     `check` raises MeasuringError where the system under test is gone; without `usage` no
     process is sampled.
@@ -55,7 +55,7 @@ class Trial:
     rest_allowed_s: float = REST_ALLOWED_S
     limit_usd: float = LIMIT_USD  # that Pub/Sub may bill, where it is the real one
     region: str = "us-central1"  # whose prices hold
-    report: Callable[[str], None] | None = None  # told what sending will cost
+    report: Callable[[str], None] | None = None  # of what sending will cost
 
     def run(self) -> Result:
         """Send, wait and judge; the folder then holds every file of a run.
@@ -111,7 +111,7 @@ class Trial:
                 self.folder / TRACE,
                 prefix=prefix,
                 image_bucket=self.place.image_bucket,
-                report=live.note,
+                report=live.read_line,
                 limit_usd=self.limit_usd,
                 region=self.region,
                 stop=stop,

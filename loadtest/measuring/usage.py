@@ -1,4 +1,4 @@
-"""CPU time and memory of every process that takes part in a run, looked at once a second.
+"""CPU time and memory of every process that takes part in a run, sampled once a second.
 
 All of them stand below this process, whose own role is `rig`. What else the machine does
 is the role `other`: the busy time of all cores, less that of the processes that are known.

@@ -1,4 +1,4 @@
-"""Charts of latency: of one run, and of some runs side by side."""
+"""Charts of latency: of one run, and of some runs beside each other."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -18,10 +18,10 @@ Row = Mapping[str, Any]
 
 def data(rows: Iterable[Row]) -> altair.InlineData:
     """Rows in the specification itself. Fields have fixed names; what files say is values only."""
-    return altair.InlineData(values=[{key: _told(row[key]) for key in row} for row in rows])
+    return altair.InlineData(values=[{key: _finite(row[key]) for key in row} for row in rows])
 
 
-def _told(value: Any) -> Any:
+def _finite(value: Any) -> Any:
     """JSON has no infinity: there is no point where there is no bound."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
@@ -31,7 +31,7 @@ def chart(rows: Iterable[Row]) -> altair.Chart:
 
 
 def sized(drawn: Any, *, says: str, height_px: int = HEIGHT_PX) -> Any:
-    """The chart as wide as its place on the page, told to screen readers by a sentence."""
+    """The chart as wide as its place on the page, with a sentence for screen readers."""
     return drawn.properties(width="container", height=height_px, description=says)
 
 

@@ -1,4 +1,4 @@
-"""The section of all runs: a table, and the latencies of some side by side."""
+"""The section of all runs: a table, and the latencies of some beside each other."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from loadtest.report.quantities import number, rate, seconds
 from loadtest.report.section import Judged, Section, Table, Verdict
 from loadtest.results import Result
 
-MOST_LINES = 8  # of the last runs: there are no more colours that can be told apart
+MOST_LINES = 8  # of the last runs: there are no more colours that can be distinguished
 
 
 def all_runs(runs: Sequence[Result], parts: Sequence[Result], goal_s: float | None) -> Section:

@@ -17,7 +17,7 @@ from loadtest.report.marks import (
 from loadtest.report.section import Figure
 from loadtest.results import Result
 
-# What a person tells apart, of the roles of a run; the first that fits.
+# What a person distinguishes, of the roles of a run; the first that fits.
 GROUPS = {
     "worker-": "workers",
     "image-models": "models",
@@ -78,7 +78,7 @@ def cpu(result: Result) -> Figure:
         shares = dict.fromkeys(STACKED, 0.0)
         for one in some:
             for role, share in one.cpu_shares.items():
-                # The rest of the machine is a difference of two looks: noise takes it below 0.
+                # The rest of the machine is a difference of two samples: noise takes it below 0.
                 shares[group_of(role)] += max(0.0, share) / len(some)
         rows += [
             {"second": some[0].second, "role": group, "cores": share, "order": order}

@@ -40,7 +40,7 @@ class Senders:
                     stdout=subprocess.PIPE,
                     stderr=log,
                     text=True,
-                    errors="replace",  # the listener must not end, whatever is said
+                    errors="replace",  # the listener must not end, whatever is printed
                 )
             self._running.append(process)
             threading.Thread(target=self._listen, args=(number, process), daemon=True).start()
