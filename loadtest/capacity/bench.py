@@ -9,8 +9,8 @@ from rich.console import Console
 from loadtest.capacity.calibrating import calibrate
 from loadtest.capacity.calibration import Calibration
 from loadtest.capacity.images import Picture, kernel_costs
+from loadtest.measuring.live import following
 from loadtest.measuring.rig import Rig
-from loadtest.measuring.showing import following
 from loadtest.processes import MeasuringError
 from loadtest.results import Result
 from loadtest.traffic.kinds import Kind

@@ -5,7 +5,7 @@ BigQuery and Cloud Storage are services there. Each draw is one guess at what is
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -14,25 +14,13 @@ from loadtest.capacity.calibration import CHAIN, Calibration
 from loadtest.capacity.images import Picture, PictureCost, cost_of
 from loadtest.capacity.machines import MachineType
 from loadtest.capacity.regression import Interval
+from loadtest.traffic.kinds import Kind
 
 CORES, ONE = "cores", "one"  # SDK processes a worker, as an environment's `processes`
 SYSTEM_BYTES = 1e9  # the worker's own system, Dataflow's harness and the container
 MEMORY_SPARE = 1.2  # times what was measured: calls of large pictures, fragments
 NORMAL_95 = 1.96
 PERCENT = "p95"
-
-
-class Kind(Protocol):
-    """What is read of a profile's kinds; loadtest.traffic.kinds has them."""
-
-    @property
-    def width_px(self) -> int: ...
-    @property
-    def height_px(self) -> int: ...
-    @property
-    def format(self) -> str: ...
-    @property
-    def by_uri(self) -> bool: ...
 
 
 class Mix(NamedTuple):

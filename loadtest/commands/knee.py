@@ -10,10 +10,10 @@ from pathlib import Path
 from rich.console import Console
 
 from loadtest.commands.flags import Flags, add_rig_arguments, add_traffic_arguments, stack_errors
+from loadtest.measuring.live import following
 from loadtest.measuring.probing import KNEE, Judged, Knee, judge, knee_of
 from loadtest.measuring.rig import Rig
 from loadtest.measuring.search import Search
-from loadtest.measuring.showing import following
 from loadtest.processes import MeasuringError
 from loadtest.records import write_record
 from loadtest.traffic.profile import BadProfile, Profile, read_profile

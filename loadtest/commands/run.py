@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console
 
 from loadtest.commands.flags import Flags, add_rig_arguments, add_traffic_arguments, stack_errors
+from loadtest.measuring.live import following
 from loadtest.measuring.rig import Rig
-from loadtest.measuring.showing import following
 from loadtest.measuring.trial import Trial, settings_of
 from loadtest.processes import MeasuringError
 from loadtest.report.run_section import in_words, latency_table, process_table, tenant_table

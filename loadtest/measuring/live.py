@@ -1,11 +1,14 @@
-"""How far a trial is, while it runs."""
+"""How far a trial is, while it runs, and how a terminal shows it."""
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
+from rich import progress
+from rich.console import Console
 
 from loadtest.measuring.latencies import percentile_s
 from loadtest.traffic.schedule import Schedule
@@ -70,3 +73,26 @@ class Live:
 
     def _due(self, start_s: float) -> int:
         return int(np.searchsorted(self._due_s, time.time() - start_s, "right"))
+
+
+@contextmanager
+def following(console: Console, what: str) -> Iterator[Callable[[Progress], None]]:
+    """A bar of the items that have an outcome, with how many wait and the p95 so far."""
+    columns = (
+        progress.TextColumn(what),
+        progress.BarColumn(),
+        progress.TextColumn("{task.fields[now]}"),
+        progress.TimeElapsedColumn(),
+    )
+    with progress.Progress(*columns, console=console) as bar:
+        task = bar.add_task(what, total=None, now="waiting for the start")
+
+        def follow(one: Progress) -> None:
+            p95 = "none yet" if one.p95_s is None else f"{one.p95_s:.2f} s"
+            now = (
+                f"{one.outcomes:,} of {one.items:,} outcomes, {max(one.waiting, 0):,} waiting, "
+                f"p95 {p95}"
+            )
+            bar.update(task, completed=one.outcomes, total=one.items, now=now)
+
+        yield follow

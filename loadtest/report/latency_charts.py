@@ -6,7 +6,7 @@ from typing import Any
 import altair
 
 from loadtest.measuring.latencies import decode_histogram
-from loadtest.report.marks import chart, chunks, joined, lines_over_time, most, rule, series, sized
+from loadtest.report.marks import chart, chunks, joined, lines_over_time, most, rule, series
 from loadtest.report.section import Figure
 from loadtest.results import Latency, Result
 
@@ -32,7 +32,7 @@ def over_time(result: Result, goal_s: float | None) -> Figure:
     drawn: Any = lines_over_time(rows, names, "latency, s")
     if goal_s is not None:
         drawn = drawn + rule(goal_s, f"goal {goal_s:g} s")
-    return Figure(title="Latency over time", says=says, chart=sized(drawn, says=says))
+    return Figure(title="Latency over time", says=says, chart=drawn)
 
 
 def percentiles(results: Sequence[Result], goal_s: float | None) -> Figure:
@@ -60,7 +60,7 @@ def percentiles(results: Sequence[Result], goal_s: float | None) -> Figure:
     )
     drawn: Any = lines if goal_s is None else lines + rule(goal_s, f"goal {goal_s:g} s")
     says = "How late the slowest items are: 90, 99 and 99.9 % have the same room on the axis."
-    return Figure(title="Latency by percentile", says=says, chart=sized(drawn, says=says))
+    return Figure(title="Latency by percentile", says=says, chart=drawn)
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
@@ -110,7 +110,7 @@ def tenants(result: Result, goal_s: float | None) -> Figure:
     if goal_s is not None:
         drawn = drawn + rule(goal_s, f"goal {goal_s:g} s")
     says = "A point a tenant, the busiest to the right: points far above the others are unfairness."
-    return Figure(title="Tenants", says=says, chart=sized(drawn, says=says))
+    return Figure(title="Tenants", says=says, chart=drawn)
 
 
 def _items(one: tuple[str, Any]) -> int:
@@ -133,8 +133,9 @@ def stages(result: Result) -> Figure:
     lines = base.mark_rule(style="plain").encode(x="p50_s:Q", x2="p95_s:Q")
     ends = base.mark_tick(style="end").encode(x="p95_s:Q")
     says = "Where the time goes, from due to queryable. Bar: median; line: up to p95."
-    drawn = sized(bars + lines + ends, says=says, height_px=34 * len(rows) + 20)
-    return Figure(title="Stages", says=says, chart=drawn)
+    return Figure(
+        title="Stages", says=says, chart=bars + lines + ends, height_px=34 * len(rows) + 20
+    )
 
 
 def _percentile_tips() -> list[altair.Tooltip]:

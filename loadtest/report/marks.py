@@ -10,7 +10,6 @@ from typing import Any
 
 import altair
 
-HEIGHT_PX = 240
 MOST_POINTS = 400  # of one series: a chart is no wider on most screens
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
 Row = Mapping[str, Any]
@@ -28,11 +27,6 @@ def _finite(value: Any) -> Any:
 
 def chart(rows: Iterable[Row]) -> altair.Chart:
     return altair.Chart(data(rows))
-
-
-def sized(drawn: Any, *, says: str, height_px: int = HEIGHT_PX) -> Any:
-    """The chart as wide as its place on the page, with a sentence for screen readers."""
-    return drawn.properties(width="container", height=height_px, description=says)
 
 
 def series(field: str = "series", names: Sequence[str] = ()) -> dict[str, Any]:

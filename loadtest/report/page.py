@@ -14,8 +14,7 @@ from markupsafe import Markup
 
 from loadtest.report.material import Material
 from loadtest.report.plan_section import plan_section
-from loadtest.report.run_section import run_section
-from loadtest.report.runs_section import all_runs
+from loadtest.report.run_section import all_runs, run_section
 from loadtest.report.section import Section
 from loadtest.report.trial_sections import (
     comparison_section,

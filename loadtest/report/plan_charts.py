@@ -6,7 +6,7 @@ from typing import Any
 import altair
 
 from loadtest.capacity.plan import Hour, Plan
-from loadtest.report.marks import chart, chunks, most, rule, series, sized
+from loadtest.report.marks import chart, chunks, most, rule, series
 from loadtest.report.section import Figure
 
 HOURLY_PX = 150
@@ -31,7 +31,7 @@ def cost(plan: Plan) -> Figure:
     band = base.mark_area(style="band").encode(y=y, y2="high:Q")
     line = base.mark_line(point=True).encode(y="mid:Q")
     says = "What the limits cost in a month, with the interval; both axes are logarithmic."
-    return Figure(title="Cost", says=says, chart=sized(band + line, says=says))
+    return Figure(title="Cost", says=says, chart=band + line)
 
 
 def workers(plan: Plan) -> Figure:
@@ -55,7 +55,7 @@ def workers(plan: Plan) -> Figure:
         )
     )
     says = "The limits of the number of workers, and how many run in the mean."
-    return Figure(title="Workers", says=says, chart=sized(drawn, says=says))
+    return Figure(title="Workers", says=says, chart=drawn)
 
 
 def hourly(plan: Plan) -> list[Figure]:
@@ -71,8 +71,7 @@ def hourly(plan: Plan) -> list[Figure]:
         drawn: Any = _over_days(plan.series, field, unit)
         if field == "p95_s":
             drawn = drawn + rule(plan.slo_p95_s, f"goal {plan.slo_p95_s:g} s")
-        drawn = sized(drawn, says=says, height_px=HOURLY_PX)
-        figures.append(Figure(title=title, says=says, chart=drawn))
+        figures.append(Figure(title=title, says=says, chart=drawn, height_px=HOURLY_PX))
     return figures
 
 

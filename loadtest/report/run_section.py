@@ -1,14 +1,15 @@
-"""The section of a run: what it found, and whether that proves something."""
+"""The section of a run: what it found, and whether that proves something; and of all runs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from loadtest.report import latency_charts, usage_charts
 from loadtest.report.latency_charts import by_stage
-from loadtest.report.quantities import counted, rate, seconds, share, size
+from loadtest.report.quantities import counted, number, rate, seconds, share, size
 from loadtest.report.section import Figure, Judged, Section, Table, Verdict
 from loadtest.results import Latency, Result
 
 PERCENTILES = ("p50", "p90", "p95", "p99", "p99.9", "max")
+MOST_LINES = 8  # of the last runs: there are no more colours that can be distinguished
 FEW_TENANTS = 15  # of the slowest, in the table
 
 
@@ -176,3 +177,56 @@ def tenant_table(result: Result) -> Table:
 
 def _p95(one: tuple[str, Latency]) -> float:
     return one[1].p95_s
+
+
+def all_runs(runs: Sequence[Result], parts: Sequence[Result], goal_s: float | None) -> Section:
+    """Every run in a row, those that a knee or a proof was made of too."""
+    valid = sum(one.valid for one in (*runs, *parts))
+    count = len(runs) + len(parts)
+    drawn = [one for one in runs if one.latency.items]
+    judged = Judged.GOOD if valid == count else Judged.OPEN
+    return Section(
+        anchor="runs",
+        title="All runs",
+        verdict=Verdict(judged, f"{valid} of {count} valid", ""),
+        paragraphs=[
+            "Only a valid run proves something: its items all came out, and its sender "
+            "kept its schedule."
+        ],
+        tables=[
+            Table(
+                caption="Runs, in the order of their beginning",
+                columns=[
+                    "",
+                    "offered",
+                    "achieved",
+                    "images",
+                    "processes",
+                    "p50",
+                    "p95",
+                    "p99",
+                    "at its limit",
+                    "valid",
+                ],
+                words=["images", "at its limit", "valid"],
+                rows=[_run_row(run) for run in (*runs, *parts)],
+            )
+        ],
+        figures=[latency_charts.percentiles(drawn[-MOST_LINES:], goal_s)] if len(drawn) > 1 else [],
+    )
+
+
+def _run_row(result: Result) -> list[str]:
+    settings = result.settings
+    return [
+        result.name,
+        rate(settings.rate),
+        rate(result.throughput),
+        settings.images,
+        number(settings.processes) if settings.processes else "cloud",
+        seconds(result.latency.p50_s),
+        seconds(result.latency.p95_s),
+        seconds(result.latency.p99_s),
+        result.saturated or "nothing",
+        "yes" if result.valid else "no: " + "; ".join(result.problems),
+    ]

@@ -9,7 +9,7 @@ import altair
 from loadtest.capacity import proof
 from loadtest.measuring.fairness import Fairness
 from loadtest.measuring.probing import Judged, Knee
-from loadtest.report.marks import chart, rule, shapes, sized
+from loadtest.report.marks import chart, rule, shapes
 from loadtest.report.section import Figure
 
 HOLDS, FAILS, NOTHING = "holds", "fails", "proves nothing"
@@ -52,7 +52,7 @@ def knee(found: Knee) -> Figure:
         "Each probe's rate and 95th percentile: the knee is where points cross the goal, and the "
         "band its interval."
     )
-    return Figure(title="Latency against rate", says=says, chart=sized(drawn, says=says))
+    return Figure(title="Latency against rate", says=says, chart=drawn)
 
 
 def predicted(title: str, unit: str, figures: Mapping[str, proof.Figure]) -> Figure:
@@ -73,9 +73,12 @@ def predicted(title: str, unit: str, figures: Mapping[str, proof.Figure]) -> Fig
         f"Grey: {100 * within:.0f} % about the measured value, where a prediction holds. Line: the "
         "prediction's interval."
     )
-    height_px = ROW_PX * len(figures) + 20
-    drawn = sized(allowed + bounds + points, says=says, height_px=height_px)
-    return Figure(title=title, says=says, chart=drawn)
+    return Figure(
+        title=title,
+        says=says,
+        chart=allowed + bounds + points,
+        height_px=ROW_PX * len(figures) + 20,
+    )
 
 
 def _bounds(what: str, one: proof.Figure) -> dict[str, Any]:
@@ -103,5 +106,9 @@ def fairness(found: Fairness) -> Figure:
     lines = base.mark_rule(style="plain").encode(x="p95_s:Q", x2="p99_s:Q")
     ends = base.mark_tick(style="end").encode(x="p99_s:Q")
     says = "All tenants but the wild one, in each run. Bar: p95; line: up to p99."
-    drawn = sized(bars + lines + ends, says=says, height_px=ROW_PX * len(rows) + 20)
-    return Figure(title="The others' latency", says=says, chart=drawn)
+    return Figure(
+        title="The others' latency",
+        says=says,
+        chart=bars + lines + ends,
+        height_px=ROW_PX * len(rows) + 20,
+    )

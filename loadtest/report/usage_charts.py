@@ -12,7 +12,6 @@ from loadtest.report.marks import (
     most,
     rule,
     seconds_axis,
-    sized,
 )
 from loadtest.report.section import Figure
 from loadtest.results import Result
@@ -51,7 +50,7 @@ def rates(result: Result) -> Figure:
     ]
     says = f"Messages due and outcomes queryable, in each second{joined(result.seconds, 'mean')}."
     drawn = lines_over_time(rows, names, "items/s")
-    return Figure(title="Offered and achieved", says=says, chart=sized(drawn, says=says))
+    return Figure(title="Offered and achieved", says=says, chart=drawn)
 
 
 def waiting(result: Result) -> Figure:
@@ -69,7 +68,7 @@ def waiting(result: Result) -> Figure:
         )
     )
     says = "Items that were due and had no outcome yet; a line that keeps rising is overload."
-    return Figure(title="Waiting", says=says, chart=sized(drawn, says=says))
+    return Figure(title="Waiting", says=says, chart=drawn)
 
 
 def cpu(result: Result) -> Figure:
@@ -101,7 +100,7 @@ def cpu(result: Result) -> Figure:
     cores = result.settings.cores
     drawn: Any = areas + rule(cores, f"all {cores} cores", style="limit") if cores else areas
     says = "Cores in use, by who used them; the first of the legend lies at the bottom."
-    return Figure(title="Processors", says=says, chart=sized(drawn, says=says))
+    return Figure(title="Processors", says=says, chart=drawn)
 
 
 def memory(result: Result) -> Figure:
@@ -119,5 +118,4 @@ def memory(result: Result) -> Figure:
         )
     )
     says = "The most resident memory that the processes of each role had together."
-    height_px = 24 * len(rows) + 20
-    return Figure(title="Memory", says=says, chart=sized(drawn, says=says, height_px=height_px))
+    return Figure(title="Memory", says=says, chart=drawn, height_px=24 * len(rows) + 20)
