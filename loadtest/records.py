@@ -57,6 +57,6 @@ def _faults(error: ValidationError) -> str:
     found = error.errors(include_url=False)
     if found[0]["type"] == "json_invalid":
         return f"is not JSON: {found[0]['msg']}"
-    lines = [f"/{'/'.join(map(str, one['loc']))}: {one['msg']}"[:MOST_WORDS] for one in found]
+    lines = [f"/{'/'.join(map(str, fault['loc']))}: {fault['msg']}"[:MOST_WORDS] for fault in found]
     more = len(lines) - MOST_FAULTS
     return "\n  ".join([*lines[:MOST_FAULTS], *[f"and {more} more"] * (more > 0)])

@@ -98,11 +98,11 @@ class Calibration:
 
     def chain_item_s(self, picture: Picture) -> float:
         """CPU seconds of one item in a worker and its models: what Dataflow's workers do."""
-        return sum(self.item_s(one, picture) for one in CHAIN if one in self.roles)
+        return sum(self.item_s(role, picture) for role in CHAIN if role in self.roles)
 
     @property
     def chain_idle_share(self) -> float:
-        return sum(self.roles[one].idle_share for one in CHAIN if one in self.roles)
+        return sum(self.roles[role].idle_share for role in CHAIN if role in self.roles)
 
     @property
     def process_bytes(self) -> int:
@@ -205,7 +205,7 @@ def predict(
         ends = [law.at(rate / most) if most else math.inf for most in (high, middle, low)]
         spread = (1 / (1 + law.spread), 1.0, 1 + law.spread)
         latency[name] = Interval(
-            *(max(one + extra_s, 0.0) * by for one, by in zip(ends, spread, strict=True))
+            *(max(end + extra_s, 0.0) * by for end, by in zip(ends, spread, strict=True))
         )
     utilisation = rate / middle if middle else math.inf
     return Prediction(middle, low, high, bottleneck, utilisation, latency)

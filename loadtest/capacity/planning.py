@@ -34,7 +34,7 @@ DEFAULTS = {
 
 def ladder(customers: int) -> list[int]:
     """From 30 customers to as many as were asked about."""
-    return [*(one for one in LADDER if one < customers), customers]
+    return [*(count for count in LADDER if count < customers), customers]
 
 
 def demands_of(
@@ -76,7 +76,7 @@ def make_plan(
         prices_version=question.prices.version,
         calibration=_basis(question.calibration),
         assumptions=_assumptions(question),
-        steps=[_step(question, one) for one in found],
+        steps=[_step(question, trial) for trial in found],
         series=_series(found[-1]),
     )
 
@@ -168,8 +168,8 @@ def _series(tried: Tried) -> list[Hour]:
         outcome.hour_backlog,
         outcome.hour_p95_s,
     )
-    rows = zip(*(one[:, middle].tolist() for one in columns), strict=True)
-    return [Hour(number, *(round(one, 4) for one in row)) for number, row in enumerate(rows)]
+    rows = zip(*(column[:, middle].tolist() for column in columns), strict=True)
+    return [Hour(number, *(round(value, 4) for value in row)) for number, row in enumerate(rows)]
 
 
 def _basis(made: Calibration) -> Basis:

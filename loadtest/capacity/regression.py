@@ -41,7 +41,7 @@ def fit_shares(columns: Sequence[Sequence[float]], values: Sequence[float]) -> F
     Values must be above 0. Raises ValueError where there are no more rows than columns.
     """
     measured = np.asarray(values, dtype=float)
-    matrix = np.column_stack([np.asarray(one, dtype=float) for one in columns])
+    matrix = np.column_stack([np.asarray(column, dtype=float) for column in columns])
     found, _ = optimize.nnls(matrix / measured[:, None], np.ones(len(measured)))
     return Fit(tuple(map(float, found)), spread_of(matrix @ found, measured, matrix.shape[1]))
 

@@ -102,7 +102,7 @@ def simulate(
         hours.append(kept.summary(step_s))
         report((hour[-1] + 1) / len(arrivals))
     capacity = totals.worker_running_s * bounds.worker_rate
-    offered, workers, backlog, p95_s = (np.stack(one) for one in zip(*hours, strict=True))
+    offered, workers, backlog, p95_s = (np.stack(column) for column in zip(*hours, strict=True))
     return Outcome(
         arrived=totals.arrived,
         served=totals.served,
@@ -179,6 +179,6 @@ class _Hour:
         p95_s = np.take_along_axis(self.p95_s, np.take_along_axis(order, first[None], 0), 0)[0]
         values = (self.came.mean(axis=0) / step_s, self.workers.mean(axis=0))
         offered, workers, backlog, p95 = (
-            one.astype(np.float32) for one in (*values, self.backlog.max(axis=0), p95_s)
+            column.astype(np.float32) for column in (*values, self.backlog.max(axis=0), p95_s)
         )
         return offered, workers, backlog, p95

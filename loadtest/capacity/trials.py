@@ -124,8 +124,8 @@ def try_all(
     """Simulate each candidate with the same draws, so that chance favours none."""
     guesses = question.guesses(draws)
     demands = list({id(demand): demand for demand, _ in pairs}.values())
-    arrivals = np.hstack([_arrivals(one, draws, question.seed) for one in demands])
-    places = {id(one): number for number, one in enumerate(demands)}
+    arrivals = np.hstack([_arrivals(asked, draws, question.seed) for asked in demands])
+    places = {id(asked): number for number, asked in enumerate(demands)}
     made = _specs(question, pairs, guesses, [places[id(demand)] for demand, _ in pairs])
     outcome = simulate(arrivals, made, step_s=STEP_S, report=report)
     return [
@@ -183,8 +183,8 @@ def _part(outcome: Outcome, start: int, draws: int) -> Outcome:
     """The fleets from `start` on: all arrays have fleets last."""
     return Outcome(
         **{
-            one.name: getattr(outcome, one.name)[..., start : start + draws]
-            for one in dataclasses.fields(outcome)
+            field.name: getattr(outcome, field.name)[..., start : start + draws]
+            for field in dataclasses.fields(outcome)
         }
     )
 

@@ -34,7 +34,7 @@ class Mix(NamedTuple):
     @classmethod
     def of(cls, calibration: Calibration, kinds: Sequence[Kind], shares: Sequence[float]) -> Self:
         """Raises ValueError, naming the format, where pictures of it were not measured."""
-        costs = [_picture_cost(calibration, one) for one in kinds]
+        costs = [_picture_cost(calibration, kind) for kind in kinds]
         by_role = {
             role: sum(
                 share * calibration.roles[role].of_item(role, cost)
@@ -47,10 +47,12 @@ class Mix(NamedTuple):
             item_s=sum(by_role.values()),
             item_by_role_s=by_role,
             message_bytes=sum(
-                share * _message_bytes(one, cost)
-                for one, share, cost in zip(kinds, shares, costs, strict=True)
+                share * _message_bytes(kind, cost)
+                for kind, share, cost in zip(kinds, shares, costs, strict=True)
             ),
-            by_uri_share=sum(share for one, share in zip(kinds, shares, strict=True) if one.by_uri),
+            by_uri_share=sum(
+                share for kind, share in zip(kinds, shares, strict=True) if kind.by_uri
+            ),
         )
 
 

@@ -66,7 +66,7 @@ class Live:
         seen = list(dict(self._seen_s).items())
         if start_s is None or not seen:
             return Progress(0 if start_s is None else self._due(start_s), len(self._due_s), 0, None)
-        taken_s = np.array([at_s - start_s - self._due_of.get(one, np.nan) for one, at_s in seen])
+        taken_s = np.array([at_s - start_s - self._due_of.get(item, np.nan) for item, at_s in seen])
         taken_s = taken_s[~np.isnan(taken_s)]
         p95_s = percentile_s(taken_s, 95) if len(taken_s) else None
         return Progress(self._due(start_s), len(self._due_s), len(taken_s), p95_s)

@@ -80,7 +80,9 @@ def knee_of(
     probes: Sequence[Judged], goal_p95_s: float, settings: Settings, *, stopped: str
 ) -> Knee:
     """What the probes until now say."""
-    found = estimate([Probe(one.rate, one.holds) for one in probes if one.holds is not None])
+    found = estimate(
+        [Probe(probe.rate, probe.holds) for probe in probes if probe.holds is not None]
+    )
     return Knee(
         goal_p95_s=goal_p95_s,
         probes=list(probes),
@@ -97,9 +99,9 @@ def knee_of(
 
 def saturated_near(probes: Sequence[Judged], knee: float) -> str:
     """What the failed probes next to the knee name most, as the nearest of those says it."""
-    failed = sorted((abs(one.rate - knee), one.saturated) for one in probes if one.holds is False)[
-        :NEAR
-    ]
+    failed = sorted(
+        (abs(probe.rate - knee), probe.saturated) for probe in probes if probe.holds is False
+    )[:NEAR]
     parts = [part for _, words in failed for part in words.split("; ") if part]
     counts = Counter(_subject(part) for part in parts)
     named: dict[str, str] = {}

@@ -168,7 +168,9 @@ class Rig:
         items = sample_messages(count, seed=1, bucket="", broken_share=0, prefix=prefix)
         folder = self.stack.home / "logs"
         with Watcher(self.place, prefix, folder, dead_letters=False) as watcher:
-            publish(self.place.topic, [Outgoing(one.data, dict(one.attributes)) for one in items])
+            publish(
+                self.place.topic, [Outgoing(item.data, dict(item.attributes)) for item in items]
+            )
             deadline_s = time.monotonic() + WARM_ALLOWED_S
             while len(watcher.seen_s) < count:
                 self.check()
@@ -184,9 +186,11 @@ class Rig:
         """Whether each worker has a process of models for every stage."""
         job = psutil.Process(self._job.pid)  # with one process, itself the worker
         roles = find_roles(job, {}, {job: role_of(job.cmdline(), job.name())})
-        workers = [one for one, role in roles.items() if role.startswith(WORKER)]
+        workers = [process for process, role in roles.items() if role.startswith(WORKER)]
         wanted = {f"{stage}-models" for stage in STAGES}
-        loaded = [one for one in workers if wanted <= {roles.get(it) for it in one.children()}]
+        loaded = [
+            worker for worker in workers if wanted <= {roles.get(it) for it in worker.children()}
+        ]
         return len(loaded) == self.processes
 
     def _last_words(self) -> str:

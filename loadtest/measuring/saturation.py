@@ -84,8 +84,8 @@ def _of_memory(samples: pa.Table) -> list[str]:
     ):
         if role.startswith(WORKER) or role.endswith("-models") or role == "engine":
             held[moment_s] = held.get(moment_s, 0.0) + rss
-    first = [rss for one, rss in held.items() if one <= begin_s + third_s]
-    last = [rss for one, rss in held.items() if one >= begin_s + 2 * third_s]
+    first = [rss for at_s, rss in held.items() if at_s <= begin_s + third_s]
+    last = [rss for at_s, rss in held.items() if at_s >= begin_s + 2 * third_s]
     if not first or not last:
         return []
     before, after = sum(first) / len(first), sum(last) / len(last)

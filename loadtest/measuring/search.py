@@ -78,8 +78,8 @@ class Search:
 
     def bounds(self) -> tuple[float | None, float | None]:
         """The highest rate that held, and the lowest that failed."""
-        held = [one.rate for one in self.probes if one.holds]
-        failed = [one.rate for one in self.probes if not one.holds]
+        held = [probe.rate for probe in self.probes if probe.holds]
+        failed = [probe.rate for probe in self.probes if not probe.holds]
         highest, lowest = max(held, default=None), min(failed, default=None)
         if highest is not None and lowest is not None and highest > lowest:
             return lowest, highest  # they overlap: the staircase lies between
@@ -88,10 +88,10 @@ class Search:
 
 def estimate(probes: Sequence[Probe]) -> Estimate | None:
     """The posterior's median and its middle 95 %; None unless some held and some failed."""
-    if len({one.holds for one in probes}) < 2:  # noqa: PLR2004 - both answers
+    if len({probe.holds for probe in probes}) < 2:  # noqa: PLR2004 - both answers
         return None
-    rates = np.log([one.rate for one in probes])
-    holds = np.array([one.holds for one in probes])
+    rates = np.log([probe.rate for probe in probes])
+    holds = np.array([probe.holds for probe in probes])
     thresholds = np.linspace(rates.min() - math.log(UP), rates.max() + math.log(UP), GRID)
     distance = (rates[None, None, :] - thresholds[:, None, None]) / WIDTHS[None, :, None]
     fails = LAPSE / 2 + (1 - LAPSE) / (1 + np.exp(-np.clip(distance, -50, 50)))

@@ -121,7 +121,9 @@ class Poller:
             self._latest = max(self._latest, latest)
             late_s = max(begun_s - latest.timestamp(), 0.0)
             self._slack_s = min(LEAST_SLACK_S + late_s, LARGEST_SLACK_S)
-        fresh = [one for one in dict.fromkeys((ids or "").split()) if one not in self.seen_s]
+        fresh = [
+            item_id for item_id in dict.fromkeys((ids or "").split()) if item_id not in self.seen_s
+        ]
         self.seen_s.update(dict.fromkeys(fresh, at_s))
         return Poll(at_s, at_s - begun_s, fresh)
 
@@ -138,7 +140,7 @@ class Poller:
             for row in rows
         ]
         columns = zip(*values, strict=True) if values else [()] * len(ROWS)
-        arrays = [pa.array(one, kind) for one, kind in zip(columns, ROWS.types, strict=True)]
+        arrays = [pa.array(column, kind) for column, kind in zip(columns, ROWS.types, strict=True)]
         apart_s = np.diff(self._ends_s)
         return Sightings(
             rows=pa.Table.from_arrays(arrays, schema=ROWS),

@@ -88,7 +88,7 @@ def _column(table: pa.Table, name: str) -> Seconds:
 def _stages(its: pa.Table) -> dict[str, Latency]:
     """Where the time went. `job` is from parsed to scored: what steps take, and all queues."""
     received_s, processed_s = _column(its, "received_s"), _column(its, "processed_s")
-    steps_ms = [np.nan_to_num(_column(its, f"{one}_ms")) for one in IMAGE_STEPS]
+    steps_ms = [np.nan_to_num(_column(its, f"{image_step}_ms")) for image_step in IMAGE_STEPS]
     no_image = np.isnan(_column(its, "decode_ms"))
     return {
         "wait": latency_of(received_s - _column(its, "due_s")),

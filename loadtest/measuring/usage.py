@@ -50,7 +50,7 @@ def role_of(command: list[str], name: str) -> str:
     """The role of a process by its command line and name; empty where it has none."""
     line = " ".join(command)
     if MODELS in line:
-        return next((f"{one}-models" for one in STAGES if f'["{one}"' in line), "")
+        return next((f"{stage}-models" for stage in STAGES if f'["{stage}"' in line), "")
     if name == "prism":
         return "engine"
     for module, role in _MODULES.items():
@@ -96,7 +96,9 @@ class Usage:
     def save(self, path: Path) -> pa.Table:
         """Write what was sampled until now; returns it too."""
         columns = zip(*self._samples, strict=True) if self._samples else [()] * len(SAMPLES)
-        arrays = [pa.array(one, kind) for one, kind in zip(columns, SAMPLES.types, strict=True)]
+        arrays = [
+            pa.array(column, kind) for column, kind in zip(columns, SAMPLES.types, strict=True)
+        ]
         table = pa.Table.from_arrays(arrays, schema=SAMPLES)
         pq.write_table(table, path)
         return table

@@ -79,7 +79,7 @@ def joined(rows: Sequence[Any], by: str = "most") -> str:
 
 def most(values: Iterable[float | None]) -> float | None:
     """The largest value there is: a peak must not vanish where points are joined."""
-    return max((one for one in values if one is not None), default=None)
+    return max((value for value in values if value is not None), default=None)
 
 
 def seconds_axis() -> altair.X:

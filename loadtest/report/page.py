@@ -63,8 +63,8 @@ def page(material: Material, *, title: str, made_at: str, goal_s: float | None =
         sections=shown,
         specs=specs,
         style=Markup(_own("page.css")),  # noqa: S704 - a file of this package
-        scripts=[Markup(one) for one in scripts],  # noqa: S704 - the same, and Vega's
-        hashes=" ".join(f"'sha256-{_digest(one)}'" for one in scripts),
+        scripts=[Markup(script) for script in scripts],  # noqa: S704 - the same, and Vega's
+        hashes=" ".join(f"'sha256-{_digest(script)}'" for script in scripts),
     )
 
 

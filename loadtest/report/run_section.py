@@ -45,7 +45,7 @@ def _figures(result: Result, goal_s: float | None) -> Iterator[Figure]:
     if result.seconds:
         yield usage_charts.rates(result)
         yield usage_charts.waiting(result)
-    if any(one.cpu_shares for one in result.seconds):
+    if any(second.cpu_shares for second in result.seconds):
         yield usage_charts.cpu(result)
     if result.processes:
         yield usage_charts.memory(result)
@@ -117,9 +117,19 @@ def in_words(result: Result) -> str:
 
 def _latencies(named: Mapping[str, Latency]) -> list[list[str]]:
     return [
-        [name, f"{one.items:,}"]
-        + [seconds(t) for t in (one.p50_s, one.p90_s, one.p95_s, one.p99_s, one.p999_s, one.max_s)]
-        for name, one in named.items()
+        [name, f"{latency.items:,}"]
+        + [
+            seconds(t)
+            for t in (
+                latency.p50_s,
+                latency.p90_s,
+                latency.p95_s,
+                latency.p99_s,
+                latency.p999_s,
+                latency.max_s,
+            )
+        ]
+        for name, latency in named.items()
     ]
 
 
@@ -164,7 +174,7 @@ def process_table(result: Result) -> Table:
 
 def tenant_table(result: Result) -> Table:
     slowest = sorted(result.tenants.items(), key=_p95, reverse=True)[:FEW_TENANTS]
-    total = max(1, sum(one.items for one in result.tenants.values()))
+    total = max(1, sum(tenant.items for tenant in result.tenants.values()))
     return Table(
         caption=f"Tenants: the {len(slowest)} slowest of {len(result.tenants):,}",
         columns=["", "share", "items", *PERCENTILES],
@@ -181,9 +191,9 @@ def _p95(one: tuple[str, Latency]) -> float:
 
 def all_runs(runs: Sequence[Result], parts: Sequence[Result], goal_s: float | None) -> Section:
     """Every run in a row, those that a knee or a proof was made of too."""
-    valid = sum(one.valid for one in (*runs, *parts))
+    valid = sum(run.valid for run in (*runs, *parts))
     count = len(runs) + len(parts)
-    drawn = [one for one in runs if one.latency.items]
+    drawn = [result for result in runs if result.latency.items]
     judged = Judged.GOOD if valid == count else Judged.OPEN
     return Section(
         anchor="runs",

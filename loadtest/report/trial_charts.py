@@ -58,8 +58,10 @@ def knee(found: Knee) -> Figure:
 def predicted(title: str, unit: str, figures: Mapping[str, proof.Figure]) -> Figure:
     """Predicted and measured, and what may lie between them."""
     y = altair.Y("what:N", title=None, sort=None, axis=NAMES)
-    tips = [altair.Tooltip(f"{one}:Q", format=".3~f") for one in ("predicted", "measured")]
-    base = chart([_bounds(what, one) for what, one in figures.items()]).encode(y=y, tooltip=tips)
+    tips = [altair.Tooltip(f"{name}:Q", format=".3~f") for name in ("predicted", "measured")]
+    base = chart([_bounds(what, figure) for what, figure in figures.items()]).encode(
+        y=y, tooltip=tips
+    )
     x = altair.X("least:Q", title=unit, scale=altair.Scale(zero=False, padding=12))
     allowed = base.mark_bar(style="allowed").encode(x=x, x2="most:Q")
     bounds = base.mark_rule(style="interval").encode(x="low:Q", x2="high:Q")

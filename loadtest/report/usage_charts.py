@@ -43,7 +43,7 @@ def rates(result: Result) -> Figure:
         {
             "second": some[0].second,
             "series": name,
-            "value": sum(getattr(one, name) for one in some) / len(some),
+            "value": sum(getattr(point, name) for point in some) / len(some),
         }
         for some in chunks(result.seconds)
         for name in names
@@ -55,7 +55,7 @@ def rates(result: Result) -> Figure:
 
 def waiting(result: Result) -> Figure:
     rows = [
-        {"second": some[0].second, "waiting": most(one.waiting for one in some)}
+        {"second": some[0].second, "waiting": most(point.waiting for point in some)}
         for some in chunks(result.seconds)
     ]
     drawn = (
@@ -75,8 +75,8 @@ def cpu(result: Result) -> Figure:
     rows = []
     for some in chunks(result.seconds):
         shares = dict.fromkeys(STACKED, 0.0)
-        for one in some:
-            for role, share in one.cpu_shares.items():
+        for point in some:
+            for role, share in point.cpu_shares.items():
                 # The rest of the machine is a difference of two samples: noise takes it below 0.
                 shares[group_of(role)] += max(0.0, share) / len(some)
         rows += [

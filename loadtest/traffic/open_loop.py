@@ -61,7 +61,9 @@ class OpenLoop:
         self._tenants = schedule.tenants
         columns = (schedule.kind, schedule.tenant, schedule.original)
         # Lists: Python reads them faster, one by one.
-        self._kind, self._tenant, self._original = (one[self.indexes].tolist() for one in columns)
+        self._kind, self._tenant, self._original = (
+            column[self.indexes].tolist() for column in columns
+        )
         self._most_bytes, self._outstanding_bytes = outstanding_bytes, 0
         self._lock = threading.Lock()
 

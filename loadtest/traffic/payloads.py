@@ -55,8 +55,8 @@ class _Gapped(NamedTuple):
         pieces = _GAPS.split(drawn.data)
         return cls(
             pieces,
-            [number for number, one in enumerate(pieces) if one == _ITEM],
-            [number for number, one in enumerate(pieces) if one == _TENANT],
+            [number for number, piece in enumerate(pieces) if piece == _ITEM],
+            [number for number, piece in enumerate(pieces) if piece == _TENANT],
             drawn.attributes,
             hashlib.sha256(drawn.data).hexdigest()[:16],
         )
@@ -70,26 +70,26 @@ class Payloads:
     _gapped: Sequence[Sequence[_Gapped]] = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
-        gapped = [[_Gapped.of(one) for one in variants] for variants in self.drawn]
+        gapped = [[_Gapped.of(variant) for variant in variants] for variants in self.drawn]
         object.__setattr__(self, "_gapped", gapped)
 
     @classmethod
     def draw(cls, kinds: Sequence[Kind], *, image_bucket: str = "") -> Self:
         """Draw all kinds; the same ones give the same bytes. Raises NoImageBucket."""
-        if lacking := [one.name for one in kinds if one.by_uri and not image_bucket]:
+        if lacking := [kind.name for kind in kinds if kind.by_uri and not image_bucket]:
             raise NoImageBucket(f"no image bucket for the kinds {', '.join(lacking)}")
-        return cls([list(_variants(one, image_bucket)) for one in kinds])
+        return cls([list(_variants(kind, image_bucket)) for kind in kinds])
 
     @property
     def uploads(self) -> dict[str, bytes]:
         """What must be in the image bucket before the run."""
-        every = (one.uploads for variants in self.drawn for one in variants)
+        every = (variant.uploads for variants in self.drawn for variant in variants)
         return {name: data for uploads in every for name, data in uploads.items()}
 
     def mean_bytes(self, kind: int) -> float:
         """Of the data of a message."""
         variants = self.drawn[kind]
-        return sum(len(one.data) for one in variants) / len(variants)
+        return sum(len(variant.data) for variant in variants) / len(variants)
 
     def message(
         self, kind: int, original: int, *, item_id: str, tenant_id: str
@@ -113,9 +113,9 @@ class Payloads:
     def save(self, path: Path) -> None:
         """For other processes, which need not draw again; uploads are left out."""
         rows = [
-            (kind, one.data, json.dumps(dict(one.attributes)))
+            (kind, variant.data, json.dumps(dict(variant.attributes)))
             for kind, variants in enumerate(self.drawn)
-            for one in variants
+            for variant in variants
         ]
         kinds, data, attributes = zip(*rows, strict=True)
         table = pa.table(

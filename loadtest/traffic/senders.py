@@ -73,7 +73,7 @@ class Senders:
     def wait(self, messages: int, report: Callable[[str], None], stop: threading.Event) -> None:
         """Until all have sent what is theirs, or `stop` is set."""
         due = [0] * self._count
-        while not stop.is_set() and any(one.poll() is None for one in self._running):
+        while not stop.is_set() and any(process.poll() is None for process in self._running):
             try:
                 number, line = self._said.get(timeout=_POLL_EVERY_S)
             except queue.Empty:

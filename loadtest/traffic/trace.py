@@ -38,7 +38,7 @@ def save_trace(schedule: Schedule, path: Path) -> None:
         "duration_s": schedule.duration_s,
         "tenants": schedule.tenants,
         "wild": schedule.wild,
-        "kinds": [dataclasses.asdict(one) for one in schedule.kinds],
+        "kinds": [dataclasses.asdict(kind) for kind in schedule.kinds],
     }
     columns = [getattr(schedule, name) for name in _COLUMNS.names]
     table = pa.table(columns, schema=_COLUMNS.with_metadata({_HEADER: json.dumps(header)}))
@@ -54,7 +54,7 @@ def load_trace(path: Path) -> Schedule:
         raise BadTrace(f"{path}: not a Parquet file that can be read: {error}") from error
     header = _header(path, table.schema)
     if not table.schema.remove_metadata().equals(_COLUMNS):
-        wanted = ", ".join(f"{one.name} {one.type}" for one in _COLUMNS)
+        wanted = ", ".join(f"{field.name} {field.type}" for field in _COLUMNS)
         raise BadTrace(f"{path}: a trace has the columns {wanted}")
     if any(column.null_count for column in table.columns):
         raise BadTrace(f"{path}: a row lacks a value")
@@ -62,7 +62,7 @@ def load_trace(path: Path) -> Schedule:
         schedule = Schedule(
             **{name: table[name].to_numpy() for name in _COLUMNS.names},
             tenants=tuple(map(str, header["tenants"])),
-            kinds=tuple(Kind(**one) for one in header["kinds"]),
+            kinds=tuple(Kind(**kind) for kind in header["kinds"]),
             profile=str(header["profile"]),
             seed=int(header["seed"]),
             duration_s=float(header["duration_s"]),
@@ -71,7 +71,7 @@ def load_trace(path: Path) -> Schedule:
     except (KeyError, TypeError, ValueError) as error:
         raise BadTrace(f"{path}: its header is damaged: {error!r}") from error
     if problems := _problems(schedule):
-        raise BadTrace("\n".join(f"{path}: {one}" for one in problems))
+        raise BadTrace("\n".join(f"{path}: {problem}" for problem in problems))
     return schedule
 
 
