@@ -52,7 +52,7 @@ setup(
             "monitoring/alerts/*.json",
         ],
         "loadtest.capacity": ["*.json"],
-        "loadtest.report": ["*.json", "*.j2", "*.css", "*.js"],
+        "loadtest.report": ["*.j2", "*.css", "*.js"],
         "loadtest.traffic": ["*.json", "profiles/*.toml"],
         "transforms": ["message.schema.json"],
     },

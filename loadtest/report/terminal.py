@@ -30,10 +30,11 @@ def rich_table(table: Table, columns: Sequence[str] = ()) -> rich.Table:
     """All columns, or those that are named. Cells are text: what a file brings is no markup."""
     shown = [number for number, name in enumerate(table.columns) if not columns or name in columns]
     made = rich.Table(title=Text(table.caption), title_justify="left", box=SIMPLE_HEAD)
+    made.pad_edge, made.collapse_padding = False, True
     for number in shown:
         name = table.columns[number]
         words = not number or name in table.words
-        made.add_column(name, justify="left" if words else "right", no_wrap=words, overflow="fold")
+        made.add_column(name, justify="left" if words else "right", overflow="fold")
     for row in table.rows:
         made.add_row(*(Text(row[number]) for number in shown))
     return made
