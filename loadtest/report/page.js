@@ -66,10 +66,10 @@ async function draw() {
   drawn = results.filter((one) => one.value).map((one) => one.value);
   const failed = results.map((one, index) => [specs[index][0], one.reason]).filter((one) => one[1]);
   for (const [place, reason] of failed) {
-    const told = document.createElement("p");
-    told.className = "undrawn";
-    told.textContent = `This chart could not be drawn: ${reason}`;
-    document.getElementById(place).replaceChildren(told);
+    const message = document.createElement("p");
+    message.className = "undrawn";
+    message.textContent = `This chart could not be drawn: ${reason}`;
+    document.getElementById(place).replaceChildren(message);
   }
   page.dataset.undrawn = failed.length;
   page.dataset.drawn = drawn.length;

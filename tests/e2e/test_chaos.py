@@ -14,11 +14,11 @@ from conftest import Releases
 from google.cloud import bigquery
 from rigs.__main__ import main
 from rigs.faults import Fault, FaultPlan, faulty_environment
+from rigs.job import Job, Victim
 from waiting import eventually
 
-from loadtest.job import Job, Victim
-from loadtest.measure import MODELS
-from loadtest.streaming import own_stack
+from loadtest.processes import MODELS
+from loadtest.stack import own_stack
 from testudo.commands.engines import BigQueryEngine
 from testudo.commands.sending import Outgoing, publish
 from testudo.environment import LOCAL

@@ -8,10 +8,10 @@ import psutil
 import pytest
 from conftest import Releases
 from google.cloud import bigquery
+from rigs.job import Job
 from waiting import eventually, nothing
 
-from loadtest.job import Job
-from loadtest.streaming import own_stack
+from loadtest.stack import own_stack
 from models.loaded import CACHE
 from testudo.commands.engines import BigQueryEngine
 from testudo.commands.sending import Outgoing, publish

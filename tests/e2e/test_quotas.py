@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from conftest import Releases
 from google.cloud import bigquery, pubsub_v1
+from rigs.job import Job
 from waiting import eventually
 
 from beam_pipeline.checks import check
 from beam_pipeline.config import ConfigError
 from beam_pipeline.options import config_from
-from loadtest.job import Job
-from loadtest.streaming import own_stack
+from loadtest.stack import own_stack
 from testudo.commands.engines import BigQueryEngine
 from testudo.commands.sending import Outgoing, publish
 from testudo.environment import LOCAL, LOCAL_OVERFLOW

@@ -16,7 +16,7 @@ COMMANDS = {
     "bench": ("rigs.bench", "measure the graph against a plain loop"),
     "chaos": ("rigs.chaos", "break everything for some minutes, and count what is lost"),
     "reference": ("rigs.reference", "write docs/reference.md from the tables of the code"),
-    "tour": ("rigs.tour", "from artificial load to limits and a report, in ten minutes"),
+    "limits": ("rigs.limits", "measure how much one process of the load generator can send"),
     "fuzz": ("rigs.fuzz", "look for inputs that the parser or the decoder cannot take"),
 }
 

@@ -9,7 +9,7 @@ from google.cloud import storage
 from rich.console import Console
 from rich.table import Table
 
-from loadtest.traffic.hostile import SCORED
+from loadtest.traffic.poison import SCORED
 from models.failures import Reason
 from rigs.chaos_traffic import Planned
 from testudo.commands.engines import BigQueryEngine

@@ -19,10 +19,10 @@ from rich.console import Console
 
 from beam_pipeline.io.publishing import Publisher
 from beam_pipeline.io.threads import Background
-from loadtest.job import Job, Victim
 from rigs.chaos_report import OF_FAULTS, by_kind, compare, outcomes_of, tell
 from rigs.chaos_traffic import Planned, traffic
 from rigs.faults import Fault, FaultPlan, faulty_environment
+from rigs.job import Job, Victim
 from testudo.commands.engines import BigQueryEngine
 from testudo.commands.progress import tracked
 from testudo.commands.sending import pubsub_message

@@ -14,7 +14,7 @@ from typing import Self
 import psutil
 
 from beam_pipeline.io.threads import Background
-from loadtest.measure import MODELS
+from loadtest.processes import MODELS
 from testudo.local.family import family_of, living
 from testudo.local.jobs import LocalJob
 
@@ -49,7 +49,7 @@ class Job:
         self._flags = flags
         self._log = log
         self._on_change = on_change
-        self._chance = random.Random(seed)  # noqa: S311 - chance that can be repeated
+        self._chance = random.Random(seed)
         self._stopping = threading.Event()
         self._seen: set[psutil.Process] = set()
         self._job = self._start()

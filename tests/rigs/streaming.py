@@ -11,14 +11,11 @@ CPU time is not counted, but they share the machine's cores.
 import dataclasses
 import itertools
 import json
-import os
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import BytesIO
-from pathlib import Path
 from typing import Self
 
 import psutil
@@ -26,19 +23,11 @@ import pyarrow.parquet as pq
 from google.cloud import bigquery, pubsub_v1, storage
 
 from beam_pipeline.tables import fill
-from loadtest.measure import (
-    ONE_THREAD,
-    Cost,
-    MeasuringError,
-    Wanted,
-    largest_memory_bytes,
-    last_lines,
-    used_cpu_s,
-)
+from loadtest.processes import ONE_THREAD, MeasuringError, last_lines
+from rigs.costs import Cost, Wanted, largest_memory_bytes, used_cpu_s
 from testudo.commands.sending import Outgoing, publish
 from testudo.environment import LOCAL, Environment
 from testudo.local.jobs import LocalJob
-from testudo.local.resources import prepare_stack
 from testudo.local.stack import LocalStack
 from testudo.messages import message_attributes
 
@@ -96,25 +85,6 @@ def outgoing(lines: Iterable[bytes]) -> Iterator[Outgoing]:
         fields = json.loads(line)
         ids = fields["tenant_id"], fields["item_id"]
         yield Outgoing(line, message_attributes(*ids, line))
-
-
-@contextmanager
-def own_stack(home: Path, report: Callable[[str], None]) -> Iterator[LocalStack]:
-    """A local stack with everything created, which this process's Google clients use."""
-    before = dict(os.environ)
-    (home / "tools").mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="testudo-bench-") as name:
-        folder = Path(name)
-        (folder / "tools").symlink_to((home / "tools").resolve())  # installed once for all
-        with LocalStack(folder, report) as stack:
-            os.environ.update(stack.environment)
-            try:
-                prepare_stack()
-                yield stack
-            finally:
-                for variable in stack.environment.keys() - before.keys():
-                    del os.environ[variable]
-                os.environ.update(before)
 
 
 @contextmanager
