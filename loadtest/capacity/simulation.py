@@ -67,7 +67,7 @@ def simulate(
 ) -> Outcome:
     """Run every fleet through all steps. `arrivals` is (steps, columns), items a step.
 
-    An hour that is not whole counts as one. `report` hears the share that is done, once an hour.
+    An hour that is not whole counts as one. `report` gets the share that is done, once an hour.
     """
     bounds = specs.bounds
     fleets = Fleets.of(specs.start_workers, arrivals[0][specs.column] / step_s)

@@ -21,7 +21,7 @@ def size(
 ) -> list[Tried]:
     """The best candidate for each demand: the cheapest that holds, else the one that holds most.
 
-    `report` hears what is simulated, and the share of it that is done.
+    `report` gets what is simulated, and the share of it that is done.
     Raises ValueError when no machine holds a worker with its models.
     """
     pairs = [

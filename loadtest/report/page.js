@@ -7,7 +7,7 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 let drawn = [];
 
 /** What all charts share; the styles are named in the specifications. */
-function look() {
+function theme() {
   const style = getComputedStyle(page);
   const colour = (name) => style.getPropertyValue(`--${name}`).trim();
   const font = getComputedStyle(document.body).fontFamily;
@@ -57,7 +57,7 @@ async function draw() {
   drawn.forEach((one) => one.finalize());
   const options = {
     // Expressions are interpreted: the page's policy allows no eval.
-    ast: true, renderer: "svg", actions: false, defaultStyle: false, config: look(),
+    ast: true, renderer: "svg", actions: false, defaultStyle: false, config: theme(),
     tooltip: { theme: dark.matches ? "dark" : "light" },
   };
   const results = await Promise.allSettled(

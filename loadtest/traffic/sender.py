@@ -50,7 +50,7 @@ def send(
 
     Begins at `start_at` (Unix time), or as soon as all processes are ready. Writes
     sent.parquet beside the trace, also when it is ended early, by `stop`, Ctrl-C or SIGTERM.
-    `report` hears every second how many messages were due. Where no emulator is named by
+    `report` gets every second how many messages were due. Where no emulator is named by
     the environment, Pub/Sub bills: nothing is sent that would cost more than `limit_usd`.
 
     Raises SendError, BadTrace, NoImageBucket.

@@ -23,7 +23,7 @@ COMMANDS = {
 
 def main(argv: Sequence[str]) -> int:
     """Run one of COMMANDS, as `testudo` runs its own. Returns the exit code."""
-    # For the processes that a rig starts: they are told of by module, as `-m rigs.loop`.
+    # For the processes that a rig starts: they are started by module, as `-m rigs.loop`.
     paths = [str(TESTS), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     parser = argparse.ArgumentParser(prog="python -m rigs", description="Rigs of the tests.")

@@ -1,4 +1,4 @@
-"""What became of the messages that chaos published, counted one by one, and told."""
+"""What became of the messages that chaos published, counted one by one, and reported."""
 
 import json
 from collections import Counter

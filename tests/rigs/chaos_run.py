@@ -133,7 +133,7 @@ class Chaos:
         return not findings.lost and LOST not in replayed and code == 0 and one_row_an_item
 
     def _faults(self, runs: bool) -> None:
-        """Only a job that runs meets faults: a start that fails is told, and tried by hand."""
+        """Only a job that runs meets faults: a start that fails is reported, and tried by hand."""
         self._plan.change(SHARES if runs and not self._ended.is_set() else {})
 
     def _publish(self) -> None:

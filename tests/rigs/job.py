@@ -36,8 +36,8 @@ class Victim(enum.StrEnum):
 class Job:
     """`testudo run` as a context: started at the beginning, and again each time that it ends.
 
-    `on_change` is told True when the job runs, and False when it has ended. The
-    largest memory of its processes together, Prism apart, is looked for twice a second.
+    `on_change` is called with True when the job runs, and False when it has ended. The
+    largest memory of its processes together, Prism apart, is measured twice a second.
     """
 
     def __init__(

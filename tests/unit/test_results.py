@@ -15,6 +15,7 @@ from loadtest.measuring.sightings import ROWS, Sightings
 from loadtest.measuring.summary import Measured, summarise
 from loadtest.measuring.trial import pictures_of
 from loadtest.measuring.usage import SAMPLES, role_of
+from loadtest.records import BadRecord
 from loadtest.results import ITEMS, Result, Sent, Settings
 from loadtest.traffic.schedule import Kind, Schedule
 
