@@ -14,6 +14,9 @@ unexport PYTHONDONTWRITEBYTECODE
 READY := $(VENV)/ready
 # What developers run and users do not: it lies beside the tests, outside the package.
 RIGS := PYTHONPATH=tests $(BIN)/python -m rigs
+# Of `make loadtest`: where it measures, and a tenant that goes wild beside nine others.
+TOUR := .testudo/loadtest/tour
+NEIGHBOUR := --profile neighbour --duration_s 20 --out $(TOUR)/neighbour
 # The image's packages: the versions of constraints.txt, for its Python, with their hashes.
 LOCK_IMAGE = $(BIN)/uv pip compile --quiet --constraint constraints.txt --generate-hashes \
 	--python-version 3.13 --python-platform x86_64-manylinux_2_28 --no-annotate \
@@ -58,7 +61,21 @@ chaos: $(READY)  ## Ten minutes of kills, faults and hostile items; counts what 
 
 .PHONY: loadtest
 loadtest: $(READY)  ## Ten minutes from artificial load to limits for 2,000 customers, with a report
-	@$(RIGS) tour
+	@test -e .testudo/releases/current.json || $(BIN)/testudo train
+	@worst=0; \
+	step() { \
+		echo "$$ testudo loadtest $$*"; $(BIN)/testudo loadtest "$$@" && return; code=$$?; \
+		test $$code -eq 1 || exit $$code; worst=1; \
+	}; \
+	step calibrate --seconds 12 --out $(TOUR)/calibration; \
+	step knee --slo_p95 2 --probe_s 8 --budget_s 100 --out $(TOUR) --name knee; \
+	step run $(NEIGHBOUR) --name calm --without_wild; \
+	step run $(NEIGHBOUR) --name wild; \
+	step run $(NEIGHBOUR) --name quotas --tenant_share 0.1; \
+	step plan --customers 2000 --slo_p95 10 --calibration $(TOUR)/calibration/calibration.json \
+		--out $(TOUR)/plan.toml; \
+	step report $(TOUR) --out $(TOUR)/report.html; \
+	exit $$worst
 
 .PHONY: fuzz
 fuzz: $(READY)  ## Changed messages and images at parser and decoder, for a minute

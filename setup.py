@@ -52,7 +52,7 @@ setup(
             "monitoring/alerts/*.json",
         ],
         "loadtest.capacity": ["*.json"],
-        "loadtest.report": ["*.json", "*.j2", "*.css", "*.js"],
+        "loadtest.report": ["*.j2", "*.css", "*.js"],
         "loadtest.traffic": ["*.json", "profiles/*.toml"],
         "transforms": ["message.schema.json"],
     },
@@ -87,6 +87,8 @@ setup(
             "altair>=6",
             "vl-convert-python>=1.9",
             "jinja2>=3.1",
+            # Checks files of results, calibrations and plans by the types of their records.
+            "pydantic>=2.10",
             "scipy>=1.15",
         ],
         "dev": [

@@ -8,6 +8,7 @@ name ends in.
 import dataclasses
 from typing import Any
 
+from models.failures import TestudoError
 from models.features import ImageLimits
 from models.kernels import CallLimits
 from transforms.images import ImageAccess
@@ -253,7 +254,7 @@ FLAGS: dict[str, Flag] = {
 }
 
 
-class ConfigError(Exception):
+class ConfigError(TestudoError):
     """All that is wrong with the flags, one line each."""
 
     def __init__(self, problems: list[str]) -> None:

@@ -1,17 +1,20 @@
 """What one run of the load kit found: the records that trials fill, and planner and report read.
 
 A run's folder holds `result.json` (a Result), `items.parquet` (a row a message),
-`processes.parquet` (a row a process and look) and `trace.parquet` (the schedule). Times
+`processes.parquet` (a row a process and sample) and `trace.parquet` (the schedule). Times
 are in seconds, latencies from the moment that a message was due (not from when it was
 sent: a sender that falls behind must not hide the wait) to the moment that a query first
 returned its row.
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Self
+
+from pydantic import AliasChoices, Field
+
+from loadtest.records import Amount, Count, Positive, read_record, write_record
 
 RESULT, ITEMS, PROCESSES = "result.json", "items.parquet", "processes.parquet"
 TRACE = "trace.parquet"
@@ -22,13 +25,13 @@ class Latency:
     """Percentiles of one group of items; zeros where `items` is 0."""
 
     items: int
-    mean_s: float
-    p50_s: float
-    p90_s: float
-    p95_s: float
-    p99_s: float
-    p999_s: float
-    max_s: float
+    mean_s: Amount
+    p50_s: Amount
+    p90_s: Amount
+    p95_s: Amount
+    p99_s: Amount
+    p999_s: Amount
+    max_s: Amount
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,12 +40,14 @@ class Settings:
 
     profile: str
     seed: int
-    duration_s: float
+    duration_s: Positive
     rate: float  # messages a second, the mean that was offered
     customers: int
     processes: int  # of `testudo run`; 0 where a cloud job ran
     cores: int  # of the machine; 0 where a cloud job ran
     images: str  # the mix of the items in words, as "640x480 JPEG"
+    wild: tuple[str, ...] = ()  # tenants that send more than their share for a while
+    flags: tuple[str, ...] = ()  # of `testudo run`, beside the usual ones
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,13 +95,13 @@ class Second:
 class Result:
     """One run. It proves something only if `valid`."""
 
-    name: str
+    name: Annotated[str, Field(min_length=1)]
     started_at: str  # RFC 3339
     settings: Settings
     sent: Sent
-    items: int  # distinct messages sent
-    outcomes: Mapping[str, int]  # `predicted`, or a reason: items
-    lost: int
+    items: Count  # distinct messages sent
+    outcomes: Mapping[str, Count]  # `predicted`, or a reason: items
+    lost: Count
     unexpected: int  # items with another outcome than their kind should have
     copies_removed: int  # rows of items that have another row
     latency: Latency
@@ -107,7 +112,10 @@ class Result:
     processes: Mapping[str, ProcessUse]
     seconds: Sequence[Second]
     throughput: float  # outcomes a second, from the first outcome to the last
-    look_every_s: float  # how exact the latencies are
+    # How exact the latencies are; under its earlier name in older files.
+    poll_every_s: Annotated[
+        float, Field(validation_alias=AliasChoices("poll_every_s", "look_every_s"))
+    ]
     saturated: str  # what was at its limit, in words; empty where nothing was
     problems: Sequence[str]  # why it proves nothing
 
@@ -121,26 +129,9 @@ class Result:
         return not (self.lost or self.unexpected or self.sent.refused)
 
     def save(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(dataclasses.asdict(self), indent=1)
-        (folder / RESULT).write_text(text + "\n", encoding="utf-8")
+        write_record(self, folder / RESULT)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Raises OSError or ValueError where the folder holds no result."""
-        values: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-        try:
-            return cls(
-                **{
-                    **values,
-                    "settings": Settings(**values["settings"]),
-                    "sent": Sent(**values["sent"]),
-                    "latency": Latency(**values["latency"]),
-                    "stages": {k: Latency(**v) for k, v in values["stages"].items()},
-                    "tenants": {k: Latency(**v) for k, v in values["tenants"].items()},
-                    "processes": {k: ProcessUse(**v) for k, v in values["processes"].items()},
-                    "seconds": [Second(**one) for one in values["seconds"]],
-                }
-            )
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{folder / RESULT}: {error}") from error
+        """Raises BadRecord where the folder holds no result."""
+        return read_record(cls, folder / RESULT)

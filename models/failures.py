@@ -15,6 +15,12 @@ from collections.abc import Callable
 from typing import NamedTuple, ParamSpec, TypeVar
 
 
+class TestudoError(Exception):
+    """An expected failure whose words are for a person: testudo/errors.py draws the tree."""
+
+    exit_code = 2  # of the command that shows it
+
+
 class Stage(enum.StrEnum):
     """Where in the graph an item failed."""
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from models.failures import TestudoError
 from models.features import FeatureSpec
 
 FORMAT = 1
@@ -31,7 +32,7 @@ def presence_of(branch: str) -> FeatureSpec:
     return FeatureSpec(f"has_{branch}", "float32", (1,))
 
 
-class ReleaseError(Exception):
+class ReleaseError(TestudoError):
     """A release that is missing, damaged, or not one that this code can read."""
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from beam_pipeline.endpoints import Collect
 from models.facts import Score
 from models.failures import Failure, Reason, Rejected, Stage
-from testudo.commands.dead_letters import Letter
+from testudo.commands.dead_letters import StoredDeadLetter
 from transforms.events import Arrival
 from transforms.records import DeadLetter, Envelope, Item, Joined, Message, Part, Scored
 
@@ -109,9 +109,9 @@ def failure(stage: Stage, reason: Reason = Reason.MODEL_FAILED) -> Failure:
     return Failure(stage, reason, f"of {stage}")
 
 
-def letter(number: int = 1, **changes: Any) -> Letter:
+def letter(number: int = 1, **changes: Any) -> StoredDeadLetter:
     """A dead letter as `testudo replay` reads it; later numbers were published later."""
-    made = Letter(
+    made = StoredDeadLetter(
         dead_letter_id=f"message-{number}",
         message_id=f"message-{number}",
         item_id=f"item-{number}",

@@ -1,16 +1,23 @@
-"""Results, knees, proofs, fairness and plans as the load kit writes them, from seeded chance."""
+"""Results, knees, proofs and plans as the load kit writes them, from seeded chance."""
 
 import dataclasses
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from hdrh.histogram import HdrHistogram
+from pydantic import TypeAdapter
 
-from loadtest.results import Latency, ProcessUse, Result, Second, Sent, Settings
+from loadtest.capacity.plan import Plan
+from loadtest.capacity.proof import Figure, Proof, Row, figure
+from loadtest.capacity.regression import Interval
+from loadtest.measuring.probing import Judged, Knee
+from loadtest.records import write_record
+from loadtest.results import ITEMS, Latency, ProcessUse, Result, Second, Sent, Settings
 
 MB = 1_000_000
 CORES = 2
@@ -130,7 +137,7 @@ def result(
             _second(number, int(due[number]), seconds, late_s) for number in range(duration_s)
         ],
         throughput=rate * 0.99,
-        look_every_s=0.25,
+        poll_every_s=0.25,
         saturated="worker-1 used 93 % of a core" if rate > 0.7 * CAPACITY else "",
         problems=list(problems),
     )
@@ -151,7 +158,7 @@ def _second(number: int, due: int, seconds: np.ndarray, late_s: np.ndarray) -> S
     )
 
 
-def knee(*, goal_p95_s: float = 2.0, seed: int = 1) -> dict[str, Any]:
+def knee(*, goal_p95_s: float = 2.0, seed: int = 1) -> Knee:
     """A search that went up, halved, and then up and down about 104 items a second."""
     chance = np.random.default_rng(seed)
     rates = [20, 30, 45, 67.5, 101, 152, 126, 114, 107, 101, 107, 102, 106, 103, 105]
@@ -161,82 +168,95 @@ def knee(*, goal_p95_s: float = 2.0, seed: int = 1) -> dict[str, Any]:
         p95_s += max(0.0, rate - 108) * 0.15
         late = number == 4
         probes.append(
-            {
-                "rate": rate,
-                "achieved": min(rate, 108.0),
-                "p95_s": p95_s,
-                "holds": None if late else p95_s <= goal_p95_s,
-                "saturated": "worker-1 used 96 % of a core" if p95_s > goal_p95_s else "",
-                "problems": ["the sender was late: p99 is 1.2 s"] if late else [],
-                "result": f"probe-{number:02d}",
-            }
+            Judged(
+                rate=rate,
+                achieved=min(rate, 108.0),
+                p95_s=p95_s,
+                holds=None if late else p95_s <= goal_p95_s,
+                saturated="worker-1 used 96 % of a core" if p95_s > goal_p95_s else "",
+                problems=["the sender was late: p99 is 1.2 s"] if late else [],
+                result=f"probe-{number:02d}",
+            )
         )
-    return {
-        "goal_p95_s": goal_p95_s,
-        "percent": 95,
-        "probes": probes,
-        "knee": 104.2,
-        "low": 101.8,
-        "high": 106.5,
-        "confidence": 0.95,
-        "saturated": "worker-1 used 96 % of a core",
-        "processes": 1,
-        "images": "640x480 JPEG",
-    }
+    return Knee(
+        goal_p95_s=goal_p95_s,
+        probes=probes,
+        knee=104.2,
+        low=101.8,
+        high=106.5,
+        saturated="worker-1 used 96 % of a core",
+        processes=1,
+        images="640x480 JPEG",
+    )
 
 
-def _foretold(predicted: float, measured: float, within: float, **more: float) -> dict[str, float]:
-    return {
-        **more,
-        "predicted": predicted,
-        "low": predicted * 0.92,
-        "high": predicted * 1.09,
-        "measured": measured,
-        "error": predicted / measured - 1,
-        "within": within,
-    }
+def _predicted(predicted: float, measured: float, within: float, **more: float) -> Figure:
+    return figure(Interval(predicted * 0.92, predicted, predicted * 1.09), measured, within, **more)
 
 
-def proof() -> dict[str, Any]:
-    """Two configurations foretold well, and a third whose p95 is not."""
+def proof(what: str = "1 process, 320x240 PNG") -> Proof:
+    """Two configurations predicted well, and a third whose p95 is not."""
     rows = (
         ("2 processes, 640x480 JPEG", (188.0, 196.4), (1.12, 1.21)),
         ("1 process, 1280x960 JPEG", (61.0, 57.8), (1.64, 1.42)),
-        ("1 process, 320x240 PNG", (171.0, 163.2), (0.71, 1.09)),
+        (what, (171.0, 163.2), (0.71, 1.09)),
     )
-    return {
-        "calibrated_on": "1 process, 640x480 JPEG",
-        "rows": [
-            {
-                "what": what,
-                "throughput": _foretold(*throughput, 0.15),
-                "p95_s": _foretold(*p95_s, 0.30, rate=0.7 * throughput[1]),
-            }
+    return Proof(
+        calibrated_on="1 process, 640x480 JPEG",
+        rows=[
+            Row(
+                what=what,
+                throughput=_predicted(*throughput, 0.15),
+                p95_s=_predicted(*p95_s, 0.30, rate=0.7 * throughput[1]),
+            )
             for what, throughput, p95_s in rows
         ],
-    }
-
-
-def fairness(*, wild: str = "tenant-0001") -> dict[str, Any]:
-    """The wild tenant makes the others wait, and quotas keep it from that."""
-    chance = np.random.default_rng(3)
-    waits = (
-        ("without the wild tenant", 0.9, None),
-        ("with it", 6.4, 7.1),
-        ("with it, and quotas", 1.0, 41.0),
     )
-    return {
-        "wild": wild,
-        "runs": [
-            {
-                "name": name,
-                "others": dataclasses.asdict(latency(chance.gamma(6, others_s / 6, 2000))),
-                "wild": wild_s and dataclasses.asdict(latency(chance.gamma(6, wild_s / 6, 5000))),
-                "result": f"run-{number}",
-            }
-            for number, (name, others_s, wild_s) in enumerate(waits, start=1)
-        ],
-    }
+
+
+# The wild tenant makes the others wait, and quotas keep it from that.
+WAITS = (
+    ("without the wild tenant", 0.9, None),
+    ("with it", 6.4, 7.1),
+    ("with it, and quotas", 1.0, 41.0),
+)
+
+
+def write_fairness(folder: Path, *, wild: str = "tenant-0001") -> Path:
+    """Three runs of the same traffic, with the items that each folder has; returns the folder."""
+    chance = np.random.default_rng(3)
+    for number, (name, others_s, wild_s) in enumerate(WAITS, start=1):
+        taken_s = chance.gamma(6, others_s / 6, 2000)
+        tenants = ["another"] * 2000
+        if wild_s is not None:
+            taken_s = np.concatenate([taken_s, chance.gamma(6, wild_s / 6, 5000)])
+            tenants += [wild] * 5000
+        run = result(name=name, tenants=sorted(set(tenants)), seed=20)
+        settings = dataclasses.replace(
+            run.settings, customers=2, wild=() if wild_s is None else (wild,)
+        )
+        started_at = f"2026-11-24T11:0{number}:00Z"
+        dataclasses.replace(run, settings=settings, started_at=started_at).save(
+            folder / f"run-{number}"
+        )
+        write_items(folder / f"run-{number}", taken_s, tenants)
+    return folder
+
+
+def write_items(folder: Path, taken_s: np.ndarray, tenants: Sequence[str]) -> None:
+    """items.parquet, as far as a report reads it: an item a second, all of them predicted."""
+    numbers = np.arange(len(taken_s))
+    table = pa.table(
+        {
+            "index": numbers,
+            "original": numbers.astype(np.int32),
+            "tenant": list(tenants),
+            "outcome": ["predicted"] * len(numbers),
+            "due_s": numbers.astype(float),
+            "seen_s": numbers + taken_s,
+        }
+    )
+    pq.write_table(table, folder / ITEMS)
 
 
 def _around(middle: float, low: float = 0.8, high: float = 1.3) -> list[float]:
@@ -282,7 +302,7 @@ def _step(customers: int, slo_p95_s: float) -> dict[str, Any]:
     }
 
 
-def plan(*, slo_p95_s: float = 10.0, feasible: bool = True) -> dict[str, Any]:
+def plan_values(*, slo_p95_s: float = 10.0, feasible: bool = True) -> dict[str, Any]:
     """2,000 customers for 30 days, an hour a point."""
     steps = [_step(customers, slo_p95_s) for customers in (30, 100, 300, 1000, 2000)]
     steps[-1]["feasible"] = feasible
@@ -322,19 +342,27 @@ def plan(*, slo_p95_s: float = 10.0, feasible: bool = True) -> dict[str, Any]:
     }
 
 
-def write(folder: Path, name: str, values: dict[str, Any]) -> Path:
-    """The values as `folder/name`; returns the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_text(json.dumps(values), encoding="utf-8")
-    return folder
+def plan(*, slo_p95_s: float = 10.0) -> Plan:
+    return as_plan(plan_values(slo_p95_s=slo_p95_s))
+
+
+def as_plan(values: dict[str, Any]) -> Plan:
+    """The plan of a file with these values."""
+    return TypeAdapter(Plan).validate_python(values)
 
 
 def write_everything(folder: Path) -> Path:
-    """Two runs and one of each other file, in folders of their own; returns the folder."""
-    result().save(folder / "run-60")
-    result(name="marketplace-30, faster", rate=95.0, seed=2).save(folder / "run-95")
-    write(folder / "knee", "knee.json", knee())
-    write(folder / "proof", "proof.json", proof())
-    write(folder / "fairness", "fairness.json", fairness())
-    write(folder / "plan", "plan.json", plan(slo_p95_s=2.0))
+    """Some runs and one of each other file, in folders of their own; returns the folder."""
+    chance = np.random.default_rng(7)
+    for name, run in (
+        ("run-60", result()),
+        ("run-95", result(name="marketplace-30, faster", rate=95.0, seed=2)),
+    ):
+        run.save(folder / name)
+        write_items(folder / name, chance.gamma(6, 0.2, 900), ["tenant-0001"] * 900)
+    write_record(knee(), folder / "knee" / "knee.json")
+    write_record(proof(), folder / "proof" / "proof.json")
+    write_fairness(folder / "fairness")
+    (folder / "plan").mkdir()
+    (folder / "plan" / "plan.json").write_text(plan(slo_p95_s=2.0).to_json())
     return folder

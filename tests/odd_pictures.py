@@ -9,7 +9,7 @@ import numpy as np
 from builders import BLUE, GREEN, RED, WHITE, YELLOW, encoded, quadrants
 from PIL import Image, ImageOps
 
-from loadtest.traffic.hostile_files import PNG_START, chunk
+from loadtest.traffic.poison_files import PNG_START, chunk
 
 Colour = tuple[int, int, int]
 QUARTERS = (RED, GREEN, BLUE, YELLOW)

@@ -1,8 +1,6 @@
 """How end-to-end tests run the pipeline, and wait for what it does."""
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 from google.api_core.exceptions import GoogleAPICallError
@@ -10,6 +8,7 @@ from waiting import eventually, exit_code
 
 from beam_pipeline.tables import statements
 from testudo.commands.engines import BigQueryEngine
+from testudo.local.jobs import LocalJob
 
 REPOSITORY = Path(__file__).parents[1]
 WINDOW_S = 5
@@ -35,15 +34,13 @@ class Pipeline:
     """`testudo run` on the stack, in a process of its own, as a user starts it."""
 
     def __init__(self, home: Path, releases: Path) -> None:
-        self._command = [sys.executable, "-m", "testudo.cli", "run", f"--home={home}"]
-        self._command += [f"--local_releases={releases}", f"--window_s={WINDOW_S}"]
-        self._command.append(f"--release_refresh_s={REFRESH_S}")
+        self._flags = [f"--home={home}", f"--local_releases={releases}", f"--window_s={WINDOW_S}"]
+        self._flags.append(f"--release_refresh_s={REFRESH_S}")
         self.log = home / "logs" / "pipeline.log"
         self.start()
 
     def start(self) -> None:
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self._command, stdout=log, stderr=log, cwd=REPOSITORY)
+        self.process = LocalJob(self._flags, self.log, append=True).process
 
     def stop(self) -> int:
         """End it as Ctrl-C does; returns its exit code."""

@@ -9,7 +9,10 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from itertools import chain
 
+from models.failures import TestudoError
+from testudo.errors import shown
 from testudo.proxies import names_a_proxy, past_proxies
+from testudo.watch import PartEnded, Watching
 
 Commands = Mapping[str, tuple[str, str]]  # name -> module, and what it does
 GROUPS: Mapping[str, Commands] = {
@@ -21,7 +24,7 @@ GROUPS: Mapping[str, Commands] = {
         "replay": ("testudo.commands.replay", "publish dead letters again, from their payloads"),
         "train": ("testudo.commands.train", "train the models and save them as a release"),
         "release": ("testudo.commands.release", "bring a release to an environment"),
-        "local": ("testudo.commands.local", "start, end and look at the local stack"),
+        "local": ("testudo.commands.local", "start, end and show the local stack"),
     },
     "run it in the cloud": {
         "provision": (
@@ -50,7 +53,12 @@ PASSES_FLAGS_ON = "testudo.commands.run"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand. Returns the exit code: 0, 1 when the job failed, 2 for wrong usage."""
+    """Run one subcommand. Returns the exit code.
+
+    0: done. 1: it was tried, and failed. 2: what was asked for is wrong or not there, and
+    nothing was done. 3: there is nothing to show. 130: interrupted. An error has its code from
+    `testudo.errors`.
+    """
     argv = list(sys.argv[1:] if argv is None else argv)
     if names_a_proxy(os.environ):
         os.environ.update(past_proxies(os.environ))
@@ -82,22 +90,16 @@ def run_command(
     if hasattr(module, "COMMANDS"):
         return run_command(command, {"commands": module.COMMANDS}, argv[1:])
     module.add_arguments(command)
-    from testudo.errors import CommandError, shown
-    from testudo.watch import PartEnded, Watching
-
     try:
         with Watching():
             if module_name == PASSES_FLAGS_ON:
                 code: int = module.main(*command.parse_known_args(argv[1:]))
             else:
                 code = module.main(command.parse_args(argv[1:]))
-    except PartEnded as ended:
-        print(f"{command.prog}: {ended}", file=sys.stderr)
-        return 1
-    except CommandError as error:
+    except (PartEnded, TestudoError) as error:
         lines = "\n".join(map(shown, str(error).split("\n")))  # it may quote rows or objects
         print(f"{command.prog}: {lines}", file=sys.stderr)
-        return 2
+        return error.exit_code
     except KeyboardInterrupt:
         print(f"{command.prog}: interrupted", file=sys.stderr)
         return 130

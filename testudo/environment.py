@@ -1,53 +1,12 @@
-"""Environments: everything that differs between staging and production, in one file.
+"""Environments: everything that differs between staging, production and this machine.
 
-`templates/environments.toml` holds a table for each, over the table `defaults`.
-Resources, Terraform files, launches and updates are all derived from it.
+Resources, Terraform files, launches, updates and all that a command reads and writes are
+derived from one. `testudo.environment_file` reads those of the cloud; the local stack is LOCAL.
 """
 
 import dataclasses
-import re
-import tomllib
-from collections.abc import Collection, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
-
-from beam_pipeline.config import BUCKET, FLAGS
-
-FILE = Path("templates/environments.toml")
-DEFAULTS = "defaults"
-NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
-PROJECT = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
-# What a resource of Pub/Sub, BigQuery, IAM or Compute Engine may be called.
-FORMS = {
-    "project": PROJECT,
-    "region": re.compile(r"[a-z]+-[a-z]+[0-9]{1,2}"),
-    "topic": re.compile(r"[A-Za-z][\w.~+%-]{2,254}"),
-    "subscription": re.compile(r"[A-Za-z][\w.~+%-]{2,254}"),
-    "dataset": re.compile(r"\w{1,1024}", re.ASCII),
-    "bucket": re.compile(BUCKET),
-    "worker_account": re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]"),
-    "launcher_account": re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]"),
-    "machine_type": re.compile(r"[a-z][a-z0-9-]+"),
-}
-PROCESSES = ("cores", "one")
-MOST_ATTEMPTS = 100  # Pub/Sub's
-DELIVERY_ATTEMPTS = range(5, MOST_ATTEMPTS + 1)
-LEAST_AND_MOST = {
-    "num_workers": (1, 4000),
-    "min_num_workers": (0, 4000),
-    "max_num_workers": (1, 4000),
-    "min_ram_gb": (1, 1000),
-    "disk_size_gb": (25, 65536),
-    "threads": (1, 500),
-    "utilization_hint": (0.1, 0.9),
-    "retention_days": (1, 31),
-    "payload_days": (1, 3650),
-    "latency_goal_s": (0.1, 3600),
-}
-
-
-class BadEnvironment(Exception):
-    """All that is wrong with an environment, one line each."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,6 +73,11 @@ class Environment:
         return f"projects/{self.project}/subscriptions/{topic}-testudo"
 
     @property
+    def image_bucket(self) -> str:
+        """The first of them, where samples' pictures are uploaded; empty without one."""
+        return next(iter(self.image_buckets), "")
+
+    @property
     def worker_email(self) -> str:
         return f"{self.worker_account}@{self.project}.iam.gserviceaccount.com"
 
@@ -159,88 +123,15 @@ class Environment:
         return named | {name: str(value) for name, value in self.flags.items()}
 
 
-def read_environment(name: str, path: Path = FILE) -> Environment:
-    """One environment of the file. Raises BadEnvironment with all that is wrong with it."""
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadEnvironment(f"{path}: {error.strerror}; name it with --environments") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadEnvironment(f"{path}: {error}") from error
-    names = [one for one in tables if one != DEFAULTS]
-    if name not in names:
-        raise BadEnvironment(f"{path} has no environment {name!r}, but {', '.join(names)}")
-    return environment_from(name, {**tables.get(DEFAULTS, {}), **tables[name]}, str(path))
-
-
-def environment_from(name: str, values: Mapping[str, Any], source: str) -> Environment:
-    """Check the values and freeze them. Raises BadEnvironment with all problems."""
-    fields = {one.name: one for one in dataclasses.fields(Environment) if one.name != "name"}
-    problems = [] if NAME.fullmatch(name) else [f"{name!r} does not match {NAME.pattern}"]
-    known = {one: value for one, value in values.items() if one in fields}
-    problems += values_problems(values, fields)
-    if "project" not in known:
-        problems.append("project: is missing")
-    if problems:
-        raise BadEnvironment("\n".join(f"{source}: [{name}] {one}" for one in problems))
-    frozen: dict[str, Any] = {
-        one: tuple(value) if isinstance(value, list) else value for one, value in known.items()
-    }
-    frozen["bucket"] = frozen.get("bucket") or f"{frozen['project']}-testudo"
-    environment = Environment(name=name, **frozen)
-    if problems := size_problems(environment):
-        raise BadEnvironment("\n".join(f"{source}: [{name}] {one}" for one in problems))
-    return environment
-
-
-def values_problems(values: Mapping[str, Any], allowed: Collection[str]) -> list[str]:
-    """What is wrong with each value alone; `allowed` are the names that may be there."""
-    fields = {one.name: one for one in dataclasses.fields(Environment)}
-    problems = [f"{one}: no such value" for one in values if one not in allowed]
-    for one, value in values.items():
-        if one in allowed:
-            problems += [f"{one}: {problem}" for problem in _value_problems(fields[one], value)]
-    return problems
-
-
-def size_problems(environment: Environment) -> list[str]:
-    """What is wrong with the numbers of workers beside each other."""
-    problems = []
-    if environment.num_workers > environment.max_num_workers:
-        problems.append("num_workers: is more than max_num_workers")
-    if environment.min_num_workers > environment.num_workers:
-        problems.append("min_num_workers: is more than num_workers")
-    return problems
-
-
-def _value_problems(field: dataclasses.Field[Any], value: Any) -> list[str]:
-    kind = _kind(field)
-    if not _is_of(kind, value):
-        return [f"{value!r} is no {kind.__name__}"]
-    problems: list[str] = []
-    if field.name in FORMS and not FORMS[field.name].fullmatch(value):
-        problems.append(f"{value!r} does not match {FORMS[field.name].pattern}")
-    if field.name == "processes" and value not in PROCESSES:
-        problems.append(f"{value!r} is none of {', '.join(PROCESSES)}")
-    if field.name in LEAST_AND_MOST:
-        least, most = LEAST_AND_MOST[field.name]
-        problems += [] if least <= value <= most else [f"is {value}, must be {least} to {most}"]
-    if field.name == "delivery_attempts" and value and value not in DELIVERY_ATTEMPTS:
-        problems.append(f"is {value}, must be 0 or {DELIVERY_ATTEMPTS[0]} to {MOST_ATTEMPTS}")
-    if field.name == "flags":
-        problems += [f"{one}: no such flag of the pipeline" for one in set(value) - set(FLAGS)]
-    if isinstance(value, list):
-        problems += [f"{one!r} is no text" for one in value if not isinstance(one, str)]
-    return problems
-
-
-def _is_of(kind: type, value: Any) -> bool:
-    if isinstance(value, bool):
-        return kind is bool
-    return isinstance(value, {tuple: (list,), float: (int, float)}.get(kind, (kind,)))
-
-
-def _kind(field: dataclasses.Field[Any]) -> type:
-    if field.name in ("labels", "flags"):
-        return dict
-    return str if field.default is dataclasses.MISSING else type(field.default)
+LOCAL = Environment(
+    name="local",
+    project="testudo-local",
+    bucket="testudo",
+    image_buckets=("testudo-images",),
+    dataset_location="US",  # the stand-in knows no other
+    max_num_workers=2,
+)
+# Where quotas send what is too much; a job of its own reads it.
+LOCAL_OVERFLOW = dataclasses.replace(
+    LOCAL, topic="items-overflow", subscription="items-overflow-testudo"
+)

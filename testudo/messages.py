@@ -1,7 +1,7 @@
 """Sample messages: drawn listings as their sender would publish them, some broken on purpose.
 
 Seeded: the same seed gives the same messages. Besides whole items there are
-items with only one side, images given by URI, and, at `broken_share`, one
+items with only a text or only an image, images given by URI, and, at `broken_share`, one
 message of each kind in BREAKAGES in turn.
 """
 
@@ -74,7 +74,7 @@ def sample_messages(
         else:
             if index % SIDES_EVERY == IMAGE_ONLY:
                 fields.pop("text")
-                truth.pop("mismatch")  # which takes both sides to know
+                truth.pop("mismatch")  # which takes both to know
             elif index % SIDES_EVERY == TEXT_ONLY:
                 fields.pop("image")
                 truth = {}  # the labels are of the picture
@@ -112,7 +112,7 @@ def _no_tenant(fields: Fields) -> bytes:
     return json.dumps({**fields, "tenant_id": None}).encode()
 
 
-def _neither_side(fields: Fields) -> bytes:
+def _nothing_in_it(fields: Fields) -> bytes:
     return json.dumps({name: fields[name] for name in ("item_id", "tenant_id")}).encode()
 
 
@@ -140,7 +140,7 @@ def _foreign_bucket(fields: Fields) -> bytes:
 BREAKAGES: Mapping[str, Callable[[Fields], bytes]] = {
     "cut_json": _not_json,
     "no_tenant": _no_tenant,
-    "neither_side": _neither_side,
+    "nothing_in_it": _nothing_in_it,
     "not_base64": _not_base64,
     "cut_image": _cut_image,
     "svg_image": _svg_image,
@@ -150,7 +150,7 @@ BREAKAGES: Mapping[str, Callable[[Fields], bytes]] = {
 REASONS: Mapping[str, Reason] = {
     "cut_json": Reason.NOT_JSON,
     "no_tenant": Reason.SCHEMA_VIOLATION,
-    "neither_side": Reason.SCHEMA_VIOLATION,
+    "nothing_in_it": Reason.SCHEMA_VIOLATION,
     "not_base64": Reason.IMAGE_NOT_BASE64,
     "cut_image": Reason.IMAGE_UNREADABLE,
     "svg_image": Reason.IMAGE_FORMAT_REFUSED,

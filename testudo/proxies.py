@@ -27,5 +27,5 @@ def names_a_proxy(environ: Mapping[str, str]) -> bool:
 
 
 def _with_loopback(exceptions: str) -> str:
-    named = [one.strip() for one in exceptions.split(",") if one.strip()]
-    return ",".join([*named, *(one for one in LOOPBACK if one not in named)])
+    named = [exception.strip() for exception in exceptions.split(",") if exception.strip()]
+    return ",".join([*named, *(host for host in LOOPBACK if host not in named)])

@@ -74,7 +74,7 @@ def call(
 def wait(service: str, version: str, operation: Body) -> Body:
     """The answer of a long-running operation. Raises OperationFailed, or RetryError after 5 min."""
 
-    def look() -> Body:
+    def poll() -> Body:
         found = operation
         if not found.get("done"):
             found = call(service, "GET", f"/{version}/{operation['name']}")
@@ -83,7 +83,7 @@ def wait(service: str, version: str, operation: Body) -> Body:
         return found
 
     done = Retry(predicate=lambda error: isinstance(error, _NotDone), timeout=OPERATION_ALLOWED_S)(
-        look
+        poll
     )()
     if "error" in done:
         raise OperationFailed(done["error"].get("message", "failed"))

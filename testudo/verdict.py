@@ -37,17 +37,19 @@ def verdict(
 
     The latency is that of predictions whose ids are not in `warm_up`.
     """
-    times = Counter(one.item_id for one in found)
+    times = Counter(outcome.item_id for outcome in found)
     wrong = [
-        f"{one.item_id}: {one.outcome}, not {expected.get(one.item_id, 'published')}"
-        for one in found
-        if expected.get(one.item_id) != one.outcome
+        f"{outcome.item_id}: {outcome.outcome}, not {expected.get(outcome.item_id, 'published')}"
+        for outcome in found
+        if expected.get(outcome.item_id) != outcome.outcome
     ]
-    problems = _listed("without an outcome", [one for one in expected if one not in times])
-    problems += _listed("with two outcomes", [one for one, count in times.items() if count > 1])
+    problems = _listed("without an outcome", [item for item in expected if item not in times])
+    problems += _listed("with two outcomes", [item for item, count in times.items() if count > 1])
     problems += _listed("with another outcome than expected", wrong)
     latencies = sorted(
-        one.latency_s for one in found if one.latency_s is not None and one.item_id not in warm_up
+        outcome.latency_s
+        for outcome in found
+        if outcome.latency_s is not None and outcome.item_id not in warm_up
     )
     p95_s = latencies[math.ceil(0.95 * len(latencies)) - 1] if latencies else None
     if p95_s is None or p95_s > limit_s:
@@ -55,7 +57,7 @@ def verdict(
         problems.append(f"{said}, and the limit is {limit_s:g} s from publish to prediction")
     return Verdict(
         published=len(expected),
-        outcomes=dict(Counter(one.outcome for one in found)),
+        outcomes=dict(Counter(outcome.outcome for outcome in found)),
         p95_s=p95_s,
         limit_s=limit_s,
         problems=problems,

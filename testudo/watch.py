@@ -17,7 +17,7 @@ from typing import NamedTuple, Self
 
 import psutil
 
-_LOOK_EVERY_S = 0.25
+_POLL_S = 0.25
 _SURE_WITHIN_S = 0.3  # a dying process closes its connections a little before it is gone
 _END_ALLOWED_S = 15.0  # for what is open: threads may still be asking the dead part
 _SIGNAL = signal.SIGUSR1
@@ -29,13 +29,15 @@ class PartEnded(BaseException):
     No Exception: what asks again at any error must not catch it.
     """
 
+    exit_code = 1
+
 
 class Part(NamedTuple):
     """A process that a command cannot do without; `advice` follows on how it ended."""
 
     name: str
     pid: int
-    process: psutil.Process | None  # None when it had ended before it was looked at
+    process: psutil.Process | None  # None when it had ended before it was watched
     log: Path | None
     advice: str
 
@@ -98,12 +100,12 @@ class Watching:
         with self._lock:
             self._parts += (part,)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._look_on, name="watch", daemon=True)
+                self._thread = threading.Thread(target=self._poll, name="watch", daemon=True)
                 self._thread.start()
 
     def forget(self, pids: Collection[int]) -> None:
         with self._lock:
-            self._parts = tuple(one for one in self._parts if one.pid not in pids)
+            self._parts = tuple(part for part in self._parts if part.pid not in pids)
 
     def raise_ended(self, cause: BaseException) -> None:
         """Raise PartEnded if a part has ended, or does so in this moment."""
@@ -113,19 +115,19 @@ class Watching:
                 raise PartEnded(str(ended)) from cause
             if time.monotonic() > deadline_s:
                 return
-            time.sleep(_LOOK_EVERY_S / 5)
+            time.sleep(_POLL_S / 5)
 
     def _first_ended(self) -> Part | None:
-        return next((one for one in self._parts if one.ended()), None)
+        return next((part for part in self._parts if part.ended()), None)
 
-    def _look_on(self) -> None:
-        while not self._over.wait(_LOOK_EVERY_S):
+    def _poll(self) -> None:
+        while not self._over.wait(_POLL_S):
             ended = self._first_ended()
             if ended and self._end(ended):
                 return
 
     def _end(self, part: Part) -> bool:
-        """End the command; False when the part was forgotten since it was looked at."""
+        """End the command; False when the part was forgotten since."""
         with self._lock:
             if part not in self._parts:
                 return False
@@ -135,9 +137,9 @@ class Watching:
                 signal.pthread_kill(threading.main_thread().ident or 0, _SIGNAL)
         if self._over.wait(_END_ALLOWED_S):
             return True
-        if not self._left.is_set():  # else the command has told it
+        if not self._left.is_set():  # else the command has said so
             print(f"testudo: {part}", file=sys.stderr, flush=True)
-        os._exit(1)
+        os._exit(PartEnded.exit_code)
 
     def _raise(self, _number: int, _frame: FrameType | None) -> None:
         raise PartEnded(str(self._ended))

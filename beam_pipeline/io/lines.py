@@ -14,6 +14,7 @@ from typing import NamedTuple
 import orjson
 
 from beam_pipeline.io.pubsub import now_us
+from models.failures import TestudoError
 from transforms.events import given_time_us
 from transforms.records import Message
 
@@ -28,7 +29,7 @@ MARKS = {
 }
 
 
-class LineError(ValueError):
+class LineError(TestudoError, ValueError):
     """What is no JSON Lines: the file, the line, and what is wanted, in one line."""
 
 

@@ -81,7 +81,7 @@ def _roles(runs: Sequence[Run]) -> set[str]:
 
 
 def _role(role: str, runs: Sequence[Run], pictures: Mapping[str, PictureCost]) -> RoleCost:
-    """By least squares; what grows with the picture only where runs of two sizes tell it."""
+    """By least squares; what grows with the picture only where there are runs of two sizes."""
     cpu_s = [max(run.cpu_s.get(role, 0.0), 0.01) for run in runs]  # a clock's tick
     seconds = [run.seconds for run in runs]
     items = [float(run.messages) for run in runs]
@@ -130,7 +130,7 @@ def _limits(
     elif best.cores([busiest]) >= FULL_CORE:
         serial = max(modelled[busiest] / best.seconds, ASSUMED_SERIAL)
     else:
-        chain = sum(modelled.get(one, 0.0) for one in CHAIN) / best.seconds
+        chain = sum(modelled.get(role, 0.0) for role in CHAIN) / best.seconds
     return Limits(machine, overload_item_s, serial, chain), []
 
 
@@ -144,8 +144,8 @@ def _largest_bytes(results: Sequence[Result], roles: Sequence[str]) -> int:
         max(
             (
                 use.peak_bytes
-                for one in results
-                for name, use in one.processes.items()
+                for result in results
+                for name, use in result.processes.items()
                 if name == role or name.startswith(f"{role}-")
             ),
             default=0,

@@ -6,16 +6,16 @@ docs/capacity.md has the formulas in words.
 """
 
 import dataclasses
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 from loadtest.capacity.images import Picture, PictureCost, cost_of
 from loadtest.capacity.regression import Interval
+from loadtest.records import read_record, write_record
+from testudo.errors import CommandError
 
-FORM = 1  # of the file
 CHAIN = ("worker", "image-models", "text-models", "score-models")
 OF_A_PROCESS = (*CHAIN, "engine")  # `testudo run --processes 2` has each of these twice
 # One core at most: Python holds its lock, and the models' processes run one thread.
@@ -24,11 +24,12 @@ PERCENTS = ("p50", "p95", "p99")
 MB = 1e6
 
 
-class BadCalibration(Exception):
-    """What is wrong with a file of a calibration, or with runs that are to become one."""
+class BadCalibration(CommandError):
+    """What is wrong with runs that are to become a calibration."""
 
 
-class RoleCost(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class RoleCost:
     """CPU of the processes of one role: idle_share * seconds + items * (item_s + factor * work).
 
     `work` is what grows with a picture: for image-models its decode time, for the others the
@@ -44,7 +45,8 @@ class RoleCost(NamedTuple):
         return self.item_s + self.work_factor * work_of(role, picture)
 
 
-class LatencyLaw(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class LatencyLaw:
     """floor_s + slope_s / (1 - utilisation): bundles wait for bundles, and grow with the load."""
 
     floor_s: float
@@ -58,7 +60,8 @@ class LatencyLaw(NamedTuple):
         return self.floor_s + self.slope_s / (1 - utilisation)
 
 
-class Limits(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Limits:
     """How much CPU was really had at the highest throughput."""
 
     machine_share: Interval  # of all cores together
@@ -88,6 +91,7 @@ class Calibration:
     models_bytes: int  # largest, of its models' processes together
     start_s: float  # from start to the first outcome; 0 where it was not measured
     notes: tuple[str, ...] = ()
+    form: Literal[1] = 1  # of the file
 
     def item_s(self, role: str, picture: Picture) -> float:
         """CPU seconds of one item in a role. Raises ValueError for an unknown format."""
@@ -95,48 +99,23 @@ class Calibration:
 
     def chain_item_s(self, picture: Picture) -> float:
         """CPU seconds of one item in a worker and its models: what Dataflow's workers do."""
-        return sum(self.item_s(one, picture) for one in CHAIN if one in self.roles)
+        return sum(self.item_s(role, picture) for role in CHAIN if role in self.roles)
 
     @property
     def chain_idle_share(self) -> float:
-        return sum(self.roles[one].idle_share for one in CHAIN if one in self.roles)
+        return sum(self.roles[role].idle_share for role in CHAIN if role in self.roles)
 
     @property
     def process_bytes(self) -> int:
         return self.worker_bytes + self.models_bytes
 
     def save(self, path: Path) -> None:
-        values = {"form": FORM, **dataclasses.asdict(self)}
-        values["limits"] = self.limits._asdict()
-        for name in ("roles", "pictures", "latency"):
-            values[name] = {one: made._asdict() for one, made in getattr(self, name).items()}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+        write_record(self, path)
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Raises BadCalibration, naming the file, where it is none."""
-        try:
-            values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            if values.pop("form") != FORM:
-                raise BadCalibration(f"{path}: is no calibration of form {FORM}")
-            limits = dict(values["limits"])
-            limits["machine_share"] = Interval(*limits["machine_share"])
-            return cls(
-                **{
-                    **values,
-                    "rates": tuple(values["rates"]),
-                    "notes": tuple(values["notes"]),
-                    "limits": Limits(**limits),
-                    "pictures": {k: PictureCost(**v) for k, v in values["pictures"].items()},
-                    "roles": {k: RoleCost(**v) for k, v in values["roles"].items()},
-                    "latency": {k: LatencyLaw(**v) for k, v in values["latency"].items()},
-                }
-            )
-        except OSError as error:
-            raise BadCalibration(f"{path}: {error.strerror}") from error
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise BadCalibration(f"{path}: {type(error).__name__}: {error}") from error
+        """Raises BadRecord, naming the file, where it is none."""
+        return read_record(cls, path)
 
 
 class Prediction(NamedTuple):
@@ -227,7 +206,7 @@ def predict(
         ends = [law.at(rate / most) if most else math.inf for most in (high, middle, low)]
         spread = (1 / (1 + law.spread), 1.0, 1 + law.spread)
         latency[name] = Interval(
-            *(max(one + extra_s, 0.0) * by for one, by in zip(ends, spread, strict=True))
+            *(max(end + extra_s, 0.0) * by for end, by in zip(ends, spread, strict=True))
         )
     utilisation = rate / middle if middle else math.inf
     return Prediction(middle, low, high, bottleneck, utilisation, latency)

@@ -1,9 +1,10 @@
 """What a picture of a size and format costs: timed alone, with the models' processes' own function.
 
 A pipeline need not be measured with every size: the time to decode one, measured
-outside of it, tells how much more or less an item of that size costs.
+outside of it, says how much more or less an item of that size costs.
 """
 
+import dataclasses
 import io
 import re
 import statistics
@@ -49,7 +50,8 @@ class Picture(NamedTuple):
         return cls(int(found[1]), int(found[2]), found[3])
 
 
-class PictureCost(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class PictureCost:
     """One core's time for decoding and scaling, and the file's size."""
 
     decode_s: float
@@ -62,11 +64,11 @@ def kernel_costs(release: Path, pictures: Sequence[Picture]) -> Mapping[str, Pic
     Raises OSError or ValueError where the folder has no manifest.
     """
     manifest = Manifest.from_json((release / MANIFEST).read_text(encoding="utf-8"))
-    return {one.name: _cost(one, manifest.image_size_px) for one in pictures}
+    return {picture.name: _cost(picture, manifest.image_size_px) for picture in pictures}
 
 
 def _cost(picture: Picture, size_px: int) -> PictureCost:
-    files = [_file(one.image_jpeg, picture.format) for one in _listings(picture)]
+    files = [_file(listing.image_jpeg, picture.format) for listing in _listings(picture)]
     times = [min(_seconds(data, size_px) for _ in range(TURNS)) for data in files]
     return PictureCost(statistics.median(times), statistics.fmean(map(len, files)))
 
@@ -109,7 +111,7 @@ def cost_of(picture: Picture, known: Mapping[str, PictureCost]) -> PictureCost:
         formats = sorted({Picture.named(name).format for name in known})
         raise ValueError(f"{picture.name}: only {', '.join(formats)} were measured")
     sizes = np.array(list(alike))
-    costs = np.array(list(alike.values()))
+    costs = np.array([(known_cost.decode_s, known_cost.bytes) for known_cost in alike.values()])
     if len(alike) == 1:
         scaled = costs[0] * picture.megapixels / sizes[0]
     else:

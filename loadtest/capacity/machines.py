@@ -7,6 +7,8 @@ Dataflow's workers commonly run on; a vCPU of one family counts like that of ano
 import re
 from typing import NamedTuple
 
+from testudo.errors import CommandError
+
 MEMORY_GB_A_VCPU = {
     "n1-standard": 3.75,
     "n1-highmem": 6.5,
@@ -22,7 +24,7 @@ VCPUS = (2, 4, 8, 16, 32)  # each of the series has these; e2-highmem ends at 16
 _NAME = re.compile(r"(?P<series>[a-z0-9]+-[a-z]+)-(?P<vcpus>\d+)")
 
 
-class UnknownMachine(ValueError):
+class UnknownMachine(CommandError):
     """A machine type that plans cannot be made for; says which are known."""
 
 

@@ -1,5 +1,6 @@
 """From a profile and a calibration to a plan: demands of a ladder, sized, with quotas and costs."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 
@@ -8,7 +9,7 @@ import numpy as np
 from loadtest.capacity.autoscaling import PUBLISHED, Floats
 from loadtest.capacity.bill import MESSAGES_PER_OBJECT, ROW_BYTES
 from loadtest.capacity.calibration import Calibration
-from loadtest.capacity.plan_record import Hour, Plan, Quota, Step, WorstHour
+from loadtest.capacity.plan import Basis, Hour, Plan, Quota, Step, WorstHour
 from loadtest.capacity.regression import Interval
 from loadtest.capacity.simulation import HOUR_S, PERCENT
 from loadtest.capacity.sizing import size
@@ -33,7 +34,7 @@ DEFAULTS = {
 
 def ladder(customers: int) -> list[int]:
     """From 30 customers to as many as were asked about."""
-    return [*(one for one in LADDER if one < customers), customers]
+    return [*(count for count in LADDER if count < customers), customers]
 
 
 def demands_of(
@@ -73,9 +74,9 @@ def make_plan(
         seed=question.seed,
         region=region,
         prices_version=question.prices.version,
-        calibration=_summary(question.calibration),
+        calibration=_basis(question.calibration),
         assumptions=_assumptions(question),
-        steps=[_step(question, one) for one in found],
+        steps=[_step(question, trial) for trial in found],
         series=_series(found[-1]),
     )
 
@@ -167,20 +168,12 @@ def _series(tried: Tried) -> list[Hour]:
         outcome.hour_backlog,
         outcome.hour_p95_s,
     )
-    rows = zip(*(one[:, middle].tolist() for one in columns), strict=True)
-    return [Hour(number, *(round(one, 4) for one in row)) for number, row in enumerate(rows)]
+    rows = zip(*(column[:, middle].tolist() for column in columns), strict=True)
+    return [Hour(number, *(round(value, 4) for value in row)) for number, row in enumerate(rows)]
 
 
-def _summary(made: Calibration) -> dict[str, object]:
-    return {
-        "made_at": made.made_at,
-        "machine": made.machine,
-        "release": made.release,
-        "provisional": made.provisional,
-        "runs": made.runs,
-        "cost_spread": made.cost_spread,
-        "notes": list(made.notes),
-    }
+def _basis(made: Calibration) -> Basis:
+    return Basis(**{field.name: getattr(made, field.name) for field in dataclasses.fields(Basis)})
 
 
 def _assumptions(question: Question) -> list[str]:

@@ -10,21 +10,22 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize, stats  # type: ignore[import-untyped]  # has no types of its own
 
+from loadtest.records import Bound
+
 CONFIDENCE = 0.95
-LEAST_SPREAD = (
-    0.03  # runs that agree better than this agree by chance: clocks and ticks are coarser
-)
+LEAST_SPREAD = 0.03  # runs that agree better agree by chance: clocks and ticks are coarser
 
 
 class Interval(NamedTuple):
     """A value with the ends of its 95 % interval."""
 
-    low: float
-    mid: float
-    high: float
+    low: Bound
+    mid: Bound
+    high: Bound
 
-    def scaled(self, factor: float) -> "Interval":
-        return Interval(*(one * factor for one in self))
+    def text(self, form: str) -> str:
+        """The middle, and the ends in brackets."""
+        return f"{self.mid:{form}} ({self.low:{form}} to {self.high:{form}})"
 
 
 class Fit(NamedTuple):
@@ -40,7 +41,7 @@ def fit_shares(columns: Sequence[Sequence[float]], values: Sequence[float]) -> F
     Values must be above 0. Raises ValueError where there are no more rows than columns.
     """
     measured = np.asarray(values, dtype=float)
-    matrix = np.column_stack([np.asarray(one, dtype=float) for one in columns])
+    matrix = np.column_stack([np.asarray(column, dtype=float) for column in columns])
     found, _ = optimize.nnls(matrix / measured[:, None], np.ones(len(measured)))
     return Fit(tuple(map(float, found)), spread_of(matrix @ found, measured, matrix.shape[1]))
 

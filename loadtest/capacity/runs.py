@@ -35,12 +35,14 @@ class Run(NamedTuple):
     @property
     def busy_cores(self) -> float:
         """Of the machine, other programs' included, on the mean of the seconds with outcomes."""
-        shares = [sum(one.cpu_shares.values()) for one in self.result.seconds if one.outcomes]
+        shares = [
+            sum(second.cpu_shares.values()) for second in self.result.seconds if second.outcomes
+        ]
         return statistics.fmean(shares) if shares else self.cores(list(self.cpu_s))
 
     def cores(self, roles: Sequence[str]) -> float:
         """That these roles kept busy, on the mean of the run."""
-        return sum(self.cpu_s.get(one, 0.0) for one in roles) / self.seconds
+        return sum(self.cpu_s.get(role, 0.0) for role in roles) / self.seconds
 
 
 def checked_runs(results: Sequence[Result], pictures: Mapping[str, PictureCost]) -> list[Run]:
@@ -49,20 +51,24 @@ def checked_runs(results: Sequence[Result], pictures: Mapping[str, PictureCost])
         [] if len(results) >= LEAST_RUNS else [f"{len(results)} runs; {LEAST_RUNS} are needed"]
     )
     runs = []
-    for one in results:
-        if not one.complete:
+    for result in results:
+        if not result.complete:
             problems.append(
-                f"{one.name}: proves nothing: {one.lost} items lost, {one.unexpected} with another "
-                f"outcome, {one.sent.refused} messages refused"
+                f"{result.name}: proves nothing: {result.lost} items lost, {result.unexpected} "
+                f"with another outcome, {result.sent.refused} messages refused"
             )
-        if one.settings.processes != 1:
-            problems.append(f"{one.name}: is of {one.settings.processes} processes, must be of 1")
-        if one.settings.images not in pictures:
-            problems.append(f"{one.name}: its pictures, {one.settings.images!r}, were not timed")
-        elif not one.throughput or not one.sent.seconds:
-            problems.append(f"{one.name}: has no throughput")
+        if result.settings.processes != 1:
+            problems.append(
+                f"{result.name}: is of {result.settings.processes} processes, must be of 1"
+            )
+        if result.settings.images not in pictures:
+            problems.append(
+                f"{result.name}: its pictures, {result.settings.images!r}, were not timed"
+            )
+        elif not result.throughput or not result.sent.seconds:
+            problems.append(f"{result.name}: has no throughput")
         else:
-            runs.append(_run(one))
+            runs.append(_run(result))
     if len({round(run.offered) for run in runs}) < 2:  # noqa: PLR2004 - a line needs two
         problems.append("all runs are of one rate; two or more are needed")
     if problems:

@@ -20,7 +20,7 @@ Draws = npt.NDArray[np.float32]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Lanes:
+class FleetSpecs:
     """The fleets that are simulated; arrays of one length."""
 
     column: npt.NDArray[np.int64]  # of the arrivals that go to it
@@ -59,7 +59,7 @@ def poisson_arrivals(
 
 def simulate(
     arrivals: npt.NDArray[np.floating],
-    lanes: Lanes,
+    specs: FleetSpecs,
     *,
     step_s: float,
     rules: Rules = PUBLISHED,
@@ -67,27 +67,27 @@ def simulate(
 ) -> Outcome:
     """Run every fleet through all steps. `arrivals` is (steps, columns), items a step.
 
-    An hour that is not whole counts as one. `report` hears the share that is done, once an hour.
+    An hour that is not whole counts as one. `report` gets the share that is done, once an hour.
     """
-    bounds = lanes.bounds
-    fleets = Fleets.of(lanes.start_workers, arrivals[0][lanes.column] / step_s)
-    totals = _Totals(len(lanes.column))
+    bounds = specs.bounds
+    fleets = Fleets.of(specs.start_workers, arrivals[0][specs.column] / step_s)
+    totals = _Totals(len(specs.column))
     hours = []
     for hour in _hours(len(arrivals), step_s):
-        kept = _Hour(len(hour), len(lanes.column))
+        kept = _Hour(len(hour), len(specs.column))
         for number, step in enumerate(hour):
             now_s = step * step_s
             arrive(fleets, now_s)
-            came = arrivals[step][lanes.column].astype(float)
+            came = arrivals[step][specs.column].astype(float)
             can = fleets.workers * bounds.worker_rate * step_s
             before = totals.backlog
             served = np.minimum(before + came, can)
             left = before + came - served
             busy = served / can
             wait_s = np.maximum(before, left) / (can / step_s)
-            steady_s = lanes.floor_s + lanes.slope_s / (1 - np.minimum(busy, FITTED))
-            kept.note(number, came, fleets.workers, left, steady_s + wait_s)
-            totals.note(came, served, left, fleets, step_s)
+            steady_s = specs.floor_s + specs.slope_s / (1 - np.minimum(busy, FITTED))
+            kept.add(number, came, fleets.workers, left, steady_s + wait_s)
+            totals.add(came, served, left, fleets, step_s)
             scale(
                 fleets,
                 bounds,
@@ -98,11 +98,11 @@ def simulate(
                 step_s=step_s,
                 rules=rules,
             )
-        totals.judge(kept, lanes.goal_s)
+        totals.judge(kept, specs.goal_s)
         hours.append(kept.summary(step_s))
         report((hour[-1] + 1) / len(arrivals))
     capacity = totals.worker_running_s * bounds.worker_rate
-    offered, workers, backlog, p95_s = (np.stack(one) for one in zip(*hours, strict=True))
+    offered, workers, backlog, p95_s = (np.stack(column) for column in zip(*hours, strict=True))
     return Outcome(
         arrived=totals.arrived,
         served=totals.served,
@@ -137,7 +137,7 @@ class _Totals:
         self.held = np.zeros(fleets)
         self.judged = np.zeros(fleets)
 
-    def note(
+    def add(
         self, came: Floats, served: Floats, left: Floats, fleets: Fleets, step_s: float
     ) -> None:
         self.arrived += came
@@ -163,7 +163,7 @@ class _Hour:
         self.backlog = np.zeros((steps, fleets))
         self.p95_s = np.zeros((steps, fleets))
 
-    def note(
+    def add(
         self, number: int, came: Floats, workers: Floats, backlog: Floats, p95_s: Floats
     ) -> None:
         self.came[number] = came
@@ -179,6 +179,6 @@ class _Hour:
         p95_s = np.take_along_axis(self.p95_s, np.take_along_axis(order, first[None], 0), 0)[0]
         values = (self.came.mean(axis=0) / step_s, self.workers.mean(axis=0))
         offered, workers, backlog, p95 = (
-            one.astype(np.float32) for one in (*values, self.backlog.max(axis=0), p95_s)
+            column.astype(np.float32) for column in (*values, self.backlog.max(axis=0), p95_s)
         )
         return offered, workers, backlog, p95

@@ -21,14 +21,18 @@ def size(
 ) -> list[Tried]:
     """The best candidate for each demand: the cheapest that holds, else the one that holds most.
 
-    `report` hears what is simulated, and the share of it that is done.
+    `report` gets what is simulated, and the share of it that is done.
     Raises ValueError when no machine holds a worker with its models.
     """
-    lanes = [(demand, one) for demand in demands for one in candidates(question, demand)]
-    if not lanes:
+    pairs = [
+        (demand, candidate) for demand in demands for candidate in candidates(question, demand)
+    ]
+    if not pairs:
         raise ValueError("no machine type has the memory for a worker and its models")
-    first = try_all(question, lanes, FEW_DRAWS, lambda done: report("every candidate", done))
-    ranked = [_ranked([one for one in first if one.demand is demand])[:TRIED] for demand in demands]
+    first = try_all(question, pairs, FEW_DRAWS, lambda done: report("every candidate", done))
+    ranked = [
+        _ranked([trial for trial in first if trial.demand is demand])[:TRIED] for demand in demands
+    ]
     return _confirmed(question, ranked, report)
 
 
@@ -43,14 +47,14 @@ def _confirmed(
         open_ = [
             (number, ones[turn])
             for number, ones in enumerate(ranked)
-            if turn < len(ones) and not any(one.holds for one in confirmed[number])
+            if turn < len(ones) and not any(trial.holds for trial in confirmed[number])
         ]
         if not open_:
             break
-        lanes = [(one.demand, one.candidate) for _, one in open_]
-        again = try_all(question, lanes, MANY_DRAWS, lambda done: report("the best", done))
-        for (number, _), one in zip(open_, again, strict=True):
-            confirmed[number].append(one)
+        pairs = [(tried.demand, tried.candidate) for _, tried in open_]
+        again = try_all(question, pairs, MANY_DRAWS, lambda done: report("the best", done))
+        for (number, _), trial in zip(open_, again, strict=True):
+            confirmed[number].append(trial)
     return [_ranked(ones)[0] for ones in confirmed]
 
 

@@ -12,7 +12,7 @@ from loadtest.capacity.bill import month_bill
 from loadtest.capacity.calibration import Calibration
 from loadtest.capacity.machines import MachineType
 from loadtest.capacity.regression import Interval
-from loadtest.capacity.simulation import Lanes, Outcome, poisson_arrivals, simulate
+from loadtest.capacity.simulation import FleetSpecs, Outcome, poisson_arrivals, simulate
 from loadtest.capacity.worker import PERCENT, Guesses, Mix, processes_of, worker_rate
 from testudo.cloud.prices import Prices
 
@@ -117,20 +117,20 @@ def candidates(question: Question, demand: Demand) -> list[Candidate]:
 
 def try_all(
     question: Question,
-    lanes: Sequence[tuple[Demand, Candidate]],
+    pairs: Sequence[tuple[Demand, Candidate]],
     draws: int,
     report: Callable[[float], None],
 ) -> list[Tried]:
     """Simulate each candidate with the same draws, so that chance favours none."""
     guesses = question.guesses(draws)
-    demands = list({id(demand): demand for demand, _ in lanes}.values())
-    arrivals = np.hstack([_arrivals(one, draws, question.seed) for one in demands])
-    places = {id(one): number for number, one in enumerate(demands)}
-    made = _lanes(question, lanes, guesses, [places[id(demand)] for demand, _ in lanes])
+    demands = list({id(demand): demand for demand, _ in pairs}.values())
+    arrivals = np.hstack([_arrivals(asked, draws, question.seed) for asked in demands])
+    places = {id(asked): number for number, asked in enumerate(demands)}
+    made = _specs(question, pairs, guesses, [places[id(demand)] for demand, _ in pairs])
     outcome = simulate(arrivals, made, step_s=STEP_S, report=report)
     return [
         _tried(question, demand, candidate, _part(outcome, number * draws, draws))
-        for number, (demand, candidate) in enumerate(lanes)
+        for number, (demand, candidate) in enumerate(pairs)
     ]
 
 
@@ -145,12 +145,12 @@ def _arrivals(demand: Demand, draws: int, seed: int) -> np.ndarray:
     )
 
 
-def _lanes(
+def _specs(
     question: Question,
-    lanes: Sequence[tuple[Demand, Candidate]],
+    pairs: Sequence[tuple[Demand, Candidate]],
     guesses: Guesses,
     places: Sequence[int],
-) -> Lanes:
+) -> FleetSpecs:
     draws = len(guesses.dearer)
     law = question.calibration.latency[PERCENT]
 
@@ -158,21 +158,23 @@ def _lanes(
         return np.repeat(np.asarray(values, dtype=float), draws)
 
     rates = [
-        worker_rate(question.calibration, question.mix, one.machine, one.processes, guesses)
-        for _, one in lanes
+        worker_rate(
+            question.calibration, question.mix, candidate.machine, candidate.processes, guesses
+        )
+        for _, candidate in pairs
     ]
-    least = each([one.min_workers for _, one in lanes])
-    return Lanes(
+    least = each([candidate.min_workers for _, candidate in pairs])
+    return FleetSpecs(
         column=np.concatenate([place * draws + np.arange(draws) for place in places]),
         bounds=Bounds(
             worker_rate=np.concatenate(rates),
             least=least,
             most=np.maximum(least, MOST_WORKERS),
-            hint=each([one.hint for _, one in lanes]),
+            hint=each([candidate.hint for _, candidate in pairs]),
         ),
         start_workers=least,
-        floor_s=np.tile(law.floor_s * guesses.law + guesses.services_s, len(lanes)),
-        slope_s=np.tile(law.slope_s * guesses.law, len(lanes)),
+        floor_s=np.tile(law.floor_s * guesses.law + guesses.services_s, len(pairs)),
+        slope_s=np.tile(law.slope_s * guesses.law, len(pairs)),
         goal_s=question.goal_s,
     )
 
@@ -181,8 +183,8 @@ def _part(outcome: Outcome, start: int, draws: int) -> Outcome:
     """The fleets from `start` on: all arrays have fleets last."""
     return Outcome(
         **{
-            one.name: getattr(outcome, one.name)[..., start : start + draws]
-            for one in dataclasses.fields(outcome)
+            field.name: getattr(outcome, field.name)[..., start : start + draws]
+            for field in dataclasses.fields(outcome)
         }
     )
 

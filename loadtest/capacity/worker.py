@@ -5,7 +5,7 @@ BigQuery and Cloud Storage are services there. Each draw is one guess at what is
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -14,25 +14,13 @@ from loadtest.capacity.calibration import CHAIN, Calibration
 from loadtest.capacity.images import Picture, PictureCost, cost_of
 from loadtest.capacity.machines import MachineType
 from loadtest.capacity.regression import Interval
+from loadtest.traffic.kinds import Kind
 
 CORES, ONE = "cores", "one"  # SDK processes a worker, as an environment's `processes`
 SYSTEM_BYTES = 1e9  # the worker's own system, Dataflow's harness and the container
 MEMORY_SPARE = 1.2  # times what was measured: calls of large pictures, fragments
 NORMAL_95 = 1.96
 PERCENT = "p95"
-
-
-class Kind(Protocol):
-    """What is read of a profile's kinds; loadtest.traffic.kinds has them."""
-
-    @property
-    def width_px(self) -> int: ...
-    @property
-    def height_px(self) -> int: ...
-    @property
-    def format(self) -> str: ...
-    @property
-    def by_uri(self) -> bool: ...
 
 
 class Mix(NamedTuple):
@@ -46,7 +34,7 @@ class Mix(NamedTuple):
     @classmethod
     def of(cls, calibration: Calibration, kinds: Sequence[Kind], shares: Sequence[float]) -> Self:
         """Raises ValueError, naming the format, where pictures of it were not measured."""
-        costs = [_picture_cost(calibration, one) for one in kinds]
+        costs = [_picture_cost(calibration, kind) for kind in kinds]
         by_role = {
             role: sum(
                 share * calibration.roles[role].of_item(role, cost)
@@ -59,10 +47,12 @@ class Mix(NamedTuple):
             item_s=sum(by_role.values()),
             item_by_role_s=by_role,
             message_bytes=sum(
-                share * _message_bytes(one, cost)
-                for one, share, cost in zip(kinds, shares, costs, strict=True)
+                share * _message_bytes(kind, cost)
+                for kind, share, cost in zip(kinds, shares, costs, strict=True)
             ),
-            by_uri_share=sum(share for one, share in zip(kinds, shares, strict=True) if one.by_uri),
+            by_uri_share=sum(
+                share for kind, share in zip(kinds, shares, strict=True) if kind.by_uri
+            ),
         )
 
 

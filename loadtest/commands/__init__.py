@@ -3,10 +3,13 @@
 COMMANDS = {
     "run": ("loadtest.commands.run", "send a profile's traffic, or a recorded trace, and measure"),
     "knee": ("loadtest.commands.knee", "find the highest rate that holds a latency goal"),
-    "calibrate": ("loadtest.commands.calibrate", "measure what an item costs, for plans"),
-    "prove": ("loadtest.commands.prove", "predict runs, then measure them"),
-    "fairness": ("loadtest.commands.fairness", "measure what a wild tenant does to the others"),
+    "calibrate": (
+        "loadtest.commands.calibrate",
+        "measure what an item costs, for plans, and prove what is predicted from it",
+    ),
     "plan": ("loadtest.commands.plan", "say which limits to set for a number of customers"),
-    "compare": ("loadtest.commands.compare", "show two results side by side"),
-    "report": ("loadtest.commands.report", "make an HTML page of results and plans"),
+    "report": (
+        "loadtest.commands.report",
+        "make an HTML page of results and plans, runs beside each other",
+    ),
 }

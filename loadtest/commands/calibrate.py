@@ -1,53 +1,35 @@
 """`testudo loadtest calibrate`: what an item costs on this machine, from which plans are made.
 
 One process of the pipeline on a local stack of its own, at several rates and with two
-sizes of picture; decoding is timed for more sizes outside of it. docs/capacity.md says
-what is fitted.
+sizes of picture; decoding is timed for more sizes outside of it. Then the proof: runs of
+another size, and of two processes, are predicted and measured. docs/capacity.md says what
+is fitted.
 """
 
 import argparse
+import contextlib
 import os
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
-from loadtest.capacity.calibrating import calibrate
-from loadtest.capacity.calibration import BadCalibration, Calibration
-from loadtest.capacity.images import Picture, kernel_costs
-from loadtest.commands.steady import (
-    OVERLOAD,
-    Bench,
-    add_run_arguments,
-    check_run_arguments,
-    reporter,
-    running_bench,
-)
-from loadtest.measure import MeasuringError
-from loadtest.results import Result
-from models.release import read_pointer
-from testudo.errors import CommandError
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
+from loadtest.capacity import proof
+from loadtest.capacity.bench import CALIBRATION_RUNS, Bench, calibration_of
+from loadtest.capacity.calibration import Calibration
+from loadtest.capacity.images import Picture
+from loadtest.commands.flags import OUT, Flags, add_job_arguments
+from loadtest.measuring.rig import Rig
+from loadtest.records import write_record
+from loadtest.report.quantities import share
+from loadtest.report.section import Table
+from loadtest.report.terminal import rich_table
+from loadtest.report.trial_sections import proof_table
 
-FILE = "calibration.json"
-REFERENCE, SECOND = Picture(640, 480, "JPEG"), Picture(1280, 960, "JPEG")
-# Sizes and formats whose decoding is timed, so that a profile's mix can be priced.
-TIMED = (
-    Picture(320, 240, "JPEG"),
-    REFERENCE,
-    SECOND,
-    Picture(320, 240, "PNG"),
-    Picture(640, 480, "PNG"),
-    Picture(320, 240, "WEBP"),
-    Picture(640, 480, "WEBP"),
-)
-FIRST_GUESS = 150.0  # items a second; its run shows what the next ones should be
-SHARES = (0.25, 0.45, 0.6, 0.75)  # of the throughput found
-SECOND_SHARES = (0.15, 0.3)  # of the same: it is four times as large
+FILE, PROOF = "calibration.json", "proof.json"
+ALSO, ONLY, NO = "also", "only", "no"
 MODEL_NAME = re.compile(r"^model name\s*:\s*(.+)$", re.MULTILINE)
 
 
@@ -55,51 +37,101 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        default=Path(".testudo/loadtest/calibration"),
-        help="folder of calibration.json and of the runs (%(default)s)",
+        default=OUT / "calibration",
+        help=f"folder of {FILE}, {PROOF} and of the runs (%(default)s)",
     )
-    add_run_arguments(parser)
+    parser.add_argument(
+        "--proof",
+        choices=(ALSO, ONLY, NO),
+        default=ALSO,
+        help=f"predict runs that were not fitted and measure them: `{ALSO}`, `{ONLY}` for the "
+        f"calibration in --out, or `{NO}` (%(default)s)",
+    )
+    parser.add_argument(
+        "--picture",
+        default="960x720 JPEG",
+        metavar="SIZE",
+        help="of the proof, one that was not calibrated on (%(default)s)",
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=20.0, help="that each run sends for (%(default)g)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of the traffic (%(default)s)")
+    add_job_arguments(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:
-    check_run_arguments(arguments)
+    """Returns 0, or 1 when the proof fails: a figure is not within its limit."""
+    picture = _checked(arguments)
     console = Console(stderr=True)
-    report = reporter(console)
-    try:
-        with running_bench(arguments, report) as bench:
-            made = calibration_of(bench, arguments.releases)
-    except (MeasuringError, StackError, ToolsMissing, BadCalibration) as error:
-        raise CommandError(str(error)) from error
-    made.save(arguments.out / FILE)
-    Console().print(as_table(made))
-    print(f"Saved: {arguments.out / FILE}")
-    return 0
+    found = _measured(arguments, picture, console)
+    if found is None:
+        return 0
+    write_record(found, arguments.out / PROOF)
+    Console().print(rich_table(proof_table(found)))
+    return 0 if found.holds else 1
 
 
-def calibration_of(bench: Bench, releases: Path) -> Calibration:
-    """Run everything and fit. Raises MeasuringError or BadCalibration."""
-    release = read_pointer(str(releases)).default
-    bench.report(f"Decoding {len(TIMED)} sizes and formats, timed alone")
-    pictures = kernel_costs(releases / release, TIMED)
-    bench.report(f"{REFERENCE.name}: a run to see how much can be done, then the others")
-    guess = bench.most(REFERENCE, FIRST_GUESS / OVERLOAD, "first").throughput
-    results = [bench.most(REFERENCE, guess, "most")]
-    results += _at_shares(bench, REFERENCE, SHARES, results[0].throughput, "reference")
-    results += _at_shares(bench, SECOND, SECOND_SHARES, results[0].throughput, "second")
-    return calibrate(results, pictures, release=release, machine=machine())
+def _checked(arguments: argparse.Namespace) -> Picture:
+    """Raises CommandError with everything that is wrong."""
+    flags = Flags(arguments)
+    flags.within(5, 600, "seconds")
+    flags.at_least(0, "seed")
+    flags.release_in_use()
+    picture = flags.read("picture", lambda: Picture.named(arguments.picture), ValueError)
+    if flags.problems or picture is None:
+        raise flags.error()
+    return picture
 
 
-def _at_shares(
-    bench: Bench, picture: Picture, shares: Sequence[float], most: float, name: str
-) -> list[Result]:
-    return [
-        bench.measure(picture, share * most, f"{name}-{share * 100:.0f}-percent")
-        for share in shares
-    ]
+def _measured(
+    arguments: argparse.Namespace, picture: Picture, console: Console
+) -> proof.Proof | None:
+    """The proof; None where none is wanted. Saves and shows a calibration as soon as it is made."""
+    if arguments.proof == ONLY:
+        made = Calibration.load(arguments.out / FILE)
+    runs = {
+        ALSO: CALIBRATION_RUNS + 2 * proof.RUNS, ONLY: 2 * proof.RUNS, NO: CALIBRATION_RUNS,
+    }[arguments.proof]  # fmt: skip
+    with _running_bench(arguments, console, runs, processes=1) as bench:
+        if arguments.proof != ONLY:
+            made = calibration_of(bench, arguments.releases, machine())
+            made.save(arguments.out / FILE)
+            Console().print(rich_table(cost_table(made)))
+            print(f"Saved: {arguments.out / FILE}")
+        if arguments.proof == NO:
+            return None
+        rows = [proof.prove(made, picture, bench)]
+    done = runs - proof.RUNS
+    with _running_bench(arguments, console, runs, processes=2, done=done) as bench:
+        rows.insert(0, proof.prove(made, Picture.named(made.reference), bench))
+    return proof.Proof(calibrated_on=made.machine, made_at=made.made_at, rows=rows)
+
+
+@contextlib.contextmanager
+def _running_bench(
+    arguments: argparse.Namespace, console: Console, total: int, *, processes: int, done: int = 0
+) -> Iterator[Bench]:
+    """A rig of its own. Raises Failed."""
+
+    def report(line: str) -> None:
+        console.print(line, markup=False, highlight=False)
+
+    releases = str(arguments.releases)
+    with Rig(arguments.home, releases, processes=processes, report=report) as rig:
+        yield Bench(
+            rig=rig,
+            folder=arguments.out,
+            seconds=arguments.seconds,
+            seed=arguments.seed,
+            console=console,
+            total=total,
+            done=done,
+        )
 
 
 def machine() -> str:
-    """The processor's name, where the system tells it."""
+    """The processor's name, where the system has it."""
     try:
         found = MODEL_NAME.search(Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     except OSError:
@@ -108,17 +140,19 @@ def machine() -> str:
     return f"{name}, {os.cpu_count()} cores"
 
 
-def as_table(made: Calibration) -> Table:
+def cost_table(made: Calibration) -> Table:
     """What an item of the reference costs, by role."""
     reference = Picture.named(made.reference)
-    table = Table(title=f"CPU of an item, {made.reference}", title_justify="left")
-    for heading in ("role", "ms an item", "idle, share of a core", "+-"):
-        table.add_column(heading, justify="left" if heading == "role" else "right")
-    for role, cost in made.roles.items():
-        table.add_row(
-            role,
-            f"{1000 * made.item_s(role, reference):.2f}",
-            f"{cost.idle_share:.3f}",
-            f"{cost.spread:.0%}",
-        )
-    return table
+    return Table(
+        caption=f"CPU of an item, {made.reference}",
+        columns=["role", "ms an item", "idle, share of a core", "+-"],
+        rows=[
+            [
+                role,
+                f"{1000 * made.item_s(role, reference):.2f}",
+                f"{cost.idle_share:.3f}",
+                share(cost.spread),
+            ]
+            for role, cost in made.roles.items()
+        ],
+    )

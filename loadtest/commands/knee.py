@@ -1,7 +1,6 @@
 """`testudo loadtest knee`: the highest rate at which a latency goal holds."""
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,17 +8,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from loadtest.commands.run import add_rig_arguments, add_traffic_arguments, rig_problems
-from loadtest.measure import MeasuringError
-from loadtest.measuring.probing import Judged, judge, report_of, save
+from loadtest.commands.flags import Flags, add_rig_arguments, add_traffic_arguments
+from loadtest.measuring.live import following
+from loadtest.measuring.probing import KNEE, Judged, Knee, judge, knee_of
 from loadtest.measuring.rig import Rig
 from loadtest.measuring.search import Search
-from loadtest.measuring.showing import following
+from loadtest.records import write_record
 from loadtest.traffic.profile import BadProfile, Profile, read_profile
 from loadtest.traffic.schedule import make_schedule
-from testudo.errors import CommandError
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
 
 TRIES = 2  # of a probe that proves nothing
 
@@ -49,40 +45,26 @@ def main(arguments: argparse.Namespace) -> int:
     profile = _checked(arguments)
     folder = arguments.out / (arguments.name or f"knee-{datetime.now(UTC):%Y%m%d-%H%M%S}")
     console = Console(stderr=True)
-    try:
-        with Rig(
-            arguments.home,
-            str(arguments.releases),
-            processes=arguments.processes,
-            report=console.print,
-        ) as rig:
-            probing = _Probing(console, rig, profile, arguments, folder)
-            report = probing.run()
-    except (StackError, ToolsMissing) as error:
-        raise CommandError(str(error)) from error
-    except (BadProfile, MeasuringError) as error:
-        print(f"testudo loadtest knee: {error}", file=sys.stderr)
-        return 1
-    print(_verdict(report))
+    releases = str(arguments.releases)
+    with Rig(arguments.home, releases, processes=arguments.processes, report=console.print) as rig:
+        found = _Probing(console, rig, profile, arguments, folder).run()
+    print(_verdict(found))
     print(f"All probes: {folder}")
-    return 0 if report["knee"] else 1
+    return 0 if found.knee else 1
 
 
 def _checked(arguments: argparse.Namespace) -> Profile:
     """Raises CommandError with everything that is wrong with the flags."""
-    problems = rig_problems(arguments)
-    for name in ("slo_p95", "probe_s", "start_rate", "limit_rate", "budget_s"):
-        if not getattr(arguments, name) > 0:
-            problems.append(f"--{name}: {getattr(arguments, name):g}, must be more than 0")
+    flags = Flags(arguments)
+    flags.at_least(1, "processes", "customers")
+    flags.at_least(0, "seed")
+    flags.release_in_use()
+    flags.above_0("slo_p95", "probe_s", "start_rate", "limit_rate", "budget_s")
     if arguments.start_rate > arguments.limit_rate:
-        problems.append("--start_rate: is above --limit_rate")
-    profile = None
-    try:
-        profile = read_profile(arguments.profile)
-    except BadProfile as error:
-        problems.append(f"--profile: {error}")
-    if problems or profile is None:
-        raise CommandError("\n".join(problems))
+        flags.problems.append("--start_rate: is above --limit_rate")
+    profile = flags.read("profile", lambda: read_profile(arguments.profile), BadProfile)
+    if flags.problems or profile is None:
+        raise flags.error()
     return profile
 
 
@@ -100,43 +82,43 @@ class _Probing:
         self._console = console
         self._rig = rig
         self._profile = profile
-        self._wanted = arguments
+        self._arguments = arguments
         self._folder = folder
         self._probes: list[Judged] = []
 
-    def run(self, clock: Callable[[], float] = time.monotonic) -> dict[str, object]:
+    def run(self, clock: Callable[[], float] = time.monotonic) -> Knee:
         """Search until there is enough, time is up, or a probe proves nothing twice.
 
         knee.json is written after each probe.
         """
-        search = Search(self._wanted.start_rate, self._wanted.limit_rate)
-        deadline_s, stopped = clock() + self._wanted.budget_s, ""
+        search = Search(self._arguments.start_rate, self._arguments.limit_rate)
+        deadline_s, stopped = clock() + self._arguments.budget_s, ""
         while (rate := search.next_rate()) is not None and not stopped:
             if self._probes and clock() > deadline_s:
-                stopped = f"time was up after {self._wanted.budget_s:g} s"
+                stopped = f"time was up after {self._arguments.budget_s:g} s"
                 break
             probe = self._probe(rate)
             if probe.holds is None:
                 stopped = f"{TRIES} probes of {rate:.0f}/s prove nothing: {probe.problems[0]}"
             else:
-                search.note(probe.rate, holds=probe.holds)
-            save(self._report(stopped), self._folder)
-        report = self._report(stopped)
-        save(report, self._folder)
-        return report
+                search.add(probe.rate, holds=probe.holds)
+            self._save(stopped)
+        return self._save(stopped)
 
-    def _report(self, stopped: str) -> dict[str, object]:
-        return report_of(self._probes, self._wanted.slo_p95, self._settings, stopped=stopped)
+    def _save(self, stopped: str) -> Knee:
+        found = knee_of(self._probes, self._arguments.slo_p95, self._settings, stopped=stopped)
+        write_record(found, self._folder / KNEE)
+        return found
 
     def _probe(self, rate: float) -> Judged:
         for _ in range(TRIES):
             number = len(self._probes) + 1
             schedule = make_schedule(
                 self._profile,
-                duration_s=self._wanted.probe_s,
-                seed=self._wanted.seed + number,
+                duration_s=self._arguments.probe_s,
+                seed=self._arguments.seed + number,
                 rate=rate,
-                customers=self._wanted.customers,
+                customers=self._arguments.customers,
             )
             name = f"probe-{number:02d}"
             with following(self._console, f"{rate:.0f}/s") as follow:
@@ -144,7 +126,7 @@ class _Probing:
                     schedule, name=name, folder=self._folder / name, follow=follow
                 )
             self._settings = result.settings
-            probe = judge(result, self._wanted.slo_p95)
+            probe = judge(result, self._arguments.slo_p95)
             self._probes.append(probe)
             self._console.print(_line(probe))
             if probe.holds is not None:
@@ -153,19 +135,20 @@ class _Probing:
 
 
 def _line(probe: Judged) -> str:
-    said = {True: "holds", False: "fails", None: "proves nothing"}[probe.holds]
+    verdict = {True: "holds", False: "fails", None: "proves nothing"}[probe.holds]
     why = "; ".join([*probe.problems, *filter(None, [probe.saturated])])
-    return f"{probe.rate:7.1f}/s: p95 {probe.p95_s:6.2f} s, {said}" + (f" ({why})" if why else "")
+    return f"{probe.rate:7.1f}/s: p95 {probe.p95_s:6.2f} s, {verdict}" + (
+        f" ({why})" if why else ""
+    )
 
 
-def _verdict(report: dict[str, object]) -> str:
-    goal = f"p95 within {report['goal_p95_s']:g} s"
-    stopped = f" The search ended early: {report['stopped']}." if report["stopped"] else ""
-    if not report["knee"]:
+def _verdict(found: Knee) -> str:
+    goal = f"p95 within {found.goal_p95_s:g} s"
+    stopped = f" The search ended early: {found.stopped}." if found.stopped else ""
+    if not found.knee:
         return f"No knee was found for {goal}.{stopped}"
     return (
-        f"{goal} holds up to {report['knee']:.0f} messages a second "
-        f"(95 % interval {report['low']:.0f} to {report['high']:.0f}), {report['processes']} "
-        f"processes, {report['images']}. At its limit then: {report['saturated'] or 'unknown'}."
-        f"{stopped}"
+        f"{goal} holds up to {found.knee:.0f} messages a second "
+        f"(95 % interval {found.low:.0f} to {found.high:.0f}), {found.processes} "
+        f"processes, {found.images}. At its limit then: {found.saturated or 'unknown'}.{stopped}"
     )

@@ -1,31 +1,31 @@
 """`testudo loadtest plan`: which limits to set for a number of customers, and what that costs."""
 
 import argparse
-import json
 import math
 import sys
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
 
-from loadtest.capacity.calibration import BadCalibration, Calibration
-from loadtest.capacity.machines import MachineType, UnknownMachine, machine_type
-from loadtest.capacity.plan_file import plan_toml
-from loadtest.capacity.plan_record import Plan
-from loadtest.capacity.plan_table import not_held, show
+from loadtest.capacity.calibration import Calibration
+from loadtest.capacity.machines import UnknownMachine, machine_type
+from loadtest.capacity.plan import Plan
 from loadtest.capacity.planning import make_plan
 from loadtest.capacity.regression import Interval
 from loadtest.capacity.trials import Question
 from loadtest.capacity.worker import Mix, lowest_p95_s
+from loadtest.commands.flags import OUT, Flags
+from loadtest.records import BadRecord
+from loadtest.report.terminal import not_held, show_plan
 from loadtest.traffic.profile import BadProfile, Profile, read_profile
-from testudo.cloud.prices import BadPrices, read_prices
-from testudo.environment import FORMS, Environment
+from testudo.cloud.prices import read_prices
+from testudo.environment import Environment
+from testudo.environment_file import FORMS
 from testudo.errors import CommandError
 
-RESULTS = Path(".testudo/loadtest")
-OUT = RESULTS / "plan" / "plan.toml"
 CALIBRATION = "calibration.json"
 MACHINES = "n2-standard-2,n2-standard-4,n2-standard-8"
 # Assumed, not measured: docs/capacity.md says why these.
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help=f"of `testudo loadtest calibrate`; without it the newest {CALIBRATION} under "
-        f"{RESULTS}, or the one that comes along",
+        f"{OUT}, or the one that comes along",
     )
     parser.add_argument(
         "--days", type=float, default=30, help="how long is simulated (%(default)g)"
@@ -81,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        default=OUT,
+        default=OUT / "plan" / "plan.toml",
         metavar="FILE.toml",
         help="for `testudo launch --plan`; the whole plan lies beside it as .json (%(default)s)",
     )
@@ -96,7 +96,7 @@ def main(arguments: argparse.Namespace) -> int:
     errors = Console(stderr=True)
     try:
         with Progress(console=errors, transient=True) as progress:
-            tasks = {one: progress.add_task(f"Simulating {one}") for one in WORK}
+            tasks = {work: progress.add_task(f"Simulating {work}") for work in WORK}
 
             def report(what: str, done: float) -> None:
                 progress.update(tasks[what], completed=100 * done)
@@ -113,9 +113,9 @@ def main(arguments: argparse.Namespace) -> int:
         raise CommandError(f"--machine_types: {error}") from error
     _save(plan, arguments.out)
     if arguments.format == "json":
-        print(json.dumps(plan.as_dict(), indent=1))
+        print(plan.to_json())
     else:
-        show(plan, question.prices, arguments.out, Console())
+        show_plan(plan, question.prices, arguments.out, Console())
     if not plan.chosen.feasible:
         print(not_held(plan), file=sys.stderr)
     return 0 if plan.chosen.feasible else 1
@@ -123,35 +123,42 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _question(arguments: argparse.Namespace) -> tuple[Question, Profile]:
     """Raises CommandError with everything that is wrong with the flags."""
-    problems = _number_problems(arguments)
-    profile, calibration, prices = None, None, None
-    try:
-        profile = read_profile(arguments.profile)
-    except BadProfile as error:
-        problems += [f"--profile: {one}" for one in str(error).splitlines()]
-    try:
-        calibration = read_calibration(arguments.calibration)
-    except BadCalibration as error:
-        problems.append(f"--calibration: {error}")
-    try:
-        prices = read_prices(arguments.region, arguments.prices)
-    except BadPrices as error:
-        problems.append(f"--prices: {error}")
-    machines = _machines(arguments.machine_types, problems)
-    speed = _interval("--vcpu_speed", arguments.vcpu_speed, problems)
-    services_s = _interval("--services_s", arguments.services_s, problems)
+    flags = Flags(arguments)
+    flags.within(1, MOST_CUSTOMERS, "customers")
+    flags.within(1, MOST_DAYS, "days")
+    flags.above_0("slo_p95")
+    flags.at_least(0, "seed")
+    if not FORMS["region"].fullmatch(arguments.region):
+        flags.problems.append(f"--region: {arguments.region!r} is no region, as europe-west1")
+    if arguments.out.suffix != ".toml":
+        flags.problems.append(f"--out: {arguments.out} must end in .toml")
+    profile = flags.read("profile", lambda: read_profile(arguments.profile), BadProfile)
+    calibration = flags.read(
+        "calibration", lambda: read_calibration(arguments.calibration), BadRecord
+    )
+    prices = flags.read(
+        "prices", lambda: read_prices(arguments.region, arguments.prices), CommandError
+    )
+    machines = [
+        flags.read("machine_types", partial(machine_type, name.strip()), UnknownMachine)
+        for name in arguments.machine_types.split(",")
+    ]
+    speed = flags.read("vcpu_speed", lambda: _interval(arguments.vcpu_speed), ValueError)
+    services_s = flags.read("services_s", lambda: _interval(arguments.services_s), ValueError)
     if profile and arguments.customers < (least := _least_customers(profile)):
-        problems.append(f"--customers: profile {profile.name} needs {least} or more: one goes wild")
+        flags.problems.append(
+            f"--customers: profile {profile.name} needs {least} or more: one goes wild"
+        )
     if profile and calibration:
-        mix = _mix(calibration, profile, problems)
+        mix = flags.read("calibration", lambda: _mix(calibration, profile), ValueError)
         if services_s and arguments.slo_p95 > 0:
-            problems += _too_fast(calibration, services_s, arguments.slo_p95)
-    if problems or not (profile and calibration and prices and mix and speed and services_s):
-        raise CommandError("\n".join(problems))
+            flags.problems += _too_fast(calibration, services_s, arguments.slo_p95)
+    if flags.problems or not (profile and calibration and prices and mix and speed and services_s):
+        raise flags.error()
     question = Question(
         calibration=calibration,
         mix=mix,
-        machines=machines,
+        machines=[machine for machine in machines if machine],
         goal_s=arguments.slo_p95,
         vcpu_speed=speed,
         services_s=services_s,
@@ -161,68 +168,38 @@ def _question(arguments: argparse.Namespace) -> tuple[Question, Profile]:
     return question, profile
 
 
-def _number_problems(arguments: argparse.Namespace) -> list[str]:
-    problems = []
-    for name, most in (("customers", MOST_CUSTOMERS), ("days", MOST_DAYS)):
-        if not 1 <= getattr(arguments, name) <= most:
-            problems.append(f"--{name}: is {getattr(arguments, name):g}, must be 1 to {most:,}")
-    if not (0 < arguments.slo_p95 < math.inf):
-        problems.append(f"--slo_p95: is {arguments.slo_p95:g}, must be more than 0")
-    if arguments.seed < 0:
-        problems.append(f"--seed: is {arguments.seed}, must be 0 or more")
-    if not FORMS["region"].fullmatch(arguments.region):
-        problems.append(f"--region: {arguments.region!r} is no region, as europe-west1")
-    if arguments.out.suffix != ".toml":
-        problems.append(f"--out: {arguments.out} must end in .toml")
-    return problems
-
-
 def _least_customers(profile: Profile) -> int:
-    return max((one.tenant for one in profile.wild), default=1)
+    return max((wild.tenant for wild in profile.wild), default=1)
 
 
 def read_calibration(path: Path | None) -> Calibration:
     """The file, or the newest of this machine, or the one that comes along.
 
-    Raises BadCalibration.
+    Raises BadRecord.
     """
     if path is None:
-        found = sorted(RESULTS.rglob(CALIBRATION), key=lambda one: one.stat().st_mtime)
+        found = sorted(OUT.rglob(CALIBRATION), key=lambda path: path.stat().st_mtime)
         packaged = resources.files("loadtest.capacity").joinpath("reference.json")
         path = found[-1] if found else Path(str(packaged))
     return Calibration.load(path)
 
 
-def _machines(names: str, problems: list[str]) -> list[MachineType]:
-    found = []
-    for name in names.split(","):
-        try:
-            found.append(machine_type(name.strip()))
-        except UnknownMachine as error:
-            problems.append(f"--machine_types: {error}")
-    return found
-
-
-def _interval(flag: str, text: str, problems: list[str]) -> Interval | None:
-    """Three numbers that do not fall, above 0."""
+def _interval(text: str) -> Interval:
+    """Three numbers that do not fall, above 0. Raises ValueError."""
     try:
-        low, mid, high = (float(one) for one in text.split(","))
+        low, mid, high = (float(part) for part in text.split(","))
     except ValueError:
         low, mid, high = 0.0, 0.0, 0.0
-    if 0 < low <= mid <= high < math.inf:
-        return Interval(low, mid, high)
-    problems.append(
-        f"{flag}: {text!r} must be three numbers above 0 that do not fall, as 0.7,1,1.2"
-    )
-    return None
+    if not 0 < low <= mid <= high < math.inf:
+        raise ValueError(f"{text!r} must be three numbers above 0 that do not fall, as 0.7,1,1.2")
+    return Interval(low, mid, high)
 
 
-def _mix(calibration: Calibration, profile: Profile, problems: list[str]) -> Mix | None:
+def _mix(calibration: Calibration, profile: Profile) -> Mix:
     try:
         return Mix.of(calibration, *profile.kinds)
     except ValueError as error:
-        problems.append(f"--calibration: profile {profile.name} has {error}")
-        return None
+        raise ValueError(f"profile {profile.name} has {error}") from error
 
 
 def _too_fast(calibration: Calibration, services_s: Interval, goal_s: float) -> list[str]:
@@ -238,7 +215,8 @@ def _too_fast(calibration: Calibration, services_s: Interval, goal_s: float) -> 
 def _save(plan: Plan, out: Path) -> None:
     """Raises CommandError where it cannot be written."""
     try:
-        plan.save(out.with_suffix(".json"))
-        out.write_text(plan_toml(plan), encoding="utf-8")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.with_suffix(".json").write_text(f"{plan.to_json()}\n", encoding="utf-8")
+        out.write_text(plan.to_toml(), encoding="utf-8")
     except OSError as error:
         raise CommandError(f"--out: {out}: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""`testudo loadtest report`: one HTML page of results and plans, to look at and to send."""
+"""`testudo loadtest report`: one HTML page of results and plans, to read and to send."""
 
 import argparse
 import datetime
@@ -19,7 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="*",
         metavar="FOLDER",
-        help="of results, knees, proofs, fairness and plans; everything below it is shown",
+        help="of results, knees, proofs and plans; everything below it is shown, and runs that are "
+        "named themselves are compared with the first of them",
     )
     parser.add_argument(
         "--plan", type=Path, action="append", default=[], metavar="FILE", help="a plan.json besides"

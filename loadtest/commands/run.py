@@ -1,6 +1,7 @@
 """`testudo loadtest run`: traffic of a profile, or of a trace, and what became of it."""
 
 import argparse
+import dataclasses
 import sys
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -8,27 +9,23 @@ from pathlib import Path
 
 from rich.console import Console
 
-from loadtest.measure import MeasuringError
+from loadtest.commands.flags import Flags, add_rig_arguments, add_traffic_arguments
+from loadtest.measuring.live import following
 from loadtest.measuring.rig import Rig
-from loadtest.measuring.showing import following, tell
 from loadtest.measuring.trial import Trial, settings_of
+from loadtest.report.run_section import in_words, latency_table, process_table, tenant_table
+from loadtest.report.terminal import rich_table
 from loadtest.results import Result
 from loadtest.traffic.profile import BadProfile, read_profile
 from loadtest.traffic.schedule import Schedule, make_schedule
 from loadtest.traffic.sender import LIMIT_USD
 from loadtest.traffic.trace import BadTrace, load_trace
-from models.manifest import ReleaseError
-from models.release import read_pointer
-from testudo.commands.environments import LOCAL, environment_of
-from testudo.commands.place import Place, add_home_argument
-from testudo.commands.refused import told
-from testudo.environment import FILE, Environment
-from testudo.errors import CommandError
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
+from testudo.commands.environments import environment_of
+from testudo.commands.refused import google_errors
+from testudo.environment import LOCAL, LOCAL_OVERFLOW
+from testudo.environment_file import FILE
 
-OUT = Path(".testudo/loadtest")
-CLOUD_LOOKS_S = 1.0  # each look at BigQuery itself is a query that is billed
+CLOUD_POLLS_S = 1.0  # each poll of BigQuery itself is a query that is billed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +42,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--slo_p95", type=float, metavar="SECONDS", help="fail if 95 %% of the items take longer"
     )
     add_rig_arguments(parser)
+    parser.add_argument(
+        "--without_wild", action="store_true", help="leave out what tenants send that go wild"
+    )
+    quotas = parser.add_argument_group("quotas of the local job, which scores the excess later")
+    quotas.add_argument(
+        "--tenant_share",
+        type=float,
+        metavar="SHARE",
+        help="of the messages that a tenant may have while messages wait; no quotas without",
+    )
+    quotas.add_argument(
+        "--overflow_after_s",
+        type=float,
+        default=1.0,
+        help="of waiting, from which on the quotas hold (%(default)g)",
+    )
     cloud = parser.add_argument_group("on a job that runs already, instead of a local one")
     cloud.add_argument("--environment", help="`local`, or the name of a table of the file")
     cloud.add_argument(
@@ -61,44 +74,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_traffic_arguments(parser: argparse.ArgumentParser, *, profile: str) -> None:
-    parser.add_argument(
-        "--profile", default=profile, help="name of a profile, or its file (%(default)s)"
-    )
-    parser.add_argument("--customers", type=int, help="how many; the profile's own without")
-    parser.add_argument("--seed", type=int, default=1, help="of all chance (%(default)s)")
-
-
-def add_rig_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--processes", type=int, default=1, help="of the local job, see `testudo run` (%(default)s)"
-    )
-    parser.add_argument(
-        "--releases",
-        type=Path,
-        default=Path(".testudo/releases"),
-        help="folder of the releases; the one in use is run (%(default)s)",
-    )
-    parser.add_argument(
-        "--out", type=Path, default=OUT, help="where folders of results go (%(default)s)"
-    )
-    add_home_argument(parser)
-
-
 def main(arguments: argparse.Namespace) -> int:
     """Returns 0 when the run is valid and holds the goal."""
     schedule = _schedule(arguments)
     console = Console(stderr=True)
     name = arguments.name or f"{schedule.profile}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     folder = arguments.out / name
-    try:
-        result = _measured(console, arguments, schedule, name, folder)
-    except (StackError, ToolsMissing) as error:
-        raise CommandError(str(error)) from error
-    except MeasuringError as error:
-        print(f"testudo loadtest run: {error}", file=sys.stderr)
-        return 1
-    tell(Console(), result)
+    result = _measured(console, arguments, schedule, name, folder)
+    show(Console(), result)
     print(f"The run's files: {folder}")
     problems = list(result.problems)
     if arguments.slo_p95 is not None and result.latency.p95_s > arguments.slo_p95:
@@ -112,34 +95,37 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _schedule(arguments: argparse.Namespace) -> Schedule:
     """Raises CommandError with everything that is wrong with the flags."""
-    problems = rig_problems(arguments)
-    if arguments.slo_p95 is not None and not arguments.slo_p95 > 0:
-        problems.append(f"--slo_p95: {arguments.slo_p95:g}, must be more than 0")
-    if not arguments.limit_usd >= 0:
-        problems.append(f"--limit_usd: {arguments.limit_usd:g}, must be 0 or more")
+    flags = Flags(arguments)
+    flags.at_least(1, "processes", "customers")
+    flags.at_least(0, "seed", "limit_usd")
+    flags.above_0("slo_p95", "tenant_share", "overflow_after_s")
+    if arguments.environment is None:
+        flags.release_in_use()
+    elif arguments.tenant_share is not None:
+        flags.problems.append("--tenant_share: is of a local job; one that runs has its own flags")
     if arguments.name and Path(arguments.name).name != arguments.name:
-        problems.append(f"--name: {arguments.name} is not the name of a folder")
-    if arguments.environment not in (None, LOCAL) and not arguments.yes:
-        problems.append(
+        flags.problems.append(f"--name: {arguments.name} is not the name of a folder")
+    if arguments.environment not in (None, LOCAL.name) and not arguments.yes:
+        flags.problems.append(
             f"--environment: messages to {arguments.environment} and what becomes of them are "
             "billed; say --yes, and see --limit_usd"
         )
-    schedule = None
-    try:
-        schedule = load_trace(arguments.trace) if arguments.trace else _drawn(arguments)
-    except BadTrace as error:
-        problems.append(f"--trace: {error}")
-    except BadProfile as error:
-        problems.append(f"--profile: {error}")
-    if problems or schedule is None:
-        raise CommandError("\n".join(problems))
+    if arguments.trace:
+        schedule = flags.read("trace", lambda: load_trace(arguments.trace), BadTrace)
+    else:
+        schedule = flags.read("profile", lambda: _drawn(arguments), BadProfile)
+    if flags.problems or schedule is None:
+        raise flags.error()
     return schedule
 
 
 def _drawn(arguments: argparse.Namespace) -> Schedule:
     """Raises BadProfile."""
+    profile = read_profile(arguments.profile)
+    if arguments.without_wild:
+        profile = dataclasses.replace(profile, wild=())
     return make_schedule(
-        read_profile(arguments.profile),
+        profile,
         duration_s=arguments.duration_s,
         seed=arguments.seed,
         rate=arguments.rate,
@@ -147,37 +133,21 @@ def _drawn(arguments: argparse.Namespace) -> Schedule:
     )
 
 
-def rig_problems(arguments: argparse.Namespace) -> list[str]:
-    found = []
-    if arguments.processes < 1:
-        found.append(f"--processes: {arguments.processes}, must be 1 or more")
-    if arguments.seed < 0:
-        found.append(f"--seed: {arguments.seed}, must be 0 or more")
-    if arguments.customers is not None and arguments.customers < 1:
-        found.append(f"--customers: {arguments.customers}, must be 1 or more")
-    if getattr(arguments, "environment", None) is None:
-        try:
-            read_pointer(str(arguments.releases))
-        except ReleaseError as error:
-            found.append(f"--releases: {error}; `testudo train` makes a release")
-    return found
-
-
 def _measured(
     console: Console, arguments: argparse.Namespace, schedule: Schedule, name: str, folder: Path
 ) -> Result:
     with ExitStack() as exits:
         if arguments.environment:
-            exits.enter_context(told("Google's services"))
+            exits.enter_context(google_errors("Google's services"))
             environment = environment_of(arguments)
             trial = Trial(
                 name=name,
-                place=_place(environment),
+                place=environment,
                 schedule=schedule,
                 folder=folder,
                 settings=settings_of(schedule, processes=0),
                 follow=exits.enter_context(following(console, name)),
-                look_every_s=CLOUD_LOOKS_S,
+                poll_every_s=CLOUD_POLLS_S,
                 limit_usd=arguments.limit_usd,
                 region=environment.region,
                 report=console.print,
@@ -188,6 +158,8 @@ def _measured(
                 arguments.home,
                 str(arguments.releases),
                 processes=arguments.processes,
+                flags=_quotas(arguments),
+                overflow=arguments.tenant_share is not None,
                 report=console.print,
             )
         )
@@ -195,6 +167,20 @@ def _measured(
         return rig.measure(schedule, name=name, folder=folder, follow=follow)
 
 
-def _place(environment: Environment) -> Place:
-    images = next(iter(environment.image_buckets), "")
-    return Place(environment.project, environment.topic_path, environment.dataset, images)
+def _quotas(arguments: argparse.Namespace) -> list[str]:
+    if arguments.tenant_share is None:
+        return []
+    return [
+        f"--overflow_topic={LOCAL_OVERFLOW.topic_path}",
+        f"--overflow_after_s={arguments.overflow_after_s:g}",
+        f"--tenant_share={arguments.tenant_share:g}",
+    ]
+
+
+def show(console: Console, result: Result) -> None:
+    """Tables of latencies, tenants and processes, outcomes, and what was at its limit."""
+    tables = [latency_table(result), tenant_table(result), process_table(result)]
+    for table in tables:
+        if table.rows:
+            console.print(rich_table(table))
+    console.print(in_words(result), markup=False)

@@ -1,8 +1,7 @@
-"""Two results side by side, and whether the difference of their p95 is more than chance."""
+"""Two results beside each other, and whether the difference of their p95 is more than chance."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -45,13 +44,6 @@ class Comparison:
     beyond_noise: bool
     warnings: Sequence[str]
 
-    def to_json(self) -> dict[str, Any]:
-        values = dataclasses.asdict(self)
-        for name in ("figures", "percentiles", "tenants"):
-            for one, change in zip(values[name], getattr(self, name), strict=True):
-                one["percent"] = change.percent
-        return values
-
 
 def compare(a: Result, b: Result, items_a: pa.Table, items_b: pa.Table) -> Comparison:
     """Raises ValueError where a result has no histogram."""
@@ -82,7 +74,7 @@ def _drawn_p95(taken_s: Seconds, chance: np.random.Generator) -> Seconds:
     blocks = np.array_split(taken_s, min(BLOCKS, len(taken_s)))
     choices = chance.integers(len(blocks), size=(DRAWS, len(blocks)))
     drawn = [np.concatenate([blocks[number] for number in row]) for row in choices]
-    return np.array([percentile_s(one, 95) for one in drawn])
+    return np.array([percentile_s(values, 95) for values in drawn])
 
 
 def _figures(a: Result, b: Result) -> list[Change]:
@@ -96,11 +88,13 @@ def _figures(a: Result, b: Result) -> list[Change]:
     for stage in a.stages.keys() & b.stages.keys():
         values[f"{stage} p95, s"] = (a.stages[stage].p95_s, b.stages[stage].p95_s)
     for role in sorted(a.processes.keys() & b.processes.keys()):
-        spent = [1000 * one.processes[role].cpu_s / max(one.items, 1) for one in (a, b)]
+        spent = [1000 * run.processes[role].cpu_s / max(run.items, 1) for run in (a, b)]
         values[f"{role} CPU, ms an item"] = (spent[0], spent[1])
-        held = [one.processes[role].peak_bytes / 1e6 for one in (a, b)]
+        held = [run.processes[role].peak_bytes / 1e6 for run in (a, b)]
         values[f"{role} memory, MB"] = (held[0], held[1])
-    return [Change(what=what, before=one, after=other) for what, (one, other) in values.items()]
+    return [
+        Change(what=what, before=before, after=after) for what, (before, after) in values.items()
+    ]
 
 
 def _percentiles(a: Result, b: Result) -> list[Change]:

@@ -35,9 +35,9 @@ def items_table(
     outcome = np.full(count, LOST, dtype=object)
     outcome[found] = np.array(rows["outcome"].to_pylist(), dtype=object)[first[found]]
     outcome[is_copy] = COPY
-    ids = [f"{prefix}{one}" for one in schedule.original.tolist()]
-    kinds = np.array([one.name for one in schedule.kinds], dtype=object)
-    expected = np.array([one.expected for one in schedule.kinds], dtype=object)
+    ids = [f"{prefix}{number}" for number in schedule.original.tolist()]
+    kinds = np.array([kind.name for kind in schedule.kinds], dtype=object)
+    expected = np.array([kind.expected for kind in schedule.kinds], dtype=object)
     return pa.table(
         {
             "index": np.arange(count, dtype=np.int64),
@@ -79,7 +79,7 @@ def _first_rows(
 
 def _distinct_outcomes(rows: pa.Table, number: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     pairs = set(zip(number.tolist(), rows["outcome"].to_pylist(), strict=True))
-    return np.bincount([one for one, _ in pairs], minlength=count).astype(np.int64)
+    return np.bincount([pair for pair, _ in pairs], minlength=count).astype(np.int64)
 
 
 def _of_all(sent: pa.Table, name: str, count: int) -> Seconds:

@@ -15,7 +15,15 @@ LARGEST_US = 24 * 3600 * 1_000_000
 DIGITS = 3
 RANK_ERROR = 1e-9  # 99.9 % of 20,000 are 19,980.000000000004 as floats go
 PERCENTILES = {"p50_s": 50.0, "p90_s": 90.0, "p95_s": 95.0, "p99_s": 99.0, "p999_s": 99.9}
-BAD = (HdrCookieException, HdrLengthException, ValueError, zlib.error)
+# What the library lets through, of its own and of base64 (a ValueError), zlib and its C part.
+UNREADABLE = (
+    HdrCookieException,
+    HdrLengthException,
+    ValueError,
+    IndexError,
+    RuntimeError,
+    zlib.error,
+)
 NONE = Latency(items=0, mean_s=0, p50_s=0, p90_s=0, p95_s=0, p99_s=0, p999_s=0, max_s=0)
 
 
@@ -51,8 +59,8 @@ def encode_histogram(values_s: Seconds) -> str:
 
 
 def decode_histogram(text: str) -> HdrHistogram:
-    """Raises ValueError for what is no such histogram."""
+    """Of microseconds. Raises ValueError for what is no such histogram."""
     try:
         return HdrHistogram.decode(text)
-    except BAD as error:
-        raise ValueError("no HdrHistogram") from error
+    except UNREADABLE as error:
+        raise ValueError("/histogram: is not an HdrHistogram (V2, base64)") from error

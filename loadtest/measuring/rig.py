@@ -1,7 +1,6 @@
 """The local stack with a job that is warm: what trials are run on, one after the other."""
 
 import contextlib
-import os
 import subprocess
 import time
 import uuid
@@ -13,23 +12,23 @@ from typing import Self
 
 import psutil
 
-from loadtest.job import IS_RUNNING, RUN
-from loadtest.measure import ONE_THREAD, MeasuringError, last_lines
 from loadtest.measuring.live import Progress
 from loadtest.measuring.trial import Trial, settings_of
 from loadtest.measuring.usage import STAGES, WORKER, Usage, find_roles, role_of
-from loadtest.measuring.watcher import LOOK_EVERY_S, Watcher
+from loadtest.measuring.watcher import POLL_EVERY_S, Watcher
+from loadtest.processes import ONE_THREAD, MeasuringError, last_lines
 from loadtest.results import Result
-from loadtest.streaming import own_stack
+from loadtest.stack import own_stack
 from loadtest.traffic.schedule import Schedule
-from testudo.commands.place import local_place
 from testudo.commands.sending import Outgoing, publish
+from testudo.environment import LOCAL
+from testudo.local.jobs import LocalJob
 from testudo.messages import sample_messages
 
 WARM_UP = 40  # items a process
 ROUNDS = 5  # of warm-up: chance may leave a process without items in the first
 START_ALLOWED_S = WARM_ALLOWED_S = END_ALLOWED_S = 300.0  # a machine with other work is slow
-LOOK_S = 0.25
+POLL_S = 0.25
 JOB_LOG = "job.log"
 NICEST = 19
 
@@ -38,10 +37,10 @@ class Rig:
     """A stack of its own and `testudo run` on it, within the block; all ends with it.
 
     Entering returns when every process of the job has loaded its models, and nothing
-    waits. `home` has the servers' programs, `flags` go to `testudo run`, `report` is told
+    waits. `home` has the servers' programs, `flags` go to `testudo run`, `report` gets
     each step in a line. With `overflow` a second job scores what quotas sent to the overflow
     topic; the others go first on this machine, where the cloud has more machines. Raises
-    MeasuringError with the job's last words, StackError and ToolsMissing.
+    Failed: MeasuringError with the job's last words, StackError, ToolsMissing.
     """
 
     def __init__(
@@ -65,11 +64,11 @@ class Rig:
     def __enter__(self) -> Self:
         with ExitStack() as exits:
             self.stack = exits.enter_context(own_stack(self._home, self._report))
-            self.place = local_place(self.stack.project)
+            self.place = LOCAL
             self._log = self.stack.home / "logs" / JOB_LOG
             began_s = time.monotonic()
             self._job = self._started(exits, self._log, self._flags)
-            self._wait_until_it_runs()
+            self._job.wait_until_running(START_ALLOWED_S)
             self._warm_up()
             if self._overflow:
                 log = self.stack.home / "logs" / "overflow.log"
@@ -93,7 +92,7 @@ class Rig:
         name: str,
         folder: Path,
         follow: Callable[[Progress], None] | None = None,
-        look_every_s: float = LOOK_EVERY_S,
+        poll_every_s: float = POLL_EVERY_S,
     ) -> Result:
         """One trial, whose files go to `folder`; at rest again when it returns.
 
@@ -104,11 +103,11 @@ class Rig:
             place=self.place,
             schedule=schedule,
             folder=folder,
-            settings=settings_of(schedule, processes=self.processes),
+            settings=settings_of(schedule, processes=self.processes, flags=self._flags),
             usage=Usage(self.stack),
             follow=follow,
             check=self.check,
-            look_every_s=look_every_s,
+            poll_every_s=poll_every_s,
         )
         try:
             return trial.run()
@@ -118,37 +117,19 @@ class Rig:
 
     def check(self) -> None:
         """Raises MeasuringError where the job has ended by itself."""
-        if self._job.poll() is not None:
+        if self._job.ended():
             raise MeasuringError(f"the job ended by itself; {self._last_words()}")
 
     def _started(
         self, exits: ExitStack, path: Path, own: Sequence[str], *, nice: int = 0
-    ) -> "subprocess.Popen[bytes]":
+    ) -> LocalJob:
         flags = [f"--home={self.stack.home}", f"--local_releases={self._releases}", *own]
         if self.processes > 1:
             flags.append(f"--processes={self.processes}")
-        with path.open("wb") as log:
-            job = subprocess.Popen(
-                [*RUN, *flags],
-                env={**os.environ, **ONE_THREAD},
-                stdout=log,
-                stderr=log,
-                process_group=0,  # a terminal's Ctrl-C ends it through this block, once
-            )
-        if nice:
-            psutil.Process(job.pid).nice(nice)  # what it starts is as nice
+        # A terminal's Ctrl-C ends it through this block, once.
+        job = LocalJob(flags, path, variables=ONE_THREAD, own_group=True, nice=nice)
         exits.callback(_end, job)
         return job
-
-    def _wait_until_it_runs(self) -> None:
-        deadline_s = time.monotonic() + START_ALLOWED_S
-        while IS_RUNNING not in self._log.read_bytes():
-            self.check()
-            if time.monotonic() > deadline_s:
-                raise MeasuringError(
-                    f"the job does not run after {START_ALLOWED_S:.0f} s; {self._last_words()}"
-                )
-            time.sleep(LOOK_S)
 
     def _warm_up(self) -> None:
         for _ in range(ROUNDS):
@@ -162,8 +143,9 @@ class Rig:
         prefix = f"warm-{uuid.uuid4().hex[:10]}-"
         items = sample_messages(count, seed=1, bucket="", broken_share=0, prefix=prefix)
         folder = self.stack.home / "logs"
-        with Watcher(self.place, prefix, folder, letters=False) as watcher:
-            publish(self.place.topic, [Outgoing(one.data, dict(one.attributes)) for one in items])
+        with Watcher(self.place, prefix, folder, dead_letters=False) as watcher:
+            outgoing = [Outgoing(item.data, dict(item.attributes)) for item in items]
+            publish(self.place.topic_path, outgoing)
             deadline_s = time.monotonic() + WARM_ALLOWED_S
             while len(watcher.seen_s) < count:
                 self.check()
@@ -173,29 +155,26 @@ class Rig:
                         f"{len(watcher.seen_s)} of {count} items to warm up have an outcome after "
                         f"{WARM_ALLOWED_S:.0f} s; {self._last_words()}"
                     )
-                time.sleep(LOOK_S)
+                time.sleep(POLL_S)
 
     def _all_loaded(self) -> bool:
         """Whether each worker has a process of models for every stage."""
-        job = psutil.Process(self._job.pid)  # with one process, itself the worker
+        job = psutil.Process(self._job.process.pid)  # with one process, itself the worker
         roles = find_roles(job, {}, {job: role_of(job.cmdline(), job.name())})
-        workers = [one for one, role in roles.items() if role.startswith(WORKER)]
+        workers = [process for process, role in roles.items() if role.startswith(WORKER)]
         wanted = {f"{stage}-models" for stage in STAGES}
-        loaded = [one for one in workers if wanted <= {roles.get(it) for it in one.children()}]
+        loaded = [
+            worker for worker in workers if wanted <= {roles.get(it) for it in worker.children()}
+        ]
         return len(loaded) == self.processes
 
     def _last_words(self) -> str:
         return f"its log:\n{last_lines(self._log.read_text(errors='replace'))}"
 
 
-def _end(job: "subprocess.Popen[bytes]") -> None:
+def _end(job: LocalJob) -> None:
     """Nothing is in flight: ask twice, so that it stops at once."""
-    try:
-        for _ in range(2):
-            job.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                job.wait(LOOK_S)
-        job.wait(END_ALLOWED_S)
-    except subprocess.TimeoutExpired:
-        job.kill()
-        job.wait()
+    job.ask_to_end()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        job.process.wait(POLL_S)
+    job.stop(END_ALLOWED_S)

@@ -25,17 +25,17 @@ def saturated(
     sent: Sent,
     *,
     cores: int,
-    look_every_s: float,
+    poll_every_s: float,
 ) -> str:
     """Everything that was at its limit; empty where nothing was.
 
-    A row is seen at the next look only, so that much does not count as the sink's.
+    A row is seen at the next poll only, so that much does not count as the sink's.
     """
     found = []
     if not sent.kept_up:
         found.append(f"the generator was {sent.lag_p99_s * 1000:.0f} ms late (99th percentile)")
     store = stages["store"]
-    if store.items and store.p95_s > SLOW_SINK_S + look_every_s:
+    if store.items and store.p95_s > SLOW_SINK_S + poll_every_s:
         found.append(f"rows took {store.p95_s:.1f} s from scored to seen in BigQuery (p95)")
     if shares is not None and samples is not None:
         found += _of_processes(shares, cores)
@@ -84,8 +84,8 @@ def _of_memory(samples: pa.Table) -> list[str]:
     ):
         if role.startswith(WORKER) or role.endswith("-models") or role == "engine":
             held[moment_s] = held.get(moment_s, 0.0) + rss
-    first = [rss for one, rss in held.items() if one <= begin_s + third_s]
-    last = [rss for one, rss in held.items() if one >= begin_s + 2 * third_s]
+    first = [rss for at_s, rss in held.items() if at_s <= begin_s + third_s]
+    last = [rss for at_s, rss in held.items() if at_s >= begin_s + 2 * third_s]
     if not first or not last:
         return []
     before, after = sum(first) / len(first), sum(last) / len(last)

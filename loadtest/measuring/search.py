@@ -31,7 +31,7 @@ class Probe(NamedTuple):
     holds: bool
 
 
-class Knee(NamedTuple):
+class Estimate(NamedTuple):
     """The rate that holds half of the time, and the interval that it lies in."""
 
     knee: float
@@ -68,7 +68,7 @@ class Search:
         return min(last.rate * self._step if last.holds else last.rate / self._step,
                    self.limit_rate)  # fmt: skip
 
-    def note(self, rate: float, *, holds: bool) -> None:
+    def add(self, rate: float, *, holds: bool) -> None:
         """`rate` may differ a little from what was asked: chance draws a probe's messages."""
         if self._staircase and self.probes and self.probes[-1].holds != holds:
             self._reversals += 1
@@ -78,20 +78,20 @@ class Search:
 
     def bounds(self) -> tuple[float | None, float | None]:
         """The highest rate that held, and the lowest that failed."""
-        held = [one.rate for one in self.probes if one.holds]
-        failed = [one.rate for one in self.probes if not one.holds]
+        held = [probe.rate for probe in self.probes if probe.holds]
+        failed = [probe.rate for probe in self.probes if not probe.holds]
         highest, lowest = max(held, default=None), min(failed, default=None)
         if highest is not None and lowest is not None and highest > lowest:
             return lowest, highest  # they overlap: the staircase lies between
         return highest, lowest
 
 
-def estimate(probes: Sequence[Probe]) -> Knee | None:
+def estimate(probes: Sequence[Probe]) -> Estimate | None:
     """The posterior's median and its middle 95 %; None unless some held and some failed."""
-    if len({one.holds for one in probes}) < 2:  # noqa: PLR2004 - both answers
+    if len({probe.holds for probe in probes}) < 2:  # noqa: PLR2004 - both answers
         return None
-    rates = np.log([one.rate for one in probes])
-    holds = np.array([one.holds for one in probes])
+    rates = np.log([probe.rate for probe in probes])
+    holds = np.array([probe.holds for probe in probes])
     thresholds = np.linspace(rates.min() - math.log(UP), rates.max() + math.log(UP), GRID)
     distance = (rates[None, None, :] - thresholds[:, None, None]) / WIDTHS[None, :, None]
     fails = LAPSE / 2 + (1 - LAPSE) / (1 + np.exp(-np.clip(distance, -50, 50)))
@@ -100,4 +100,4 @@ def estimate(probes: Sequence[Probe]) -> Knee | None:
     below = np.cumsum(posterior) / posterior.sum()
     tail = (1 - CONFIDENCE) / 2
     low, knee, high = np.exp(np.interp([tail, 0.5, 1 - tail], below, thresholds))
-    return Knee(float(knee), float(low), float(high))
+    return Estimate(float(knee), float(low), float(high))

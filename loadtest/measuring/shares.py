@@ -41,7 +41,7 @@ class Shares:
     def series(self) -> list[dict[str, float]]:
         """By role, a mapping a second; the role `other` included."""
         columns = {role: self.by_second(role).round(3).tolist() for role in self._by_role}
-        return [{role: one[number] for role, one in columns.items()}
+        return [{role: column[number] for role, column in columns.items()}
                 for number in range(self._seconds)]  # fmt: skip
 
     def uses(self) -> Mapping[str, ProcessUse]:
@@ -49,8 +49,8 @@ class Shares:
         return {
             role: ProcessUse(
                 processes=len(processes),
-                cpu_s=float(sum(one[-1] - one[0] for one in processes)),
-                busiest_share=max(_busiest(one) for one in processes),
+                cpu_s=float(sum(process[-1] - process[0] for process in processes)),
+                busiest_share=max(_busiest(process) for process in processes),
                 peak_bytes=self._peak_bytes[role],
             )
             for role, processes in self._by_role.items()

@@ -1,6 +1,6 @@
 """Which rows of a run BigQuery has, and when a query first returned each item's.
 
-A look asks only for rows of the last seconds, and gets one string of item ids: it costs
+A poll asks only for rows of the last seconds, and gets one string of item ids: it costs
 little, however many rows there are. What a row says besides is read once, at the end.
 """
 
@@ -18,18 +18,18 @@ from google.cloud.bigquery import Client, QueryJobConfig, ScalarQueryParameter
 
 from beam_pipeline.tables import fill
 
-# How far before the latest row a look begins: rows may come in another order than they
+# How far before the latest row a poll begins: rows may come in another order than they
 # were processed in. The farther, the later the latest was; now and then much farther.
 LEAST_SLACK_S, LARGEST_SLACK_S = 3.0, 60.0
 WIDE_EVERY = 20
-LOOK = """
+POLL = """
 SELECT STRING_AGG(SUBSTR(item_id, @begin), ' ') AS ids, MAX(moment) AS latest
 FROM (
   SELECT item_id, processed_at AS moment FROM `{dataset}.predictions`
   WHERE processed_at >= @since AND STARTS_WITH(item_id, @prefix)
 )
 """
-BOTH = LOOK.replace(
+BOTH = POLL.replace(
     "\n)",
     """
   UNION ALL
@@ -62,13 +62,13 @@ ROWS = pa.schema(
         ("seen_s", pa.float64()),  # the item's first sight, whichever of its rows that was
     ]
 )
-_LOOK_EVERY, _LATE = b"look_every_s", b"late"
+_POLL_EVERY, _LATE = b"poll_every_s", b"late"
 
 
-class Look(NamedTuple):
+class Poll(NamedTuple):
     at_s: float  # when its query had returned, in seconds since 1970
     took_s: float
-    fresh: Sequence[str]  # item ids, without the prefix, that no look had returned before
+    fresh: Sequence[str]  # item ids, without the prefix, that no poll had returned before
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,42 +76,44 @@ class Sightings:
     """All rows of a run, a row each; `late` items were found by the last sweep only."""
 
     rows: pa.Table
-    look_every_s: float  # 95 of 100 looks followed the one before in this time
+    poll_every_s: float  # 95 of 100 polls followed the one before in this time
     late: int
 
     def save(self, path: Path) -> None:
-        told = {_LOOK_EVERY: str(self.look_every_s), _LATE: str(self.late)}
-        pq.write_table(self.rows.replace_schema_metadata(told), path)
+        header = {_POLL_EVERY: str(self.poll_every_s), _LATE: str(self.late)}
+        pq.write_table(self.rows.replace_schema_metadata(header), path)
 
     @classmethod
     def load(cls, path: Path) -> Self:
         rows = pq.read_table(path)
-        told = rows.schema.metadata
-        return cls(rows=rows, look_every_s=float(told[_LOOK_EVERY]), late=int(told[_LATE]))
+        header = rows.schema.metadata
+        return cls(rows=rows, poll_every_s=float(header[_POLL_EVERY]), late=int(header[_LATE]))
 
 
-class Looker:
-    """Looks for rows whose item ids begin with `prefix`, processed from now on.
+class Poller:
+    """Polls for rows whose item ids begin with `prefix`, processed from now on.
 
-    Without `letters` only each twentieth look asks for dead letters as well.
+    Without `dead_letters` only each twentieth poll asks for those as well.
     """
 
-    def __init__(self, client: Client, dataset: str, prefix: str, *, letters: bool = True) -> None:
+    def __init__(
+        self, client: Client, dataset: str, prefix: str, *, dead_letters: bool = True
+    ) -> None:
         self.seen_s: dict[str, float] = {}
         self._client = client
         self._dataset = dataset
         self._prefix = prefix
-        self._letters = letters
+        self._dead_letters = dead_letters
         self._began = self._latest = datetime.now(UTC)
         self._slack_s = LEAST_SLACK_S
         self._ends_s: list[float] = []
 
-    def look(self) -> Look:
+    def poll(self) -> Poll:
         """Ask once, and keep what is new."""
         wide = len(self._ends_s) % WIDE_EVERY == WIDE_EVERY - 1
         slack_s = LARGEST_SLACK_S if wide else self._slack_s
         begun_s = time.time()
-        sql = BOTH if wide or self._letters else LOOK
+        sql = BOTH if wide or self._dead_letters else POLL
         ((ids, latest),) = self._ask(sql, self._latest - timedelta(seconds=slack_s))
         at_s = time.time()
         self._ends_s.append(at_s)
@@ -119,12 +121,14 @@ class Looker:
             self._latest = max(self._latest, latest)
             late_s = max(begun_s - latest.timestamp(), 0.0)
             self._slack_s = min(LEAST_SLACK_S + late_s, LARGEST_SLACK_S)
-        fresh = [one for one in dict.fromkeys((ids or "").split()) if one not in self.seen_s]
+        fresh = [
+            item_id for item_id in dict.fromkeys((ids or "").split()) if item_id not in self.seen_s
+        ]
         self.seen_s.update(dict.fromkeys(fresh, at_s))
-        return Look(at_s, at_s - begun_s, fresh)
+        return Poll(at_s, at_s - begun_s, fresh)
 
     def sweep(self) -> Sightings:
-        """Read all rows. Items that no look returned count as seen now."""
+        """Read all rows. Items that no poll returned count as seen now."""
         rows = [
             tuple(row) for row in self._ask(SWEEP, self._began - timedelta(seconds=LARGEST_SLACK_S))
         ]
@@ -136,11 +140,11 @@ class Looker:
             for row in rows
         ]
         columns = zip(*values, strict=True) if values else [()] * len(ROWS)
-        arrays = [pa.array(one, kind) for one, kind in zip(columns, ROWS.types, strict=True)]
+        arrays = [pa.array(column, kind) for column, kind in zip(columns, ROWS.types, strict=True)]
         apart_s = np.diff(self._ends_s)
         return Sightings(
             rows=pa.Table.from_arrays(arrays, schema=ROWS),
-            look_every_s=float(np.percentile(apart_s, 95)) if len(apart_s) else 0.0,
+            poll_every_s=float(np.percentile(apart_s, 95)) if len(apart_s) else 0.0,
             late=len(late),
         )
 

@@ -15,7 +15,7 @@ from loadtest.measuring.saturation import saturated
 from loadtest.measuring.shares import Shares
 from loadtest.results import Latency, Result, Second, Sent, Settings
 
-SLOWEST_LOOKS_S = 2.0  # or twice what was asked for, where that is more
+SLOWEST_POLLS_S = 2.0  # or twice what was asked for, where that is more
 LATE_SHARE = 0.001  # of the items, that only the last sweep may find
 SHOWN = 5
 IMAGE_STEPS = ("fetch", "decode", "encode")
@@ -31,8 +31,8 @@ class Measured:
     items: pa.Table  # loadtest.measuring.items
     samples: pa.Table | None  # loadtest.measuring.usage; None where the job runs elsewhere
     start_s: float  # since 1970
-    look_every_s: float
-    asked_every_s: float  # what was to be between looks
+    poll_every_s: float
+    asked_poll_every_s: float  # what was to be between polls
     late: int  # items that only the last sweep found
     failure: str = ""  # why Pub/Sub did not take a message
 
@@ -67,14 +67,14 @@ def summarise(run: Measured) -> Result:
         processes={} if shares is None else shares.uses(),
         seconds=_series(due_s, _column(its, "due_s") - run.start_s, seen_s, shares, seconds),
         throughput=_throughput(_column(its, "processed_s")),
-        look_every_s=run.look_every_s,
+        poll_every_s=run.poll_every_s,
         saturated=saturated(
             shares,
             run.samples,
             stages,
             run.sent,
             cores=run.settings.cores,
-            look_every_s=run.look_every_s,
+            poll_every_s=run.poll_every_s,
         ),
         problems=_problems(run, its, lost),
     )
@@ -88,7 +88,7 @@ def _column(table: pa.Table, name: str) -> Seconds:
 def _stages(its: pa.Table) -> dict[str, Latency]:
     """Where the time went. `job` is from parsed to scored: what steps take, and all queues."""
     received_s, processed_s = _column(its, "received_s"), _column(its, "processed_s")
-    steps_ms = [np.nan_to_num(_column(its, f"{one}_ms")) for one in IMAGE_STEPS]
+    steps_ms = [np.nan_to_num(_column(its, f"{image_step}_ms")) for image_step in IMAGE_STEPS]
     no_image = np.isnan(_column(its, "decode_ms"))
     return {
         "wait": latency_of(received_s - _column(its, "due_s")),
@@ -170,8 +170,8 @@ def _problems(run: Measured, its: pa.Table, lost: int) -> list[str]:
         found.append(f"{lost} items have no outcome")
     if unexpected := _unexpected(its):
         found.append(f"{unexpected} items have another outcome than expected: {_examples(its)}")
-    if run.look_every_s > max(SLOWEST_LOOKS_S, 2 * run.asked_every_s):
-        found.append(f"the watcher looked only every {run.look_every_s:.1f} s")
+    if run.poll_every_s > max(SLOWEST_POLLS_S, 2 * run.asked_poll_every_s):
+        found.append(f"the watcher polled only every {run.poll_every_s:.1f} s")
     if run.late > LATE_SHARE * its.num_rows:
         found.append(f"{run.late} items were found by the last sweep only")
     return found

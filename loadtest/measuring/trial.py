@@ -7,27 +7,25 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 
-from loadtest.measure import MeasuringError
 from loadtest.measuring.items import items_table
 from loadtest.measuring.live import Live, Progress
 from loadtest.measuring.summary import Measured, summarise
 from loadtest.measuring.usage import Usage
-from loadtest.measuring.watcher import LOOK_EVERY_S, Watcher
+from loadtest.measuring.watcher import POLL_EVERY_S, Watcher
 from loadtest.results import ITEMS, PROCESSES, TRACE, Result, Settings
 from loadtest.traffic.schedule import Schedule
 from loadtest.traffic.sender import LIMIT_USD, send
-from loadtest.traffic.senders import SendError
 from loadtest.traffic.sent import SentFile
-from loadtest.traffic.trace import BadTrace, save_trace
-from testudo.commands.place import Place
+from loadtest.traffic.trace import save_trace
+from testudo.environment import Environment
 
 FOLLOW_EVERY_S = 0.5
 SETTLE_S = 2.0  # for the rows of copies, when all items have one
@@ -37,25 +35,25 @@ ALL_PICTURES = 3  # sizes that are named
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trial:
-    """What to send, where to, and who is told how far it is.
+    """What to send, where to, and whom the progress is reported to.
 
     `check` raises MeasuringError where the system under test is gone; without `usage` no
     process is sampled.
     """
 
     name: str
-    place: Place
+    place: Environment
     schedule: Schedule
     folder: Path
     settings: Settings
     usage: Usage | None = None
     follow: Callable[[Progress], None] | None = None
     check: Callable[[], None] | None = None
-    look_every_s: float = LOOK_EVERY_S
+    poll_every_s: float = POLL_EVERY_S
     rest_allowed_s: float = REST_ALLOWED_S
     limit_usd: float = LIMIT_USD  # that Pub/Sub may bill, where it is the real one
     region: str = "us-central1"  # whose prices hold
-    report: Callable[[str], None] | None = None  # told what sending will cost
+    report: Callable[[str], None] | None = None  # of what sending will cost
 
     def run(self) -> Result:
         """Send, wait and judge; the folder then holds every file of a run.
@@ -66,7 +64,7 @@ class Trial:
         prefix = f"load-{uuid.uuid4().hex[:10]}-"
         save_trace(self.schedule, self.folder / TRACE)
         with (
-            Watcher(self.place, prefix, self.folder, look_every_s=self.look_every_s) as watcher,
+            Watcher(self.place, prefix, self.folder, poll_every_s=self.poll_every_s) as watcher,
             self._sampled(),
         ):
             sent = self._send_and_wait(watcher, prefix)
@@ -89,8 +87,8 @@ class Trial:
                 items=items,
                 samples=samples,
                 start_s=sent.start_at,
-                look_every_s=sightings.look_every_s,
-                asked_every_s=self.look_every_s,
+                poll_every_s=sightings.poll_every_s,
+                asked_poll_every_s=self.poll_every_s,
                 late=sightings.late,
                 failure=sent.failure,
             )
@@ -107,42 +105,35 @@ class Trial:
         with ThreadPoolExecutor(1, "send") as pool:
             sending = pool.submit(
                 send,
-                self.place.topic,
+                self.place.topic_path,
                 self.folder / TRACE,
                 prefix=prefix,
                 image_bucket=self.place.image_bucket,
-                report=live.note,
+                report=live.read_line,
                 limit_usd=self.limit_usd,
                 region=self.region,
                 stop=stop,
             )
             try:
                 while not sending.done():
-                    self._look(watcher, live)
+                    self._poll(watcher, live)
             finally:
                 stop.set()
-            sent = _sent(sending)
+            sent = sending.result()
         deadline_s = time.monotonic() + self.rest_allowed_s
         while not live.all_seen and time.monotonic() < deadline_s:
-            self._look(watcher, live)
+            self._poll(watcher, live)
         if live.has_copies:
             time.sleep(SETTLE_S)
         return sent
 
-    def _look(self, watcher: Watcher, live: Live) -> None:
+    def _poll(self, watcher: Watcher, live: Live) -> None:
         time.sleep(FOLLOW_EVERY_S)
         watcher.check()
         if self.check is not None:
             self.check()
         if self.follow is not None:
             self.follow(live.progress())
-
-
-def _sent(sending: "Future[SentFile]") -> SentFile:
-    try:
-        return sending.result()
-    except (SendError, BadTrace) as error:
-        raise MeasuringError(str(error)) from error
 
 
 def pictures_of(schedule: Schedule) -> str:
@@ -160,7 +151,7 @@ def pictures_of(schedule: Schedule) -> str:
     return ", ".join(f"{size} {count / whole:.0%}" for size, count in largest)
 
 
-def settings_of(schedule: Schedule, *, processes: int) -> Settings:
+def settings_of(schedule: Schedule, *, processes: int, flags: Sequence[str] = ()) -> Settings:
     """What a schedule asks of a job of so many local processes; 0 for one in the cloud."""
     return Settings(
         profile=schedule.profile,
@@ -171,4 +162,6 @@ def settings_of(schedule: Schedule, *, processes: int) -> Settings:
         processes=processes,
         cores=(os.cpu_count() or 1) if processes else 0,
         images=pictures_of(schedule),
+        wild=schedule.wild,
+        flags=tuple(flags),
     )

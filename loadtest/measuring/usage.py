@@ -1,4 +1,4 @@
-"""CPU time and memory of every process that takes part in a run, looked at once a second.
+"""CPU time and memory of every process that takes part in a run, sampled once a second.
 
 All of them stand below this process, whose own role is `rig`. What else the machine does
 is the role `other`: the busy time of all cores, less that of the processes that are known.
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from beam_pipeline.io.threads import Background
-from loadtest.measure import MODELS
+from loadtest.processes import MODELS
 from testudo.local.stack import LocalStack
 
 EVERY_S = 1.0
@@ -50,7 +50,7 @@ def role_of(command: list[str], name: str) -> str:
     """The role of a process by its command line and name; empty where it has none."""
     line = " ".join(command)
     if MODELS in line:
-        return next((f"{one}-models" for one in STAGES if f'["{one}"' in line), "")
+        return next((f"{stage}-models" for stage in STAGES if f'["{stage}"' in line), "")
     if name == "prism":
         return "engine"
     for module, role in _MODULES.items():
@@ -96,7 +96,9 @@ class Usage:
     def save(self, path: Path) -> pa.Table:
         """Write what was sampled until now; returns it too."""
         columns = zip(*self._samples, strict=True) if self._samples else [()] * len(SAMPLES)
-        arrays = [pa.array(one, kind) for one, kind in zip(columns, SAMPLES.types, strict=True)]
+        arrays = [
+            pa.array(column, kind) for column, kind in zip(columns, SAMPLES.types, strict=True)
+        ]
         table = pa.Table.from_arrays(arrays, schema=SAMPLES)
         pq.write_table(table, path)
         return table

@@ -1,9 +1,9 @@
-"""A process that looks for a run's rows until it is told to stop, and then saves them.
+"""A process that polls for a run's rows until it is asked to stop, and then saves them.
 
     python -m loadtest.measuring.watcher --prefix=P --project=P --dataset=D --output=FILE
 
-A process of its own, since the sender's and the job's must not delay its looks. It says
-each look in a line of JSON on standard output. It stops at SIGTERM, when its standard
+A process of its own, since the sender's and the job's must not delay its polls. It prints
+each poll in a line of JSON on standard output. It stops at SIGTERM, when its standard
 input ends, which its parent holds open, and when its time is up.
 """
 
@@ -21,57 +21,57 @@ from typing import NamedTuple, Self
 from google.cloud.bigquery import Client
 
 from beam_pipeline.io.threads import Background
-from loadtest.measure import MeasuringError, last_lines
-from loadtest.measuring.sightings import Looker, Sightings
-from testudo.commands.place import Place
+from loadtest.measuring.sightings import Poller, Sightings
+from loadtest.processes import MeasuringError, last_lines
+from testudo.environment import Environment
 
-LOOK_EVERY_S = 0.5
-LEAST_REST_S = 0.25  # between looks, however long they take: they load what they look at
+POLL_EVERY_S = 0.5
+LEAST_REST_S = 0.25  # between polls, however long they take: they load what they ask
 START_ALLOWED_S = SWEEP_ALLOWED_S = 180.0
 
 
 class Wanted(NamedTuple):
-    """What a watcher's process is asked to look for."""
+    """What a watcher's process is asked to find."""
 
     prefix: str
     project: str
     dataset: str
     output: Path
-    look_every_s: float = LOOK_EVERY_S
-    letters: int = 1  # 0: dead letters are not expected, and looked for now and then
+    poll_every_s: float = POLL_EVERY_S
+    dead_letters: int = 1  # 0: none are expected, and they are asked for now and then
     limit_s: float = 86_400.0
 
     def flags(self) -> list[str]:
-        values = self._replace(letters=int(self.letters))._asdict()
+        values = self._replace(dead_letters=int(self.dead_letters))._asdict()
         return [f"--{name}={value}" for name, value in values.items()]
 
 
 class Watcher:
     """The process, as its parent has it: running within the block, and ended with it.
 
-    `seen_s` has the time of the first look that returned an item, by the rest of its id
+    `seen_s` has the time of the first poll that returned an item, by the rest of its id
     after the prefix.
     """
 
     def __init__(
         self,
-        place: Place,
+        place: Environment,
         prefix: str,
         folder: Path,
         *,
-        look_every_s: float = LOOK_EVERY_S,
-        letters: bool = True,
+        poll_every_s: float = POLL_EVERY_S,
+        dead_letters: bool = True,
     ) -> None:
         self.seen_s: dict[str, float] = {}
         self._output = folder / "sightings.parquet"
         self._log = folder / "watcher.log"
         self._ready = threading.Event()
         self._wanted = Wanted(
-            prefix, place.project, place.dataset, self._output.resolve(), look_every_s, letters
+            prefix, place.project, place.dataset, self._output.resolve(), poll_every_s, dead_letters
         )
 
     def __enter__(self) -> Self:
-        """Raises MeasuringError where it cannot look."""
+        """Raises MeasuringError where it cannot poll."""
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "loadtest.measuring.watcher", *self._wanted.flags()],
@@ -120,8 +120,8 @@ class Watcher:
     def _read(self) -> None:
         try:
             for line in self._process.stdout or ():
-                look = json.loads(line)
-                self.seen_s.update(dict.fromkeys(look["fresh"], look["at_s"]))
+                poll = json.loads(line)
+                self.seen_s.update(dict.fromkeys(poll["fresh"], poll["at_s"]))
                 self._ready.set()
         finally:
             self._ready.set()
@@ -137,18 +137,18 @@ class Watcher:
 
 
 def watch(wanted: Wanted, ended: threading.Event) -> None:
-    """Look, and say so, until the end; then save all rows."""
+    """Poll, and print each, until the end; then save all rows."""
     deadline_s = time.monotonic() + wanted.limit_s
     with Client(project=wanted.project) as client:
         dataset = f"{wanted.project}.{wanted.dataset}"
-        looker = Looker(client, dataset, wanted.prefix, letters=bool(wanted.letters))
+        poller = Poller(client, dataset, wanted.prefix, dead_letters=bool(wanted.dead_letters))
         while True:
-            look = looker.look()
-            print(json.dumps(look._asdict()), flush=True)
-            rest_s = max(wanted.look_every_s - look.took_s, LEAST_REST_S)
+            poll = poller.poll()
+            print(json.dumps(poll._asdict()), flush=True)
+            rest_s = max(wanted.poll_every_s - poll.took_s, LEAST_REST_S)
             if ended.wait(rest_s) or time.monotonic() > deadline_s:
                 break
-        looker.sweep().save(wanted.output)
+        poller.sweep().save(wanted.output)
 
 
 def main() -> int:
@@ -156,9 +156,9 @@ def main() -> int:
     for name in ("prefix", "project", "dataset"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--output", type=Path, required=True)
-    for name in ("look_every_s", "limit_s"):
+    for name in ("poll_every_s", "limit_s"):
         parser.add_argument(f"--{name}", type=float, required=True)
-    parser.add_argument("--letters", type=int, required=True)
+    parser.add_argument("--dead_letters", type=int, required=True)
     wanted = Wanted(**vars(parser.parse_args()))
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())

@@ -1,12 +1,12 @@
-"""Charts of latency: of one run, and of some runs side by side."""
+"""Charts of latency: of one run, and of some runs beside each other."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import altair
 
-from loadtest.report.marks import chart, chunks, joined, lines_over_time, most, rule, series, sized
-from loadtest.report.material import histogram_of
+from loadtest.measuring.latencies import decode_histogram
+from loadtest.report.marks import chart, chunks, joined, lines_over_time, most, rule, series
 from loadtest.report.section import Figure
 from loadtest.results import Latency, Result
 
@@ -23,7 +23,7 @@ def over_time(result: Result, goal_s: float | None) -> Figure:
         {
             "second": some[0].second,
             "series": name,
-            "value": most(getattr(one, field) for one in some),
+            "value": most(getattr(point, field) for point in some),
         }
         for some in chunks(result.seconds)
         for name, field in zip(names, ("p50_s", "p95_s"), strict=True)
@@ -32,16 +32,16 @@ def over_time(result: Result, goal_s: float | None) -> Figure:
     drawn: Any = lines_over_time(rows, names, "latency, s")
     if goal_s is not None:
         drawn = drawn + rule(goal_s, f"goal {goal_s:g} s")
-    return Figure(title="Latency over time", says=says, chart=sized(drawn, says=says))
+    return Figure(title="Latency over time", says=says, chart=drawn)
 
 
 def percentiles(results: Sequence[Result], goal_s: float | None) -> Figure:
     """The whole distribution of each run; its ends stand far apart."""
-    names = _distinct([one.name for one in results])
+    names = _distinct([result.name for result in results])
     rows = [
         {"series": name, "nines": nines, "latency_s": latency_s}
-        for name, one in zip(names, results, strict=True)
-        for nines, latency_s in _curve(one)
+        for name, result in zip(names, results, strict=True)
+        for nines, latency_s in _curve(result)
     ]
     lines = (
         chart(rows)
@@ -60,7 +60,7 @@ def percentiles(results: Sequence[Result], goal_s: float | None) -> Figure:
     )
     drawn: Any = lines if goal_s is None else lines + rule(goal_s, f"goal {goal_s:g} s")
     says = "How late the slowest items are: 90, 99 and 99.9 % have the same room on the axis."
-    return Figure(title="Latency by percentile", says=says, chart=sized(drawn, says=says))
+    return Figure(title="Latency by percentile", says=says, chart=drawn)
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
@@ -73,24 +73,29 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 def _curve(result: Result) -> list[tuple[float, float]]:
     """1 / (1 - share) and the latency there, up to the slowest item."""
-    histogram = histogram_of(result)
+    histogram = decode_histogram(result.histogram)
     end = max(2, histogram.get_total_count())
     return [
         (
-            min(end, 1 / max(1e-9, 1 - one.percentile_level_iterated_to / 100)),
-            one.value_iterated_to / 1e6,
+            min(end, 1 / max(1e-9, 1 - point.percentile_level_iterated_to / 100)),
+            point.value_iterated_to / 1e6,
         )
-        for one in histogram.get_percentile_iterator(TICKS_A_HALF)
+        for point in histogram.get_percentile_iterator(TICKS_A_HALF)
     ]
 
 
 def tenants(result: Result, goal_s: float | None) -> Figure:
-    total = max(1, sum(one.items for one in result.tenants.values()))
+    total = max(1, sum(tenant.items for tenant in result.tenants.values()))
     ranked = sorted(result.tenants.items(), key=_items, reverse=True)
     rows = [
-        {"tenant": name, "percent": 100 * one.items / total, "p95_s": one.p95_s, "items": one.items}
-        for some in chunks([one for one in ranked if one[1].items])
-        for name, one in some[:1]
+        {
+            "tenant": name,
+            "percent": 100 * point.items / total,
+            "p95_s": point.p95_s,
+            "items": point.items,
+        }
+        for some in chunks([point for point in ranked if point[1].items])
+        for name, point in some[:1]
     ]
     points = (
         chart(rows)
@@ -110,7 +115,7 @@ def tenants(result: Result, goal_s: float | None) -> Figure:
     if goal_s is not None:
         drawn = drawn + rule(goal_s, f"goal {goal_s:g} s")
     says = "A point a tenant, the busiest to the right: points far above the others are unfairness."
-    return Figure(title="Tenants", says=says, chart=sized(drawn, says=says))
+    return Figure(title="Tenants", says=says, chart=drawn)
 
 
 def _items(one: tuple[str, Any]) -> int:
@@ -126,16 +131,19 @@ def by_stage(result: Result) -> dict[str, Latency]:
 
 def stages(result: Result) -> Figure:
     found = by_stage(result)
-    rows = [{"stage": name, "p50_s": one.p50_s, "p95_s": one.p95_s} for name, one in found.items()]
+    rows = [
+        {"stage": name, "p50_s": part.p50_s, "p95_s": part.p95_s} for name, part in found.items()
+    ]
     y = altair.Y("stage:N", title=None, sort=list(found), axis=altair.Axis(ticks=False))
     base = chart(rows).encode(y=y, tooltip=["stage:N", *_percentile_tips()])
     bars = base.mark_bar().encode(x=altair.X("p50_s:Q", title="latency, s"))
     lines = base.mark_rule(style="plain").encode(x="p50_s:Q", x2="p95_s:Q")
     ends = base.mark_tick(style="end").encode(x="p95_s:Q")
     says = "Where the time goes, from due to queryable. Bar: median; line: up to p95."
-    drawn = sized(bars + lines + ends, says=says, height_px=34 * len(rows) + 20)
-    return Figure(title="Stages", says=says, chart=drawn)
+    return Figure(
+        title="Stages", says=says, chart=bars + lines + ends, height_px=34 * len(rows) + 20
+    )
 
 
 def _percentile_tips() -> list[altair.Tooltip]:
-    return [altair.Tooltip(f"{one}_s:Q", format=".3~f") for one in ("p50", "p95")]
+    return [altair.Tooltip(f"{name}_s:Q", format=".3~f") for name in ("p50", "p95")]

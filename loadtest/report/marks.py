@@ -10,7 +10,6 @@ from typing import Any
 
 import altair
 
-HEIGHT_PX = 240
 MOST_POINTS = 400  # of one series: a chart is no wider on most screens
 DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
 Row = Mapping[str, Any]
@@ -18,21 +17,16 @@ Row = Mapping[str, Any]
 
 def data(rows: Iterable[Row]) -> altair.InlineData:
     """Rows in the specification itself. Fields have fixed names; what files say is values only."""
-    return altair.InlineData(values=[{key: _told(row[key]) for key in row} for row in rows])
+    return altair.InlineData(values=[{key: _finite(row[key]) for key in row} for row in rows])
 
 
-def _told(value: Any) -> Any:
+def _finite(value: Any) -> Any:
     """JSON has no infinity: there is no point where there is no bound."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def chart(rows: Iterable[Row]) -> altair.Chart:
     return altair.Chart(data(rows))
-
-
-def sized(drawn: Any, *, says: str, height_px: int = HEIGHT_PX) -> Any:
-    """The chart as wide as its place on the page, told to screen readers by a sentence."""
-    return drawn.properties(width="container", height=height_px, description=says)
 
 
 def series(field: str = "series", names: Sequence[str] = ()) -> dict[str, Any]:
@@ -85,7 +79,7 @@ def joined(rows: Sequence[Any], by: str = "most") -> str:
 
 def most(values: Iterable[float | None]) -> float | None:
     """The largest value there is: a peak must not vanish where points are joined."""
-    return max((one for one in values if one is not None), default=None)
+    return max((value for value in values if value is not None), default=None)
 
 
 def seconds_axis() -> altair.X:

@@ -1,69 +1,61 @@
-"""What a report is made of: the results, knees, proofs, fairness and plans below some folders.
+"""What a report is made of: the results, knees, proofs and plans below some folders.
 
-Everything is read and checked before a page is made; the format of each file
-stands in formats.json.
+Everything is read and checked before a page is made.
 """
 
-import json
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jsonschema_rs
-from hdrh.codec import HdrCookieException, HdrLengthException
-from hdrh.histogram import HdrHistogram
+import pyarrow as pa
 
-from loadtest.capacity.plan_record import Plan
-from loadtest.report.plan_values import plan_of
-from loadtest.results import RESULT, Result
+from loadtest.capacity.plan import Plan
+from loadtest.capacity.proof import Proof
+from loadtest.measuring.comparison import Comparison, compare
+from loadtest.measuring.fairness import Fairness, fairness_of, same_traffic
+from loadtest.measuring.items import load_items
+from loadtest.measuring.latencies import decode_histogram
+from loadtest.measuring.probing import KNEE, Knee
+from loadtest.records import BadRecord, read_record
+from loadtest.results import ITEMS, RESULT, Result
+from testudo.errors import CommandError
 
-KNEE, PROOF, FAIRNESS, PLAN = "knee.json", "proof.json", "fairness.json", "plan.json"
-# A folder that holds one of these, or a calibration, holds runs below that are parts of it.
-MADE_OF_RUNS = (KNEE, PROOF, FAIRNESS)
-CALIBRATION = "calibration.json"
-FORMATS = Path(__file__).with_name("formats.json")
-PARTS = "parts"
-# What the library lets through, of its own and of base64 (a ValueError), zlib and its C part.
-UNREADABLE = (
-    HdrCookieException,
-    HdrLengthException,
-    ValueError,
-    IndexError,
-    RuntimeError,
-    zlib.error,
-)
-MOST_FAULTS = 5  # of one file that are told
-MOST_WORDS = 200  # of one fault
+PROOF, PLAN, CALIBRATION = "proof.json", "plan.json", "calibration.json"
+# By the name of the file; a plan that is named itself may have any name.
+KINDS: dict[str, type[Any]] = {RESULT: Result, KNEE: Knee, PROOF: Proof, PLAN: Plan}
+# The runs below a folder with one of these are parts of it.
+MADE_OF_RUNS = (KNEE, PROOF, CALIBRATION)
 
 
-class BadMaterial(Exception):
+class BadMaterial(CommandError):
     """All that is wrong with the folders and files, one line each."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """`parts` are the runs that a calibration, knee, proof or fairness was made of."""
+    """`parts` are the runs that a calibration, knee or proof was made of."""
 
     runs: Sequence[Result] = ()
     parts: Sequence[Result] = ()
-    knees: Sequence[Mapping[str, Any]] = ()
-    proofs: Sequence[Mapping[str, Any]] = ()
-    fairness: Sequence[Mapping[str, Any]] = ()
+    knees: Sequence[Knee] = ()
+    proofs: Sequence[Proof] = ()
     plans: Sequence[Plan] = ()
+    comparisons: Sequence[Comparison] = ()
+    fairness: Sequence[Fairness] = ()
 
     def goal_p95_s(self) -> float | None:
         """The goal that all knees and plans agree on; None where they do not, or there is none."""
-        goals = {one["goal_p95_s"] for one in self.knees} | {one.slo_p95_s for one in self.plans}
+        goals = {knee.goal_p95_s for knee in self.knees} | {plan.slo_p95_s for plan in self.plans}
         return goals.pop() if len(goals) == 1 else None
 
 
-def read_material(folders: Iterable[Path], plans: Iterable[Path] = ()) -> Material:
+def read_material(folders: Sequence[Path], plans: Iterable[Path] = ()) -> Material:
     """Read all that lies in the folders and below them, and the plans besides.
 
-    Raises BadMaterial with everything that is missing or wrong.
+    Runs whose own folders are named are compared with the first of them. Raises BadMaterial
+    with everything that is missing or wrong.
     """
     found: dict[Path, bool] = {}  # whether it is a part, in order, and each once
     problems = []
@@ -75,39 +67,39 @@ def read_material(folders: Iterable[Path], plans: Iterable[Path] = ()) -> Materi
         found |= {path: part and found.get(path, True) for path, part in files.items()}
     found |= {plan.resolve(): False for plan in plans}
 
-    read: dict[str, list[Any]] = {kind: [] for kind in (RESULT, PARTS, *MADE_OF_RUNS, PLAN)}
-    for path, part in found.items():
-        kind = path.name if path.name in read else PLAN  # a plan may have any name
+    read: dict[Path, Any] = {}
+    for path in found:
         try:
-            read[PARTS if part else kind].append(_read(path, kind))
-        except (OSError, ValueError) as error:
-            problems.append(f"{path}: {_reason(error)}")
+            read[path] = _read(path)
+        except BadRecord as error:
+            problems.append(str(error))
+    runs = {path: record for path, record in read.items() if isinstance(record, Result)}
+    whole = {path: run for path, run in runs.items() if not found[path]}
+    named = [path for folder in folders if (path := folder.resolve() / RESULT) in runs]
+    comparisons, fairness = _compared(named, runs, problems), _fairness(whole, problems)
     if problems:
         raise BadMaterial("\n".join(problems))
+
+    def of(kind: type[Any]) -> list[Any]:
+        return [record for record in read.values() if isinstance(record, kind)]
+
     return Material(
-        runs=sorted(read[RESULT], key=_start),
-        parts=sorted(read[PARTS], key=_start),
-        knees=read[KNEE],
-        proofs=read[PROOF],
-        fairness=read[FAIRNESS],
-        plans=read[PLAN],
+        runs=sorted(whole.values(), key=_start),
+        parts=sorted((run for path, run in runs.items() if found[path]), key=_start),
+        knees=of(Knee),
+        proofs=of(Proof),
+        plans=of(Plan),
+        comparisons=comparisons,
+        fairness=fairness,
     )
-
-
-def histogram_of(result: Result) -> HdrHistogram:
-    """The latencies in microseconds. Raises ValueError where they are not HdrHistogram's V2."""
-    try:
-        return HdrHistogram.decode(result.histogram.encode())
-    except UNREADABLE as error:
-        raise ValueError("/histogram: is not an HdrHistogram (V2, base64)") from error
 
 
 def _files(folder: Path, *, below: bool = False) -> Iterator[tuple[Path, bool]]:
     """What is to be read in a folder and below it, and whether it is a part of something."""
-    for name in (RESULT, *MADE_OF_RUNS, PLAN):
+    for name in KINDS:
         if (folder / name).is_file():
             yield folder / name, below and name == RESULT
-    below = below or any((folder / name).is_file() for name in (*MADE_OF_RUNS, CALIBRATION))
+    below = below or any((folder / name).is_file() for name in MADE_OF_RUNS)
     if folder.is_dir():
         for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
             if not inner.is_symlink():  # which may lead round in a circle
@@ -119,47 +111,59 @@ def _nothing_in(folder: Path) -> str:
         return f"{folder}: does not exist"
     if not folder.is_dir():
         return f"{folder}: is not a folder"
-    names = ", ".join((RESULT, *MADE_OF_RUNS))
-    return f"{folder}: holds none of {names} and {PLAN}, nor does a folder below it"
+    *names, last = KINDS
+    return f"{folder}: holds none of {', '.join(names)} and {last}, nor does a folder below it"
 
 
-def _read(path: Path, kind: str) -> Result | Plan | Mapping[str, Any]:
-    """Raises OSError or ValueError that says what is wrong, one line a fault."""
-    # JSON knows no infinity; Python writes it: no bound, which is null in the formats.
-    values = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)
-    faults = [
-        f"/{'/'.join(map(str, fault.instance_path))}: {_short(fault.message)}"
-        for fault in _validator(kind).iter_errors(values)
-    ]
-    if faults:
-        more = len(faults) - MOST_FAULTS
-        raise ValueError("\n  ".join([*faults[:MOST_FAULTS], *[f"and {more} more"] * (more > 0)]))
-    if kind == PLAN:
-        return plan_of(values)
-    if kind != RESULT:
-        return values
-    result = Result.load(path.parent)
-    histogram_of(result)
-    return result
+def _read(path: Path) -> Any:
+    """Raises BadRecord that says what is wrong, one line a fault."""
+    record = read_record(KINDS.get(path.name, Plan), path)
+    if isinstance(record, Result):
+        try:
+            decode_histogram(record.histogram)
+        except ValueError as error:
+            raise BadRecord(f"{path}: {error}") from error
+    return record
 
 
-def _reason(error: OSError | ValueError) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
-        return f"is not JSON: {error}"
-    return str(error)
+def _compared(
+    named: Sequence[Path], runs: dict[Path, Result], problems: list[str]
+) -> list[Comparison]:
+    """Each of the named runs with the first, where there are two or more."""
+    loaded = _with_items(named if len(named) > 1 else (), runs, problems)
+    return [compare(*pair, *tables) for pair, tables in _pairs(loaded)]
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= MOST_WORDS else text[: MOST_WORDS - 3] + "..."
+def _pairs(
+    loaded: Sequence[tuple[Result, pa.Table]],
+) -> Iterator[tuple[tuple[Result, Result], tuple[pa.Table, pa.Table]]]:
+    for result, items in loaded[1:]:
+        yield (loaded[0][0], result), (loaded[0][1], items)
+
+
+def _fairness(runs: dict[Path, Result], problems: list[str]) -> list[Fairness]:
+    """For each traffic in which a tenant goes wild, the runs of it."""
+    alike: defaultdict[Any, list[Path]] = defaultdict(list)
+    for path in sorted(runs, key=lambda path: _start(runs[path])):
+        alike[same_traffic(runs[path])].append(path)
+    wild = [paths for paths in alike.values() if any(runs[path].settings.wild for path in paths)]
+    found = [fairness_of(_with_items(paths, runs, problems)) for paths in wild]
+    return [fairness for fairness in found if fairness is not None]
+
+
+def _with_items(
+    paths: Sequence[Path], runs: dict[Path, Result], problems: list[str]
+) -> list[tuple[Result, pa.Table]]:
+    loaded = []
+    for path in paths:
+        try:
+            loaded.append((runs[path], load_items(path.parent / ITEMS)))
+        except OSError as error:
+            problems.append(f"{path.parent / ITEMS}: cannot be read: {error.strerror}")
+        except ValueError as error:
+            problems.append(str(error))
+    return loaded
 
 
 def _start(result: Result) -> tuple[str, str]:
     return result.started_at, result.name
-
-
-@cache
-def _validator(kind: str) -> Any:
-    formats = json.loads(FORMATS.read_text(encoding="utf-8"))
-    return jsonschema_rs.validator_for({**formats, "$ref": f"#/$defs/{kind}"})

@@ -7,7 +7,7 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 let drawn = [];
 
 /** What all charts share; the styles are named in the specifications. */
-function look() {
+function theme() {
   const style = getComputedStyle(page);
   const colour = (name) => style.getPropertyValue(`--${name}`).trim();
   const font = getComputedStyle(document.body).fontFamily;
@@ -57,7 +57,7 @@ async function draw() {
   drawn.forEach((one) => one.finalize());
   const options = {
     // Expressions are interpreted: the page's policy allows no eval.
-    ast: true, renderer: "svg", actions: false, defaultStyle: false, config: look(),
+    ast: true, renderer: "svg", actions: false, defaultStyle: false, config: theme(),
     tooltip: { theme: dark.matches ? "dark" : "light" },
   };
   const results = await Promise.allSettled(
@@ -66,10 +66,10 @@ async function draw() {
   drawn = results.filter((one) => one.value).map((one) => one.value);
   const failed = results.map((one, index) => [specs[index][0], one.reason]).filter((one) => one[1]);
   for (const [place, reason] of failed) {
-    const told = document.createElement("p");
-    told.className = "undrawn";
-    told.textContent = `This chart could not be drawn: ${reason}`;
-    document.getElementById(place).replaceChildren(told);
+    const message = document.createElement("p");
+    message.className = "undrawn";
+    message.textContent = `This chart could not be drawn: ${reason}`;
+    document.getElementById(place).replaceChildren(message);
   }
   page.dataset.undrawn = failed.length;
   page.dataset.drawn = drawn.length;

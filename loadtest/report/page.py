@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,14 @@ from markupsafe import Markup
 
 from loadtest.report.material import Material
 from loadtest.report.plan_section import plan_section
-from loadtest.report.run_section import run_section
-from loadtest.report.runs_section import all_runs
+from loadtest.report.run_section import all_runs, run_section
 from loadtest.report.section import Section
-from loadtest.report.trial_sections import fairness_section, knee_section, proof_section
+from loadtest.report.trial_sections import (
+    comparison_section,
+    fairness_section,
+    knee_section,
+    proof_section,
+)
 
 FOLDER = Path(__file__).parent
 VEGA_LITE = altair.SCHEMA_VERSION.removeprefix("v").rpartition(".")[0]  # as 6.4
@@ -25,14 +29,16 @@ VEGA_LITE = altair.SCHEMA_VERSION.removeprefix("v").rpartition(".")[0]  # as 6.4
 
 def sections(material: Material, goal_s: float | None) -> Iterator[Section]:
     """One for each thing that there is: limits first, then what they rest on."""
-    for number, plan in enumerate(material.plans, start=1):
-        yield plan_section(plan, f"plan-{number}")
-    for number, values in enumerate(material.knees, start=1):
-        yield knee_section(values, f"knee-{number}")
-    for number, values in enumerate(material.proofs, start=1):
-        yield proof_section(values, f"proof-{number}")
-    for number, values in enumerate(material.fairness, start=1):
-        yield fairness_section(values, f"fairness-{number}")
+    for name, makes, records in (
+        ("plan", plan_section, material.plans),
+        ("knee", knee_section, material.knees),
+        ("proof", proof_section, material.proofs),
+        ("fairness", fairness_section, material.fairness),
+        ("comparison", comparison_section, material.comparisons),
+    ):
+        make: Callable[[Any, str], Section] = makes
+        for number, record in enumerate(records, start=1):
+            yield make(record, f"{name}-{number}")
     for number, run in enumerate(material.runs, start=1):
         yield run_section(run, number, goal_s)
     if len(material.runs) + len(material.parts) > 1:
@@ -45,20 +51,20 @@ def page(material: Material, *, title: str, made_at: str, goal_s: float | None =
     What comes from files is escaped, and its scripts are the two that stand here: the
     page's own policy lets a browser run no other, and load nothing.
     """
-    told = list(sections(material, goal_s))
+    shown = list(sections(material, goal_s))
     scripts = [_charts_library(), _own("page.js")]
     specs: dict[str, Any] = {}
-    for section in told:
+    for section in shown:
         for number, figure in enumerate(section.figures):
             specs[f"{section.anchor}-{number}"] = figure.spec()
     return _template().render(
         title=title,
         made_at=made_at,
-        sections=told,
+        sections=shown,
         specs=specs,
         style=Markup(_own("page.css")),  # noqa: S704 - a file of this package
-        scripts=[Markup(one) for one in scripts],  # noqa: S704 - the same, and Vega's
-        hashes=" ".join(f"'sha256-{_digest(one)}'" for one in scripts),
+        scripts=[Markup(script) for script in scripts],  # noqa: S704 - the same, and Vega's
+        hashes=" ".join(f"'sha256-{_digest(script)}'" for script in scripts),
     )
 
 

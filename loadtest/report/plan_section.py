@@ -2,8 +2,7 @@
 
 import math
 
-from loadtest.capacity.plan_file import plan_toml
-from loadtest.capacity.plan_record import Plan, Step
+from loadtest.capacity.plan import Plan, Step
 from loadtest.report import plan_charts
 from loadtest.report.quantities import counted, interval, number, rate, seconds, share, usd
 from loadtest.report.section import Judged, Section, Table, Verdict
@@ -11,21 +10,21 @@ from loadtest.report.section import Judged, Section, Table, Verdict
 
 def plan_section(plan: Plan, anchor: str) -> Section:
     step = plan.chosen
-    told = [
+    words = [
         f"Calculated for {counted(step.customers, 'customer')} of the profile {plan.profile} and "
         f"{plan.days:g} days in {plan.region}, with the prices of {plan.prices_version}, from the "
-        f"calibration of {plan.calibration['made_at']} ({plan.calibration['machine']}). "
+        f"calibration of {plan.calibration.made_at} ({plan.calibration.machine}). "
         "Intervals hold 90 of 100 draws of what is uncertain."
     ]
-    if plan.calibration["provisional"]:
-        told.append("The calibration is provisional: testudo loadtest calibrate measures one.")
+    if plan.calibration.provisional:
+        words.append("The calibration is provisional: testudo loadtest calibrate measures one.")
     return Section(
         anchor=anchor,
         title=f"Limits for {counted(step.customers, 'customer')}",
         verdict=_verdict(plan),
-        paragraphs=told,
-        copied=plan_toml(plan),
-        tables=[_ladder(plan), _quotas(step)],
+        paragraphs=words,
+        copied=plan.to_toml(),
+        tables=[ladder(plan), _quotas(step)],
         figures=[plan_charts.cost(plan), plan_charts.workers(plan)]
         + (plan_charts.hourly(plan) if plan.series else []),
         points=plan.assumptions,
@@ -49,7 +48,7 @@ def _verdict(plan: Plan) -> Verdict:
     return Verdict(Judged.GOOD, f"Set {limits}", words)
 
 
-def _ladder(plan: Plan) -> Table:
+def ladder(plan: Plan) -> Table:
     return Table(
         caption="Limits against customers",
         columns=[
@@ -100,5 +99,5 @@ def _quotas(step: Step) -> Table:
         caption="Quotas that the limits need",
         columns=["", "needed", "at first"],
         words=["at first"],
-        rows=[[one.name, number(one.needed), one.default] for one in step.quotas],
+        rows=[[quota.name, number(quota.needed), quota.default] for quota in step.quotas],
     )

@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import altair
-
 
 class Judged(enum.Enum):
     """A verdict's tone; each has a sign of its own, so that colour says nothing alone."""
@@ -37,12 +35,17 @@ class Figure:
     """A chart, and in one sentence what it shows."""
 
     title: str
-    says: str
-    chart: altair.TopLevelMixin
+    says: str  # screen readers have it too
+    chart: Any  # of altair
+    height_px: int = 240
 
     def spec(self) -> Mapping[str, Any]:
         """The Vega-Lite specification, which takes its container's width."""
-        return self.chart.to_dict()
+        sized = self.chart.properties(
+            width="container", height=self.height_px, description=self.says
+        )
+        made: Mapping[str, Any] = sized.to_dict()
+        return made
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,11 @@ from loadtest.report.marks import (
     most,
     rule,
     seconds_axis,
-    sized,
 )
 from loadtest.report.section import Figure
 from loadtest.results import Result
 
-# What a person tells apart, of the roles of a run; the first that fits.
+# What a person distinguishes, of the roles of a run; the first that fits.
 GROUPS = {
     "worker-": "workers",
     "image-models": "models",
@@ -44,19 +43,19 @@ def rates(result: Result) -> Figure:
         {
             "second": some[0].second,
             "series": name,
-            "value": sum(getattr(one, name) for one in some) / len(some),
+            "value": sum(getattr(point, name) for point in some) / len(some),
         }
         for some in chunks(result.seconds)
         for name in names
     ]
     says = f"Messages due and outcomes queryable, in each second{joined(result.seconds, 'mean')}."
     drawn = lines_over_time(rows, names, "items/s")
-    return Figure(title="Offered and achieved", says=says, chart=sized(drawn, says=says))
+    return Figure(title="Offered and achieved", says=says, chart=drawn)
 
 
 def waiting(result: Result) -> Figure:
     rows = [
-        {"second": some[0].second, "waiting": most(one.waiting for one in some)}
+        {"second": some[0].second, "waiting": most(point.waiting for point in some)}
         for some in chunks(result.seconds)
     ]
     drawn = (
@@ -69,16 +68,16 @@ def waiting(result: Result) -> Figure:
         )
     )
     says = "Items that were due and had no outcome yet; a line that keeps rising is overload."
-    return Figure(title="Waiting", says=says, chart=sized(drawn, says=says))
+    return Figure(title="Waiting", says=says, chart=drawn)
 
 
 def cpu(result: Result) -> Figure:
     rows = []
     for some in chunks(result.seconds):
         shares = dict.fromkeys(STACKED, 0.0)
-        for one in some:
-            for role, share in one.cpu_shares.items():
-                # The rest of the machine is a difference of two looks: noise takes it below 0.
+        for point in some:
+            for role, share in point.cpu_shares.items():
+                # The rest of the machine is a difference of two samples: noise takes it below 0.
                 shares[group_of(role)] += max(0.0, share) / len(some)
         rows += [
             {"second": some[0].second, "role": group, "cores": share, "order": order}
@@ -101,7 +100,7 @@ def cpu(result: Result) -> Figure:
     cores = result.settings.cores
     drawn: Any = areas + rule(cores, f"all {cores} cores", style="limit") if cores else areas
     says = "Cores in use, by who used them; the first of the legend lies at the bottom."
-    return Figure(title="Processors", says=says, chart=sized(drawn, says=says))
+    return Figure(title="Processors", says=says, chart=drawn)
 
 
 def memory(result: Result) -> Figure:
@@ -119,5 +118,4 @@ def memory(result: Result) -> Figure:
         )
     )
     says = "The most resident memory that the processes of each role had together."
-    height_px = 24 * len(rows) + 20
-    return Figure(title="Memory", says=says, chart=sized(drawn, says=says, height_px=height_px))
+    return Figure(title="Memory", says=says, chart=drawn, height_px=24 * len(rows) + 20)

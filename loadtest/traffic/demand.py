@@ -101,15 +101,15 @@ class Demand:
         count = self.customers if customers is None else customers
         sizes = np.arange(1, count + 1) ** -self.zipf
         rate = self.rate_a_customer * count * sizes / sizes.sum()
-        shares = np.array([one.share for one in self.time_zones])
+        shares = np.array([time_zone.share for time_zone in self.time_zones])
         zone = random.choice(len(shares), count, p=shares / shares.sum())
         joined_s = np.minimum(self._joined_s(count, random), duration_s)
         parts = [(np.arange(count), joined_s, np.full(count, duration_s), np.ones(count))]
         if self.bursts:
             parts.append(_bursts(self.bursts, self.day_s, joined_s, duration_s, random))
-        for one in self.wild:
-            tenant, start_s = np.array([one.tenant - 1]), np.array([one.from_s])
-            parts.append((tenant, start_s, start_s + one.length_s, np.array([one.factor - 1])))
+        for wild in self.wild:
+            tenant, start_s = np.array([wild.tenant - 1]), np.array([wild.from_s])
+            parts.append((tenant, start_s, start_s + wild.length_s, np.array([wild.factor - 1])))
         tenant, start_s, end_s, more = map(np.concatenate, zip(*parts, strict=True))
         start_s = np.clip(start_s, joined_s[tenant], duration_s)
         end_s = np.clip(end_s, start_s, duration_s)

@@ -2,18 +2,13 @@
 
 import dataclasses
 
-from loadtest.traffic.hostile import HOSTILE
+from loadtest.traffic.poison import POISON as POISONED
 from testudo.messages import BREAKAGES, REASONS
 from testudo.verdict import PREDICTED
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 BROKEN = tuple(BREAKAGES)
-# What a client of Pub/Sub can publish, and what needs no server that misbehaves.
-POISON = tuple(
-    one.name
-    for one in HOSTILE.values()
-    if one.publishable and one.trouble is None and one.name not in BREAKAGES
-)
+POISON = tuple(POISONED)
 _SPOILT_WIDTH_PX, _SPOILT_HEIGHT_PX = 320, 240
 
 
@@ -45,8 +40,8 @@ def broken_kind(breakage: str) -> Kind:
 
 
 def poison_kind(hostile: str) -> Kind:
-    """A message of `loadtest.traffic.hostile`'s table."""
-    reason = HOSTILE[hostile].reason
+    """A message of `loadtest.traffic.poison`."""
+    reason = POISONED[hostile].reason
     return Kind(
         name=f"poison-{hostile}",
         by_uri=hostile.startswith("uri_"),

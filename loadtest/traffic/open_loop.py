@@ -3,7 +3,7 @@
 One thread keeps the schedule. All messages that are due go out as one request, which
 a pool of threads brings to Pub/Sub, so that no answer is waited for. Nothing ever
 makes the schedule's thread wait: where more bytes are on their way than allowed, a
-message is refused, which the run's result tells.
+message is refused, which the run's result counts.
 """
 
 import bisect
@@ -56,19 +56,21 @@ class OpenLoop:
         self.due_s: Times = schedule.due_s[self.indexes]
         self.sent_s: Times = np.full(len(self.indexes), np.nan)
         self.acked_s: Times = np.full(len(self.indexes), np.nan)
-        self.failure = ""  # the last that Pub/Sub told
+        self.failure = ""  # the last that Pub/Sub reported
         self._topic, self._prefix, self._payloads = topic, prefix, payloads
         self._tenants = schedule.tenants
         columns = (schedule.kind, schedule.tenant, schedule.original)
         # Lists: Python reads them faster, one by one.
-        self._kind, self._tenant, self._original = (one[self.indexes].tolist() for one in columns)
+        self._kind, self._tenant, self._original = (
+            column[self.indexes].tolist() for column in columns
+        )
         self._most_bytes, self._outstanding_bytes = outstanding_bytes, 0
         self._lock = threading.Lock()
 
     def run(self, start_s: float, stop: threading.Event, report: Callable[[int], None]) -> int:
         """Send from `start_s` (Unix time) until all is sent or `stop` is set; returns how many.
 
-        `report` is told how many were due about every second.
+        `report` gets how many were due about every second.
         """
         ahead_s = time.time() - time.monotonic()  # one clock for the whole run, which never jumps
         self.due_s += start_s

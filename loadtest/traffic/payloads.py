@@ -18,9 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from loadtest.traffic import hostile
+from loadtest.traffic import poison
 from loadtest.traffic.kinds import Kind
 from models.training.samples import Listing, draw_listings
+from testudo.errors import CommandError
 from testudo.messages import BREAKAGES, message_attributes
 
 VARIANTS = 16
@@ -29,7 +30,7 @@ _ITEM, _TENANT = b"item-id-goes-here", b"tenant-id-goes-here"
 _GAPS = re.compile(b"(" + _ITEM + b"|" + _TENANT + b")")
 
 
-class NoImageBucket(Exception):
+class NoImageBucket(CommandError):
     """A kind is given by URI, and there is no bucket for its picture."""
 
 
@@ -55,8 +56,8 @@ class _Gapped(NamedTuple):
         pieces = _GAPS.split(drawn.data)
         return cls(
             pieces,
-            [number for number, one in enumerate(pieces) if one == _ITEM],
-            [number for number, one in enumerate(pieces) if one == _TENANT],
+            [number for number, piece in enumerate(pieces) if piece == _ITEM],
+            [number for number, piece in enumerate(pieces) if piece == _TENANT],
             drawn.attributes,
             hashlib.sha256(drawn.data).hexdigest()[:16],
         )
@@ -70,26 +71,26 @@ class Payloads:
     _gapped: Sequence[Sequence[_Gapped]] = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
-        gapped = [[_Gapped.of(one) for one in variants] for variants in self.drawn]
+        gapped = [[_Gapped.of(variant) for variant in variants] for variants in self.drawn]
         object.__setattr__(self, "_gapped", gapped)
 
     @classmethod
     def draw(cls, kinds: Sequence[Kind], *, image_bucket: str = "") -> Self:
         """Draw all kinds; the same ones give the same bytes. Raises NoImageBucket."""
-        if lacking := [one.name for one in kinds if one.by_uri and not image_bucket]:
+        if lacking := [kind.name for kind in kinds if kind.by_uri and not image_bucket]:
             raise NoImageBucket(f"no image bucket for the kinds {', '.join(lacking)}")
-        return cls([list(_variants(one, image_bucket)) for one in kinds])
+        return cls([list(_variants(kind, image_bucket)) for kind in kinds])
 
     @property
     def uploads(self) -> dict[str, bytes]:
         """What must be in the image bucket before the run."""
-        every = (one.uploads for variants in self.drawn for one in variants)
+        every = (variant.uploads for variants in self.drawn for variant in variants)
         return {name: data for uploads in every for name, data in uploads.items()}
 
     def mean_bytes(self, kind: int) -> float:
         """Of the data of a message."""
         variants = self.drawn[kind]
-        return sum(len(one.data) for one in variants) / len(variants)
+        return sum(len(variant.data) for variant in variants) / len(variants)
 
     def message(
         self, kind: int, original: int, *, item_id: str, tenant_id: str
@@ -113,9 +114,9 @@ class Payloads:
     def save(self, path: Path) -> None:
         """For other processes, which need not draw again; uploads are left out."""
         rows = [
-            (kind, one.data, json.dumps(dict(one.attributes)))
+            (kind, variant.data, json.dumps(dict(variant.attributes)))
             for kind, variants in enumerate(self.drawn)
-            for one in variants
+            for variant in variants
         ]
         kinds, data, attributes = zip(*rows, strict=True)
         table = pa.table(
@@ -172,12 +173,12 @@ def _in_format(jpeg: bytes, name: str) -> bytes:
 
 def _poison(fault: str, bucket: str) -> Drawn:
     """The table's message with our gaps; what it says of itself stays as it is."""
-    place = hostile.Place(_ITEM.decode(), bucket or "none", f"loadtest/{fault}.jpg")
-    made = hostile.HOSTILE[fault].make(place)
+    place = poison.Place(_ITEM.decode(), bucket or "none", f"loadtest/{fault}.jpg")
+    made = poison.POISON[fault].make(place)
     data = made.data.replace(
-        b'"tenant_id": "%b"' % hostile.TENANT.encode(), b'"tenant_id": "%b"' % _TENANT
+        b'"tenant_id": "%b"' % poison.TENANT.encode(), b'"tenant_id": "%b"' % _TENANT
     )
-    usual = message_attributes(hostile.TENANT, place.item_id, made.data)
+    usual = message_attributes(poison.TENANT, place.item_id, made.data)
     others = {
         name: value
         for name, value in (made.attributes or usual).items()

@@ -13,11 +13,12 @@ import orjson
 from loadtest.traffic.demand import Bursts, Demand, Onboarding, TimeZone, Wild
 from loadtest.traffic.kinds import BROKEN, POISON, Kind, broken_kind, poison_kind
 from loadtest.traffic.profile_checks import problems_of
+from testudo.errors import CommandError
 
 SUFFIX = ".toml"
 
 
-class BadProfile(Exception):
+class BadProfile(CommandError):
     """All that is wrong with a profile, a line each."""
 
 
@@ -59,10 +60,10 @@ class Profile(Demand):
     def kinds(self) -> tuple[tuple[Kind, ...], tuple[float, ...]]:
         """Every kind of message that occurs, and the shares of them, which add up to 1."""
         good = 1 - self.broken.share - self.poison.share
-        rows = [(one.kind, one.share * good) for one in self.mix]
+        rows = [(part.kind, part.share * good) for part in self.mix]
         for faults, make in ((self.broken, broken_kind), (self.poison, poison_kind)):
             if faults.share:
-                rows += [(make(one), faults.share / len(faults.kinds)) for one in faults.kinds]
+                rows += [(make(name), faults.share / len(faults.kinds)) for name in faults.kinds]
         return tuple(kind for kind, _ in rows), tuple(share for _, share in rows)
 
     def compressed(self, factor: float) -> Self:
@@ -83,7 +84,7 @@ class Profile(Demand):
 def packaged_profiles() -> dict[str, Traversable]:
     """The files that come with Testudo, by profile."""
     files = resources.files("loadtest.traffic").joinpath("profiles").iterdir()
-    return {one.name.removesuffix(SUFFIX): one for one in files if one.name.endswith(SUFFIX)}
+    return {file.name.removesuffix(SUFFIX): file for file in files if file.name.endswith(SUFFIX)}
 
 
 def read_profile(name_or_path: str) -> Profile:
@@ -105,14 +106,14 @@ def read_profile(name_or_path: str) -> Profile:
     except TypeError as error:
         raise BadProfile(f"{file}: {error}") from error
     if problems := list(problems_of(values)):
-        raise BadProfile("\n".join(f"{file}: {one}" for one in problems))
+        raise BadProfile("\n".join(f"{file}: {problem}" for problem in problems))
     return _profile(file.name.removesuffix(SUFFIX), values)
 
 
 def _profile(name: str, values: Mapping[str, Any]) -> Profile:
     """From values that have been checked."""
     made: dict[str, Any] = dict(values)
-    made["mix"] = tuple(_part(one) for one in values["mix"])
+    made["mix"] = tuple(_part(value) for value in values["mix"])
     for key, known in (("broken", BROKEN), ("poison", POISON)):
         made[key] = _faults(values.get(key, {}), known)
     for key, kind in (("bursts", Bursts), ("onboarding", Onboarding), ("copies", Copies)):
@@ -120,13 +121,13 @@ def _profile(name: str, values: Mapping[str, Any]) -> Profile:
             made[key] = kind(**values[key])
     for key, each in (("time_zones", TimeZone), ("wild", Wild)):
         if key in values:
-            made[key] = tuple(each(**one) for one in values[key])
+            made[key] = tuple(each(**value) for value in values[key])
     return Profile(**made, name=name)
 
 
 def _part(values: Mapping[str, Any]) -> Part:
     """Of a picture whose format is not named it is JPEG."""
-    kind = {key: one for key, one in values.items() if key != "share"}
+    kind = {key: value for key, value in values.items() if key != "share"}
     if kind.get("width_px"):
         kind.setdefault("format", "JPEG")
     return Part(kind=Kind(**kind), share=values["share"])

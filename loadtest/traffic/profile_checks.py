@@ -31,13 +31,13 @@ def problems_of(values: Mapping[str, Any]) -> list[str]:
 
 def _place(path: list[str | int]) -> str:
     """As `mix[2].width_px`."""
-    parts = (f"[{one}]" if isinstance(one, int) else f".{one}" for one in path)
+    parts = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return "".join(parts).removeprefix(".") or "the file"
 
 
 def _shares(values: Mapping[str, Any]) -> Iterator[str]:
     for name in ("mix", "time_zones"):
-        total = sum(one["share"] for one in values.get(name, ()))
+        total = sum(part["share"] for part in values.get(name, ()))
         if name in values and abs(total - 1) > _SUM_ERROR:
             yield f"{name}: the shares add up to {total:g}, not 1"
     faulty = sum(values.get(name, {}).get("share", 0) for name in ("broken", "poison"))
@@ -55,24 +55,24 @@ def _faults(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _items(values: Mapping[str, Any]) -> Iterator[str]:
-    for name, times in Counter(one["name"] for one in values["mix"]).items():
+    for name, times in Counter(value["name"] for value in values["mix"]).items():
         if times > 1:
             yield f"mix: {times} are named {name}"
-    for number, one in enumerate(values["mix"]):
-        pictured = "width_px" in one
-        if pictured != ("height_px" in one):
+    for number, value in enumerate(values["mix"]):
+        pictured = "width_px" in value
+        if pictured != ("height_px" in value):
             yield f"mix[{number}]: width_px and height_px go together"
-        if not pictured and ("format" in one or one.get("by_uri")):
+        if not pictured and ("format" in value or value.get("by_uri")):
             yield f"mix[{number}]: format and by_uri are of pictures, and it has none"
-        if not one.get("has_text", True) and ("text_chars" in one or not pictured):
+        if not value.get("has_text", True) and ("text_chars" in value or not pictured):
             yield f"mix[{number}]: without a text it needs a picture, and no text_chars"
 
 
 def _customers(values: Mapping[str, Any]) -> Iterator[str]:
     most = values["customers"]
-    for number, one in enumerate(values.get("wild", ())):
-        if one["tenant"] > most:
-            yield f"wild[{number}].tenant: {one['tenant']}, and there are {most} customers"
+    for number, wild in enumerate(values.get("wild", ())):
+        if wild["tenant"] > most:
+            yield f"wild[{number}].tenant: {wild['tenant']}, and there are {most} customers"
     start = values.get("onboarding", {}).get("start_customers", 1)
     if start > most:
         yield f"onboarding.start_customers: {start}, and there are {most} customers"

@@ -33,6 +33,7 @@ class Schedule:
     profile: str
     seed: int
     duration_s: float
+    wild: tuple[str, ...] = ()  # tenants that send more than their share for a while
 
     @property
     def is_copy(self) -> NDArray[np.bool_]:
@@ -70,7 +71,7 @@ def make_schedule(
     kinds, shares = profile.kinds
     # A stream for each question, asked in the order of the stretches: whatever a last one
     # adds, the answers of all others stay the same.
-    chances = (np.random.default_rng((seed, one)) for one in (_KINDS, _COPIES, _DELAYS))
+    chances = (np.random.default_rng((seed, stream)) for stream in (_KINDS, _COPIES, _DELAYS))
     kinds, shares = profile.kinds
     kind = np.searchsorted(np.cumsum(shares)[:-1], next(chances).random(len(due_s)), "right")
     copied = next(chances).random(len(due_s)) < profile.copies.share
@@ -88,6 +89,7 @@ def make_schedule(
         profile=profile.name,
         seed=seed,
         duration_s=duration_s,
+        wild=tuple(sorted({tenant_name(wild.tenant - 1) for wild in profile.wild})),
     )
 
 
@@ -100,12 +102,12 @@ def _check(profile: Profile, duration_s: float, rate: float | None, customers: i
     if customers < 1:
         problems.append(f"{customers} customers: 1 or more are needed")
     problems += [
-        f"wild: there is no tenant {one.tenant} among {customers}"
-        for one in profile.wild
-        if one.tenant > customers
+        f"wild: there is no tenant {wild.tenant} among {customers}"
+        for wild in profile.wild
+        if wild.tenant > customers
     ]
     if problems:
-        raise BadProfile("\n".join(f"{profile.name}: {one}" for one in problems))
+        raise BadProfile("\n".join(f"{profile.name}: {problem}" for problem in problems))
 
 
 def _arrivals(
@@ -116,7 +118,7 @@ def _arrivals(
     A stretch's arrivals are evenly spread over weighted time, and brought to real time by
     the inverse of the day's integral: a Poisson process that follows the day.
     """
-    counting, random = (np.random.default_rng((seed, one)) for one in (_COUNTS, _MOMENTS))
+    counting, random = (np.random.default_rng((seed, stream)) for stream in (_COUNTS, _MOMENTS))
     first, last = np.zeros(len(stretches.rate)), np.zeros(len(stretches.rate))
     for rows, offset_h in profile.by_zone(stretches):
         first[rows] = profile.curve.weighted_s(stretches.start_s[rows], offset_h)
@@ -125,9 +127,9 @@ def _arrivals(
     stretch = np.repeat(np.arange(len(counts)), counts)
     due_s = random.uniform(first[stretch], last[stretch])
     zone = stretches.zone[stretch]
-    for number, one in enumerate(profile.time_zones):
+    for number, time_zone in enumerate(profile.time_zones):
         its = zone == number
-        due_s[its] = profile.curve.times_s(due_s[its], one.offset_h)
+        due_s[its] = profile.curve.times_s(due_s[its], time_zone.offset_h)
     due_s = np.clip(due_s, stretches.start_s[stretch], stretches.end_s[stretch])
     return due_s, stretches.tenant[stretch]
 

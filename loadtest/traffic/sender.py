@@ -16,19 +16,21 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 from google.api_core.exceptions import GoogleAPICallError
 from google.cloud import storage
 
-from loadtest.traffic.cost import cloud_cost
 from loadtest.traffic.open_loop import OpenLoop
-from loadtest.traffic.payloads import NoImageBucket, Payloads
+from loadtest.traffic.payloads import Payloads
 from loadtest.traffic.schedule import Schedule
 from loadtest.traffic.senders import DUE, READY, SendError, Senders
 from loadtest.traffic.sent import SENT, SentFile, join_shares, save_share
 from loadtest.traffic.trace import load_trace
-from testudo.cloud.prices import read_prices
+from testudo.cloud.million import LEAST_BYTES, TIB
+from testudo.cloud.prices import Prices, read_prices
 
 LIMIT_USD = 5.0
+ATTRIBUTES_BYTES = 150  # ids and the idempotency key, with their names
 
 
 def send(
@@ -48,16 +50,13 @@ def send(
 
     Begins at `start_at` (Unix time), or as soon as all processes are ready. Writes
     sent.parquet beside the trace, also when it is ended early, by `stop`, Ctrl-C or SIGTERM.
-    `report` is told every second how many messages were due. Where no emulator is named by
+    `report` gets every second how many messages were due. Where no emulator is named by
     the environment, Pub/Sub bills: nothing is sent that would cost more than `limit_usd`.
 
-    Raises SendError, BadTrace.
+    Raises SendError, BadTrace, NoImageBucket.
     """
     schedule = load_trace(trace_path)
-    try:
-        payloads = Payloads.draw(schedule.kinds, image_bucket=image_bucket)
-    except NoImageBucket as error:
-        raise SendError(str(error)) from error
+    payloads = Payloads.draw(schedule.kinds, image_bucket=image_bucket)
     if not os.environ.get("PUBSUB_EMULATOR_HOST"):
         _check_cost(schedule, payloads, limit_usd, region, report)
     _upload(payloads.uploads, topic.split("/")[1], image_bucket)
@@ -74,6 +73,18 @@ def send(
                 shares = senders.end()
                 sent = join_shares(shares, target, began, whole=len(schedule.due_s))
     return sent
+
+
+def published_bytes(schedule: Schedule, payloads: Payloads) -> float:
+    """Of all messages, each as billed: with its attributes, and 1,000 at least."""
+    sizes = [payloads.mean_bytes(kind) + ATTRIBUTES_BYTES for kind in range(len(schedule.kinds))]
+    billed = np.maximum(sizes, LEAST_BYTES)
+    return float(billed[schedule.kind].sum())
+
+
+def cloud_cost(schedule: Schedule, payloads: Payloads, prices: Prices) -> float:
+    """US dollars for every message published, and delivered to one subscription."""
+    return 2 * published_bytes(schedule, payloads) / TIB * prices.usd["pubsub_tib"]
 
 
 def _check_cost(

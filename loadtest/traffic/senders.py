@@ -9,15 +9,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
+from testudo.errors import Failed
+
 MODULE = "loadtest.traffic.sender"
 READY, DUE = "ready", "due"  # what a process says
 START_AHEAD_S = 0.1  # where the caller names no moment
-_LOOK_EVERY_S = 0.2
+_POLL_EVERY_S = 0.2
 _READY_ALLOWED_S, _END_ALLOWED_S = 180.0, 120.0
 _LOG_LINES = 15
 
 
-class SendError(Exception):
+class SendError(Failed):
     """Why a trace cannot be sent, or was not."""
 
 
@@ -40,7 +42,7 @@ class Senders:
                     stdout=subprocess.PIPE,
                     stderr=log,
                     text=True,
-                    errors="replace",  # the listener must not end, whatever is said
+                    errors="replace",  # the listener must not end, whatever is printed
                 )
             self._running.append(process)
             threading.Thread(target=self._listen, args=(number, process), daemon=True).start()
@@ -73,9 +75,9 @@ class Senders:
     def wait(self, messages: int, report: Callable[[str], None], stop: threading.Event) -> None:
         """Until all have sent what is theirs, or `stop` is set."""
         due = [0] * self._count
-        while not stop.is_set() and any(one.poll() is None for one in self._running):
+        while not stop.is_set() and any(process.poll() is None for process in self._running):
             try:
-                number, line = self._said.get(timeout=_LOOK_EVERY_S)
+                number, line = self._said.get(timeout=_POLL_EVERY_S)
             except queue.Empty:
                 continue
             if line.startswith(DUE):

@@ -45,14 +45,14 @@ def save_share(path: Path, loop: OpenLoop, done: int, cpu_s: float) -> None:
 
 def join_shares(shares: Sequence[Path], path: Path, start_at: float, *, whole: int) -> SentFile:
     """One file of all processes' shares, of which `whole` messages were to come."""
-    tables = [pq.read_table(one) for one in shares]
-    headers = [one.schema.metadata for one in tables]
-    table = pa.concat_tables([one.replace_schema_metadata() for one in tables])
+    tables = [pq.read_table(share) for share in shares]
+    headers = [part.schema.metadata for part in tables]
+    table = pa.concat_tables([part.replace_schema_metadata() for part in tables])
     table = table.take(pc.sort_indices(table["index"]))
     pq.write_table(table, path)
     due_s, sent_s, acked_s = (table[name].to_numpy() for name in ("due_s", "sent_s", "acked_s"))
-    cpu_s = sum(float(one[_CPU]) for one in headers)
-    failures = [one[_FAILURE].decode() for one in headers if one[_FAILURE]]
+    cpu_s = sum(float(header[_CPU]) for header in headers)
+    failures = [header[_FAILURE].decode() for header in headers if header[_FAILURE]]
     refused = int(np.isnan(acked_s).sum())
     sent = _summary(due_s, sent_s, refused, cpu_s, cut_short=len(table) < whole)
     return SentFile(path, start_at, sent, failures[-1] if failures else "")

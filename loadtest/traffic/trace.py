@@ -10,7 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from loadtest.traffic.kinds import BROKEN, POISON
 from loadtest.traffic.schedule import Kind, Schedule
+from testudo.errors import CommandError
 
 VERSION = 1  # of the file's columns and header
 _HEADER = b"testudo.trace"
@@ -24,7 +26,7 @@ _COLUMNS = pa.schema(
 )
 
 
-class BadTrace(Exception):
+class BadTrace(CommandError):
     """What is wrong with a trace, with the file's name."""
 
 
@@ -36,7 +38,8 @@ def save_trace(schedule: Schedule, path: Path) -> None:
         "seed": schedule.seed,
         "duration_s": schedule.duration_s,
         "tenants": schedule.tenants,
-        "kinds": [dataclasses.asdict(one) for one in schedule.kinds],
+        "wild": schedule.wild,
+        "kinds": [dataclasses.asdict(kind) for kind in schedule.kinds],
     }
     columns = [getattr(schedule, name) for name in _COLUMNS.names]
     table = pa.table(columns, schema=_COLUMNS.with_metadata({_HEADER: json.dumps(header)}))
@@ -52,7 +55,7 @@ def load_trace(path: Path) -> Schedule:
         raise BadTrace(f"{path}: not a Parquet file that can be read: {error}") from error
     header = _header(path, table.schema)
     if not table.schema.remove_metadata().equals(_COLUMNS):
-        wanted = ", ".join(f"{one.name} {one.type}" for one in _COLUMNS)
+        wanted = ", ".join(f"{field.name} {field.type}" for field in _COLUMNS)
         raise BadTrace(f"{path}: a trace has the columns {wanted}")
     if any(column.null_count for column in table.columns):
         raise BadTrace(f"{path}: a row lacks a value")
@@ -60,15 +63,16 @@ def load_trace(path: Path) -> Schedule:
         schedule = Schedule(
             **{name: table[name].to_numpy() for name in _COLUMNS.names},
             tenants=tuple(map(str, header["tenants"])),
-            kinds=tuple(Kind(**one) for one in header["kinds"]),
+            kinds=tuple(Kind(**kind) for kind in header["kinds"]),
             profile=str(header["profile"]),
             seed=int(header["seed"]),
             duration_s=float(header["duration_s"]),
+            wild=tuple(map(str, header.get("wild", ()))),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BadTrace(f"{path}: its header is damaged: {error!r}") from error
     if problems := _problems(schedule):
-        raise BadTrace("\n".join(f"{path}: {one}" for one in problems))
+        raise BadTrace("\n".join(f"{path}: {problem}" for problem in problems))
     return schedule
 
 
@@ -96,6 +100,10 @@ def _problems(schedule: Schedule) -> list[str]:
         column, most = getattr(schedule, name), len(getattr(schedule, f"{name}s"))
         if (column < 0).any() or (column >= most).any():
             found.append(f"{name} must be a number from 0 to {most - 1}")
+    known = ("", *BROKEN, *POISON)
+    found += [
+        f"kind {k.name}: {k.fault} is not known" for k in schedule.kinds if k.fault not in known
+    ]
     if (original < 0).any() or (original > numbers).any():
         return [*found, "original must be the number of the same or of an earlier message"]
     columns: dict[str, NDArray[Any]] = {

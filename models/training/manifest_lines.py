@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from models.encodings import refuse_other_encodings
+from models.failures import TestudoError
 from models.features import normalise_text
 
 MAX_PROBLEMS = 20  # listed in one refusal; the others are counted
@@ -44,7 +45,7 @@ BASE64 = re.compile(r"(data:.*|[A-Za-z0-9+/=\s]{200,})", re.DOTALL)
 EXAMPLE = '{"item_id": "a1", "image": "a1.jpg", "text": "a red mug", "labels": {"kind": "mug"}}'
 
 
-class ManifestRefused(Exception):
+class ManifestRefused(TestudoError):
     """Training data with mistakes: every one of them, with its line."""
 
     def __init__(self, manifest: Path, problems: Sequence[str]) -> None:

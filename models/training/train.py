@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
+from models.failures import TestudoError
 from models.features import ImageLimits
 from models.manifest import Manifest
 from models.release import save_release
@@ -28,8 +29,10 @@ MAX_LABELS = 20  # of a scorer, in the table; the release's manifest has all
 LIBRARIES = ("ai-edge-litert", "keras", "numpy", "pillow", "tensorflow", "tensorflow-transform")
 
 
-class TrainingFailed(Exception):
+class TrainingFailed(TestudoError):
     """Models that were trained, and must not be released."""
+
+    exit_code = 1
 
 
 def train(

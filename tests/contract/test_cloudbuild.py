@@ -9,7 +9,7 @@ import pytest
 from releasing import BUILDS, GIVEN, REPOSITORY, SUBSTITUTION, TESTUDO, build, words
 
 from testudo.cli import COMMANDS
-from testudo.environment import FILE, read_environment
+from testudo.environment_file import FILE, read_environment
 from testudo.image.dockerfile import bases
 
 PROGRAMS = {"make", "docker", "gcloud", "gcrane", TESTUDO}

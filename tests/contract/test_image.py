@@ -132,7 +132,7 @@ def test_the_lock_has_what_the_job_needs_and_not_what_people_do(
         assert requirement.specifier.contains(found[requirement.name]), requirement
     extras = {Requirement(one).name for group in asked["extras_require"].values() for one in group}
     # Brought by Beam and Keras as well, for their own use.
-    assert extras & found.keys() <= {"flatbuffers", "google-cloud-monitoring", "rich"}
+    assert extras & found.keys() <= {"flatbuffers", "google-cloud-monitoring", "pydantic", "rich"}
 
 
 def test_the_gpu_variant_adds_cuda_and_nothing_else() -> None:

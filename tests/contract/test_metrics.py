@@ -15,7 +15,8 @@ from google.cloud.monitoring_v3 import AlertPolicy
 from google.protobuf.json_format import ParseDict
 from rigs.reference_texts import BEAM_METRICS, GOOGLE_METRICS, OWN_METRICS
 
-from testudo.environment import Environment, environment_from
+from testudo.environment import Environment
+from testudo.environment_file import environment_from
 from testudo.provisioning.monitoring import alert_policy, alerts, monitoring
 from testudo.provisioning.resources import Kind, Resource
 from transforms.handlers import ImageHandler, ScorerHandler, TextHandler

@@ -39,7 +39,7 @@ BARE = {
     "dead_letters": dead_letter_row(
         reject(message(b"{"), ARRIVAL, Failure(Stage.PARSE, Reason.NOT_JSON, ""))
     ),
-    "replays": replay_row(REPLAYED._replace(letter=letter(item_id="", tenant_id=""))),
+    "replays": replay_row(REPLAYED._replace(dead_letter=letter(item_id="", tenant_id=""))),
     "job_costs": COSTS,
 }
 

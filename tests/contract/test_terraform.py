@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from testudo.environment import Environment, environment_from, read_environment
+from testudo.environment import Environment
+from testudo.environment_file import environment_from, read_environment
 from testudo.provisioning.inventory import inventory
 from testudo.provisioning.resources import Kind, Resource
 from testudo.provisioning.terraform import terraform, write_terraform

@@ -10,9 +10,9 @@ from streaming import Pipeline
 
 from models.release import Pointer, write_pointer
 from testudo.commands.engines import BigQueryEngine
-from testudo.commands.place import Place, local_place
+from testudo.environment import LOCAL, Environment
+from testudo.errors import ToolsMissing
 from testudo.local.engine import running_engine
-from testudo.local.missing import ToolsMissing
 from testudo.local.stack import LocalStack
 from testudo.local.tools import DEFAULT_FOLDER, install_tools
 
@@ -49,12 +49,12 @@ def pipeline(
 
 
 @pytest.fixture(scope="session")
-def place(stack: LocalStack) -> Place:
-    return local_place(stack.project)
+def place(stack: LocalStack) -> Environment:
+    return LOCAL
 
 
 @pytest.fixture(scope="session")
-def engine(place: Place) -> BigQueryEngine:
+def engine(place: Environment) -> BigQueryEngine:
     return BigQueryEngine(bigquery.Client(project=place.project), place.dataset)
 
 

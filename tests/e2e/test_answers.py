@@ -14,6 +14,7 @@ from streaming import REPOSITORY, eventually
 
 from testudo.cli import COMMANDS, main
 from testudo.local.detached import read_state, start_detached, stop_detached
+from testudo.local.jobs import LocalJob
 from testudo.local.stack import LocalStack
 from testudo.local.tools import DEFAULT_FOLDER
 
@@ -152,17 +153,9 @@ def test_a_run_never_goes_through_a_proxy(
     """Nor do its job, its engine and its workers."""
     log = tmp_path / "log"
     flags = [f"--home={stack.home}", f"--local_releases={releases.root}", "--lane=overflow"]
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "testudo.cli", "run", *flags],
-            stdout=file,
-            stderr=file,
-            cwd=REPOSITORY,
-            env=proxied,
-        )
+    job = LocalJob(flags, log, variables=proxied)
     try:
         # A worker has come when it has opened this.
         eventually(log.read_text, lambda said: "Data channel established" in said)
     finally:
-        process.kill()
-        process.wait()
+        job.kill()

@@ -14,14 +14,14 @@ from conftest import Releases
 from google.cloud import bigquery
 from rigs.__main__ import main
 from rigs.faults import Fault, FaultPlan, faulty_environment
+from rigs.job import Job, Victim
 from waiting import eventually
 
-from loadtest.job import Job, Victim
-from loadtest.measure import MODELS
-from loadtest.streaming import own_stack
+from loadtest.processes import MODELS
+from loadtest.stack import own_stack
 from testudo.commands.engines import BigQueryEngine
-from testudo.commands.place import local_place
 from testudo.commands.sending import Outgoing, publish
+from testudo.environment import LOCAL
 from testudo.local.stack import LocalStack
 from testudo.local.tools import DEFAULT_FOLDER
 from testudo.messages import sample_messages
@@ -130,7 +130,7 @@ class Running(NamedTuple):
 @pytest.fixture
 def running(releases: Releases, home: Path) -> Iterator[Running]:
     with own_stack(home, print) as stack, contextlib.ExitStack() as exits:
-        place = local_place(stack.project)
+        place = LOCAL
         engine = BigQueryEngine(bigquery.Client(project=stack.project), place.dataset)
         plan = FaultPlan(delay_s=0.5)
         stack.redirect(exits.enter_context(faulty_environment(stack.environment, plan)))
@@ -139,7 +139,7 @@ def running(releases: Releases, home: Path) -> Iterator[Running]:
         flags += ["--decode_timeout_s=300", "--call_timeout_s=300"]
         log = stack.home / "logs" / "pipeline.log"
         job = exits.enter_context(Job(flags, log, lambda runs: None, seed=0))
-        yield Running(job, plan, place.topic, engine)
+        yield Running(job, plan, place.topic_path, engine)
 
 
 @pytest.mark.parametrize("slow", ["sink", "models"])

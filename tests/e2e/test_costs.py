@@ -13,9 +13,10 @@ from testudo.clients import ENDPOINT
 from testudo.cloud.prices import read_prices
 from testudo.commands.costs import Costs
 from testudo.commands.engines import BigQueryEngine
-from testudo.commands.place import create_dataset
 from testudo.control.server import Body, ControlServer, Request, route
-from testudo.environment import Environment, environment_from
+from testudo.environment import Environment
+from testudo.environment_file import environment_from
+from testudo.local.resources import create_dataset
 from testudo.local.stack import LocalStack
 
 DATASET = "job_costs"

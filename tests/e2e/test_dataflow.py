@@ -22,8 +22,9 @@ from testudo.cloud.graphs import reviewed_graph, running_graph
 from testudo.cloud.jobs import Jobs
 from testudo.cloud.launching import launch_parameter
 from testudo.cloud.templates import read_template
-from testudo.commands.place import prepare_local_project
-from testudo.environment import Environment, read_environment
+from testudo.environment import Environment
+from testudo.environment_file import read_environment
+from testudo.local.resources import prepare_stack
 from testudo.local.stack import LocalStack
 from testudo.rest import call
 
@@ -83,7 +84,7 @@ def environments(
     folder = tmp_path_factory.mktemp("dataflow")
     path = folder / "environments.toml"
     path.write_text(ENVIRONMENTS + "".join(f"[{name}]\n" for name in NAMES))
-    prepare_local_project(stack.project)
+    prepare_stack()
     releases = shutil.copytree(trained, folder / "releases")
     first, second = (
         next(one.name for one in releases.iterdir() if one.name.startswith(task))

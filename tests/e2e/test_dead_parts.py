@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from conftest import Releases
 from streaming import REPOSITORY, eventually
 
 from testudo.local.detached import StackState, start_detached, stop_detached
+from testudo.local.jobs import LocalJob
 from testudo.local.stack import LocalStack
 from testudo.local.tools import DEFAULT_FOLDER
 
@@ -31,14 +31,8 @@ class Run:
 
     def __init__(self, home: Path, releases: str, log: Path, *flags: str) -> None:
         self._log = log
-        command = [sys.executable, "-m", "testudo.cli", "run", f"--home={home}"]
-        with log.open("wb") as file:
-            self.process = subprocess.Popen(
-                [*command, f"--local_releases={releases}", *flags],
-                stdout=file,
-                stderr=file,
-                cwd=REPOSITORY,
-            )
+        own = [f"--home={home}", f"--local_releases={releases}", *flags]
+        self.process = LocalJob(own, log).process
 
     @property
     def said(self) -> str:

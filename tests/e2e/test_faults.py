@@ -1,13 +1,12 @@
 """The pipeline behind BigQuery and Cloud Storage that fail, and before what is not there."""
 
+import dataclasses
 import gc
 import itertools
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import NamedTuple
 import pytest
 from google.cloud import bigquery, storage
 from rigs.faults import OF_INSERTS, VARIABLES, Fault, FaultPlan, faulty_environment
-from streaming import REPOSITORY, WINDOW_S
+from streaming import WINDOW_S
 from waiting import eventually, exit_code
 
 from beam_pipeline.tables import table_schema
@@ -24,11 +23,13 @@ from models.failures import Reason
 from models.objects import OBJECTS
 from models.release import Pointer, copy_releases, write_pointer
 from testudo.commands.engines import BigQueryEngine
-from testudo.commands.place import Place, create_dataset, local_flags
 from testudo.commands.publish import upload
 from testudo.commands.sending import Outgoing, publish
+from testudo.environment import LOCAL, Environment
+from testudo.local.jobs import LocalJob, local_flags
 from testudo.local.resources import (
     create_buckets,
+    create_dataset,
     create_topic_and_subscription,
 )
 from testudo.local.stack import LocalStack
@@ -39,8 +40,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 NAME = "faulty"  # of the dataset, bucket, topic and subscription of this module's own
 IMAGES = "faulty-images"
+PLACE = dataclasses.replace(
+    LOCAL, topic=NAME, subscription=NAME, dataset=NAME, bucket=NAME, image_buckets=(IMAGES,)
+)
 SAMPLES = 300
-COMMAND = [sys.executable, "-m", "testudo.cli", "run"]
 SHARES = {
     Fault.ANSWER_429: 0.04,
     Fault.ANSWER_500: 0.04,
@@ -61,7 +64,7 @@ class Run(NamedTuple):
 
     process: subprocess.Popen[bytes]
     plan: FaultPlan
-    place: Place
+    place: Environment
     engine: BigQueryEngine
     storage: storage.Client
     log: Path
@@ -71,7 +74,7 @@ class Run(NamedTuple):
         samples = list(sample_messages(count, seed=seed, bucket=IMAGES, broken_share=broken_share))
         upload(self.place, samples)
         outgoing = [Outgoing(one.data, dict(one.attributes)) for one in samples]
-        publish(self.place.topic, outgoing, rate=30)
+        publish(self.place.topic_path, outgoing, rate=30)
         return [one.item_id for one in samples]
 
     def wait_for(self, ids: list[str]) -> None:
@@ -98,22 +101,12 @@ class Run(NamedTuple):
         return Counter([*(row[0] for row in self.engine.ask(sql).rows), *rejected])
 
 
-def flags(project: str, endpoint: str) -> list[str]:
-    """The local stack's, with this module's places; a flag given twice has its last value."""
-    return [
-        *local_flags(project, endpoint),
-        f"--input_subscription=projects/{project}/subscriptions/{NAME}",
-        f"--predictions_table={project}:{NAME}.predictions",
-        f"--dead_letters_table={project}:{NAME}.dead_letters",
-        f"--output=gs://{NAME}",
-        f"--releases=gs://{NAME}/releases",
-        f"--image_buckets={IMAGES}",
-        f"--window_s={WINDOW_S}",
-    ]
+def flags(endpoint: str) -> list[str]:
+    return [*local_flags(PLACE, endpoint), f"--window_s={WINDOW_S}"]
 
 
-def prepare(project: str, trained: Path, scratch: Path) -> Place:
-    topic, _ = create_topic_and_subscription(project, NAME, NAME)
+def prepare(project: str, trained: Path, scratch: Path) -> Environment:
+    create_topic_and_subscription(project, NAME, NAME)
     create_dataset(project, NAME)
     create_buckets(project, (NAME, IMAGES))
     releases = scratch / "releases"
@@ -122,7 +115,7 @@ def prepare(project: str, trained: Path, scratch: Path) -> Place:
     write_pointer(str(releases), Pointer(default=first))
     copy_releases(str(releases), f"gs://{NAME}/releases")
     OBJECTS.close()
-    return Place(project, topic, NAME, IMAGES)
+    return PLACE
 
 
 @pytest.fixture(scope="module")
@@ -133,21 +126,15 @@ def run(
     place = prepare(stack.project, trained, scratch)
     plan = FaultPlan(SHARES, seed=5, delay_s=1, silence_s=5)
     log = stack.home / "logs" / "faulty.log"
-    command = [*COMMAND, *flags(stack.project, engine_endpoint)]
     with (
         faulty_environment(stack.environment, plan) as environment,
-        log.open("ab") as out,
         storage.Client(project=stack.project) as client,
         bigquery.Client(project=stack.project) as queries,
     ):
         engine = BigQueryEngine(queries, NAME)
-        process = subprocess.Popen(
-            command, stdout=out, stderr=out, cwd=REPOSITORY, env={**os.environ, **environment}
-        )
-        yield Run(process, plan, place, engine, client, log)
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+        job = LocalJob(flags(engine_endpoint), log, variables=environment)
+        yield Run(job.process, plan, place, engine, client, log)
+        job.kill()
     gc.collect()  # here, where the warning is expected
 
 
@@ -196,7 +183,9 @@ def test_a_run_with_flags_of_its_own_drains(run: Run) -> None:
     assert "Finishing what is in flight" in run.log.read_text()
 
 
-def test_a_start_without_what_it_needs_is_refused(stack: LocalStack, engine_endpoint: str) -> None:
+def test_a_start_without_what_it_needs_is_refused(
+    stack: LocalStack, engine_endpoint: str, tmp_path: Path
+) -> None:
     """Everything that is missing or wrong at once, each by its flag, before the job starts."""
     project = stack.project
     create_buckets(project, ("empty",))
@@ -216,13 +205,9 @@ def test_a_start_without_what_it_needs_is_refused(stack: LocalStack, engine_endp
         "--releases=gs://empty/releases",
         "--image_buckets=empty,no-images",
     ]
-    done = subprocess.run(
-        [*COMMAND, *local_flags(project, engine_endpoint), *missing],
-        capture_output=True,
-        text=True,
-        cwd=REPOSITORY,
-    )
-    told = done.stderr.partition("testudo run: ")[2].splitlines()
+    job = LocalJob([*local_flags(LOCAL, engine_endpoint), *missing], tmp_path / "log")
+    code = job.process.wait()
+    told = job.said().partition("testudo run: ")[2].splitlines()
     for line, start in zip(
         told,
         [
@@ -237,4 +222,4 @@ def test_a_start_without_what_it_needs_is_refused(stack: LocalStack, engine_endp
         strict=True,
     ):
         assert line.startswith(start)
-    assert done.returncode == 2
+    assert code == 2

@@ -21,7 +21,7 @@ from loadtest.traffic.schedule import Schedule, make_schedule
 from loadtest.traffic.sender import send
 from loadtest.traffic.senders import MODULE, SendError
 from loadtest.traffic.trace import save_trace
-from testudo.commands.place import IMAGE_BUCKET
+from testudo.environment import LOCAL
 from testudo.local.family import living
 from testudo.local.resources import create_buckets, create_topic_and_subscription
 from testudo.local.stack import LocalStack
@@ -41,7 +41,7 @@ def ends(stack: LocalStack, request: pytest.FixtureRequest) -> Ends:
     """A topic and a subscription of the test's own."""
     name = f"load-{request.node.originalname.replace('_', '-')}"
     create_topic_and_subscription(stack.project, name, f"{name}-pull")
-    create_buckets(stack.project, [IMAGE_BUCKET])
+    create_buckets(stack.project, [LOCAL.image_bucket])
     root = f"projects/{stack.project}"
     return Ends(f"{root}/topics/{name}", f"{root}/subscriptions/{name}-pull")
 
@@ -91,7 +91,12 @@ def test_a_trace_arrives_as_it_was_planned(ends: Ends, stack: LocalStack, tmp_pa
     schedule, path = made(tmp_path, rate=100.0)
     told: list[str] = []
     result = send(
-        ends.topic, path, prefix="e2e-", image_bucket=IMAGE_BUCKET, processes=2, report=told.append
+        ends.topic,
+        path,
+        prefix="e2e-",
+        image_bucket=LOCAL.image_bucket,
+        processes=2,
+        report=told.append,
     )
     count = len(schedule.due_s)
     assert result.sent.messages == count
@@ -99,7 +104,7 @@ def test_a_trace_arrives_as_it_was_planned(ends: Ends, stack: LocalStack, tmp_pa
     assert told[-1] == f"{count:,} of {count:,} messages sent"
     assert senders() == []
 
-    payloads = Payloads.draw(schedule.kinds, image_bucket=IMAGE_BUCKET)
+    payloads = Payloads.draw(schedule.kinds, image_bucket=LOCAL.image_bucket)
     expected = Counter[tuple[bytes, str]]()
     for number, original in enumerate(schedule.original.tolist()):
         ids = {
@@ -116,7 +121,7 @@ def test_a_trace_arrives_as_it_was_planned(ends: Ends, stack: LocalStack, tmp_pa
     assert max(expected.values()) > 1
 
     with storage.Client(project=stack.project) as client:
-        names = {one.name for one in client.list_blobs(IMAGE_BUCKET)}
+        names = {one.name for one in client.list_blobs(LOCAL.image_bucket)}
     assert set(payloads.uploads) <= names
 
     table = pq.read_table(result.path)

@@ -21,16 +21,10 @@ from models.release import Pointer, write_pointer
 from testudo.cli import main
 from testudo.cloud.container_spec import write_spec
 from testudo.cloud.metadata import metadata
-from testudo.commands.environments import local_environment
-from testudo.commands.place import (
-    BUCKET,
-    IMAGE_BUCKET,
-    SUBSCRIPTION,
-    bring_releases,
-    local_place,
-    prepare_local_project,
-)
+from testudo.environment import LOCAL
 from testudo.image.steps import Image, perform
+from testudo.local.connect import bring_releases
+from testudo.local.resources import prepare_stack
 from testudo.local.stack import LocalStack
 
 REPOSITORY = Path(__file__).parents[2]
@@ -58,23 +52,23 @@ def flags(
     shutil.copytree(trained, releases)
     first = next(one.name for one in releases.iterdir() if one.name.startswith("first-"))
     write_pointer(str(releases), Pointer(default=first))
-    prepare_local_project(stack.project)
+    prepare_stack()
     bring_releases(releases)
-    dataset = f"{stack.project}:{local_place(stack.project).dataset}"
+    dataset = f"{stack.project}:{LOCAL.dataset}"
     return {
-        "input_subscription": f"projects/{stack.project}/subscriptions/{SUBSCRIPTION}",
+        "input_subscription": f"projects/{stack.project}/subscriptions/{LOCAL.subscription}",
         "predictions_table": f"{dataset}.predictions",
         "dead_letters_table": f"{dataset}.dead_letters",
-        "output": f"gs://{BUCKET}",
-        "releases": f"gs://{BUCKET}/releases",
-        "image_buckets": IMAGE_BUCKET,
+        "output": f"gs://{LOCAL.bucket}",
+        "releases": f"gs://{LOCAL.bucket}/releases",
+        "image_buckets": LOCAL.image_bucket,
         "runner": "DataflowRunner",
         "project": stack.project,
         "region": "europe-west1",
         "job_name": "testudo",
-        "temp_location": f"gs://{BUCKET}/temp",
-        "staging_location": f"gs://{BUCKET}/staging",
-        "template_location": f"gs://{BUCKET}/staging/template_launches/1/job_object",
+        "temp_location": f"gs://{LOCAL.bucket}/temp",
+        "staging_location": f"gs://{LOCAL.bucket}/staging",
+        "template_location": f"gs://{LOCAL.bucket}/staging/template_launches/1/job_object",
         "sdk_container_image": CONTAINER,
     }
 
@@ -175,7 +169,7 @@ def test_a_launch_refuses_everything_that_is_wrong_at_once(
     image: Image, stack: LocalStack, flags: dict[str, str]
 ) -> None:
     """Flags by their form first, then what they name; nothing is written."""
-    location = {"template_location": f"gs://{BUCKET}/staging/template_launches/2/job_object"}
+    location = {"template_location": f"gs://{LOCAL.bucket}/staging/template_launches/2/job_object"}
     done = launch(image, stack, {**flags, **location, "window_s": "0", "output": "here"})
     assert done.returncode == 2
     assert "--window_s: is 0" in done.stderr
@@ -203,7 +197,7 @@ def test_a_template_is_written_once_a_version(
     assert [one.name for one in spec.metadata.parameters] == [
         one["name"] for one in metadata()["parameters"]
     ]
-    assert write_spec(local_environment(), "image-1", CONTAINER) == path
+    assert write_spec(LOCAL, "image-1", CONTAINER) == path
     assert main([*asked, f"--image={CONTAINER[:-1]}b"]) == 2
     assert "is there and differs" in capsys.readouterr().err
     assert OBJECTS.read(path) == written

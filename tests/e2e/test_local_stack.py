@@ -20,9 +20,9 @@ from waiting import DEADLINE_S, eventually, exit_code, nothing
 
 from beam_pipeline.io.deliveries import close_pulls, held_messages
 from beam_pipeline.io.pubsub_source import AckMessages, ReadFromSubscription
+from testudo.errors import StackError
 from testudo.local.detached import read_state, start_detached, stop_detached
 from testudo.local.family import family_of, living
-from testudo.local.processes import StackError
 from testudo.local.resources import (
     Table,
     create_buckets,

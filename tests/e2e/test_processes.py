@@ -8,14 +8,14 @@ import psutil
 import pytest
 from conftest import Releases
 from google.cloud import bigquery
+from rigs.job import Job
 from waiting import eventually, nothing
 
-from loadtest.job import Job
-from loadtest.streaming import own_stack
+from loadtest.stack import own_stack
 from models.loaded import CACHE
 from testudo.commands.engines import BigQueryEngine
-from testudo.commands.place import local_place
 from testudo.commands.sending import Outgoing, publish
+from testudo.environment import LOCAL
 from testudo.local.family import living
 from testudo.local.stack import LocalStack
 from testudo.local.tools import DEFAULT_FOLDER, install_tools
@@ -70,7 +70,7 @@ def test_a_killed_process_loses_nothing(job: Job, own: LocalStack, ran: list[boo
 
     What is killed ends all of it, and started again it goes on; stopped, it leaves nothing.
     """
-    place = local_place(own.project)
+    place = LOCAL
     engine = BigQueryEngine(bigquery.Client(project=place.project), place.dataset)
     samples = list(sample_messages(ITEMS, seed=31, broken_share=0.07))
     good = [one for one in samples if not one.breakage]
@@ -82,7 +82,7 @@ def test_a_killed_process_loses_nothing(job: Job, own: LocalStack, ran: list[boo
         assert len(found) == len(rows), "an item has two outcomes"
         return found
 
-    publish(place.topic, messages)
+    publish(place.topic_path, messages)
     eventually(outcomes, lambda found: len(found) >= 20)
     child(job).kill()
     found = eventually(outcomes, lambda found: len(found) >= ITEMS)

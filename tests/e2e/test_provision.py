@@ -74,7 +74,7 @@ def subscription_of(project: str) -> Any:
 
 
 def test_everything_is_made_from_nothing_and_what_drifted_is_mended(provision: Provision) -> None:
-    """One project, as it lives: made, found as wished, changed by hand, brought back."""
+    """One project, as it lives: made, found as desired, changed by hand, brought back."""
     project = "provision-all"
     first = provision(project)
     assert (first.code, first.errors) == (0, "")
@@ -91,7 +91,7 @@ def test_everything_is_made_from_nothing_and_what_drifted_is_mended(provision: P
 
 
 def assert_made(project: str) -> None:
-    """As wished, in each service, as the service's own client sees it."""
+    """As desired, in each service, as the service's own client sees it."""
     subscription = subscription_of(project)
     assert subscription.topic == f"projects/{project}/topics/items"
     assert subscription.message_retention_duration.days == 3
@@ -169,7 +169,7 @@ def assert_shown(ran: Ran) -> None:
 
 
 def assert_mended(project: str) -> None:
-    """Each field is as wished again; what others have set beside it stays."""
+    """Each field is as desired again; what others have set beside it stays."""
     assert subscription_of(project).ack_deadline_seconds == 60
     with storage.Client(project=project) as client:
         bucket = client.get_bucket(f"{project}-testudo")
@@ -266,8 +266,8 @@ def test_the_stand_in_refuses_a_role_for_an_account_that_is_not_there(stack: Loc
 def test_the_stand_in_has_quotas_that_can_be_set(stack: LocalStack) -> None:
     """What a launch asks Compute Engine before it asks for workers."""
     region = "/compute/v1/projects/p/regions/europe-west1"
-    wished = {"N2_CPUS": {"limit": 8.0, "usage": 4.0}}
-    call("testudo", "PUT", "/testudo/quotas", body=wished)
+    desired = {"N2_CPUS": {"limit": 8.0, "usage": 4.0}}
+    call("testudo", "PUT", "/testudo/quotas", body=desired)
     quotas = {one["metric"]: one for one in call("compute", "GET", region)["quotas"]}
     call("testudo", "PUT", "/testudo/quotas", body={"N2_CPUS": {"limit": 24.0, "usage": 0.0}})
     assert quotas["N2_CPUS"] == {"metric": "N2_CPUS", "limit": 8.0, "usage": 4.0}

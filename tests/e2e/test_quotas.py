@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 from conftest import Releases
 from google.cloud import bigquery, pubsub_v1
+from rigs.job import Job
 from waiting import eventually
 
 from beam_pipeline.checks import check
 from beam_pipeline.config import ConfigError
 from beam_pipeline.options import config_from
-from loadtest.job import Job
-from loadtest.streaming import own_stack
+from loadtest.stack import own_stack
 from testudo.commands.engines import BigQueryEngine
-from testudo.commands.place import OVERFLOW_TOPIC, local_flags, local_place
 from testudo.commands.sending import Outgoing, publish
+from testudo.environment import LOCAL, LOCAL_OVERFLOW
+from testudo.local.jobs import local_flags
 from testudo.local.resources import create_topic_and_subscription
 from testudo.local.stack import LocalStack
 from testudo.local.tools import DEFAULT_FOLDER, install_tools
@@ -56,7 +57,7 @@ def test_a_topic_that_cannot_be_the_overflows_is_told(
 ) -> None:
     """Before the job starts: the job's own topic, and one that is not there."""
     flags = [
-        *local_flags(own.project, ""),
+        *local_flags(LOCAL, ""),
         f"--overflow_topic=projects/{own.project}/topics/{topic}",
     ]
     config, _ = config_from(flags)
@@ -94,11 +95,11 @@ def test_a_wild_tenants_excess_is_scored_by_another_job(own: LocalStack, flags: 
 
     Each item has one outcome, with the time at which it was first published.
     """
-    place = local_place(own.project)
+    place = LOCAL
     engine = BigQueryEngine(bigquery.Client(project=place.project), place.dataset)
-    topic, copies = create_topic_and_subscription(own.project, OVERFLOW_TOPIC, "copies")
+    topic, copies = create_topic_and_subscription(own.project, LOCAL_OVERFLOW.topic, "copies")
     items = [item(name, one) for name, count in TENANTS.items() for one in range(count)]
-    publish(place.topic, items)
+    publish(place.topic_path, items)
     published = datetime.now(UTC)
     overflowed: list[str] = []
 

@@ -20,9 +20,9 @@ from models.failures import Stage
 from models.release import read_pointer, write_pointer
 from testudo.cli import main
 from testudo.commands.engines import BigQueryEngine
-from testudo.commands.place import BUCKET, RELEASES, Place
 from testudo.commands.rejected_rows import REJECTED_ROWS
 from testudo.commands.sending import Outgoing, publish
+from testudo.environment import LOCAL, Environment
 from testudo.local.stack import LocalStack
 from transforms.outcomes import json_line
 from transforms.payloads import read_payload
@@ -56,13 +56,13 @@ def item(tenant_id: str, number: int, **fields: str) -> Outgoing:
     return Outgoing(data, {"item_id": item_id, "tenant_id": tenant_id, "source": "a test"})
 
 
-def awaiting_images(place: Place, tenant_id: str, count: int) -> list[Outgoing]:
+def awaiting_images(place: Environment, tenant_id: str, count: int) -> list[Outgoing]:
     """Items whose image nobody has uploaded yet."""
     uri = f"gs://{place.image_bucket}/{tenant_id}"
     return [item(tenant_id, number, image_uri=f"{uri}/{number}.jpg") for number in range(count)]
 
 
-def upload_images(place: Place, tenant_id: str, count: int) -> None:
+def upload_images(place: Environment, tenant_id: str, count: int) -> None:
     bucket = storage.Client(project=place.project).bucket(place.image_bucket)
     for number in range(count):
         bucket.blob(f"{tenant_id}/{number}.jpg").upload_from_string(jpeg(64, 64))
@@ -84,14 +84,16 @@ def latest(engine: BigQueryEngine, tenant_id: str) -> dict[str, int]:
     return dict(rows)
 
 
-def dead(engine: BigQueryEngine, place: Place, tenant_id: str, outgoing: list[Outgoing]) -> None:
+def dead(
+    engine: BigQueryEngine, place: Environment, tenant_id: str, outgoing: list[Outgoing]
+) -> None:
     """Publish messages that the pipeline turns down, and wait until it has."""
-    publish(place.topic, outgoing)
+    publish(place.topic_path, outgoing)
     eventually(lambda: states(engine, tenant_id), lambda found: len(found) >= len(outgoing))
 
 
 def test_items_are_predicted_once_their_images_are_there(
-    place: Place, engine: BigQueryEngine, replay: Replay
+    place: Environment, engine: BigQueryEngine, replay: Replay
 ) -> None:
     """Dead letters are listed, replayed, say so, and are not replayed a second time."""
     outgoing = awaiting_images(place, "late", 5)
@@ -112,7 +114,7 @@ def test_items_are_predicted_once_their_images_are_there(
 
 
 def test_the_message_comes_back_as_it_was(
-    place: Place, engine: BigQueryEngine, replay: Replay
+    place: Environment, engine: BigQueryEngine, replay: Replay
 ) -> None:
     """Pub/Sub hands out the original data and attributes, one attempt on, under a new key."""
     (original,) = awaiting_images(place, "same", 1)
@@ -122,10 +124,10 @@ def test_the_message_comes_back_as_it_was(
     with pubsub_v1.SubscriberClient() as subscriber:
         tap = subscriber.subscription_path(place.project, "tap")
         message = {"data": original.data, "attributes": original.attributes}
-        request = {"topic": place.topic, "messages": [message]}
+        request = {"topic": place.topic_path, "messages": [message]}
         topic.api.publish(request=request)
         eventually(lambda: states(engine, "same"), bool)
-        subscriber.create_subscription(name=tap, topic=place.topic)
+        subscriber.create_subscription(name=tap, topic=place.topic_path)
         replay("--tenant=same")
         pulled = eventually(
             lambda: subscriber.pull(subscription=tap, max_messages=10).received_messages, bool
@@ -149,7 +151,7 @@ def test_the_message_comes_back_as_it_was(
 
 
 def test_a_replay_that_fails_again_can_be_replayed_again(
-    place: Place, engine: BigQueryEngine, replay: Replay
+    place: Environment, engine: BigQueryEngine, replay: Replay
 ) -> None:
     """Only its last dead letter counts: one replay at a time, however many came before."""
     dead(engine, place, "twice", awaiting_images(place, "twice", 1))
@@ -166,22 +168,22 @@ def test_a_replay_that_fails_again_can_be_replayed_again(
 
 
 def test_what_was_corrected_since_is_left_alone(
-    place: Place, engine: BigQueryEngine, replay: Replay
+    place: Environment, engine: BigQueryEngine, replay: Replay
 ) -> None:
     """An older message never takes the place of a newer one of the same item."""
     dead(engine, place, "mended", awaiting_images(place, "mended", 1))
-    publish(place.topic, [item("mended", 0, text="a red mug, and no picture")])
+    publish(place.topic_path, [item("mended", 0, text="a red mug, and no picture")])
     assert eventually(lambda: latest(engine, "mended"), bool) == {"mended-0": 1}
     assert states(engine, "mended") == [("mended-0", "predicted", 0, 1)]
     assert "0 to replay, 0 replayed." in replay("--tenant=mended")
 
 
 def test_a_replay_does_not_take_the_place_of_a_newer_message(
-    place: Place, engine: BigQueryEngine, replay: Replay
+    place: Environment, engine: BigQueryEngine, replay: Replay
 ) -> None:
     """Of two broken versions the older is replayed, and published last: the newer stays open."""
     dead(engine, place, "place", awaiting_images(place, "place", 1))
-    publish(place.topic, [item("place", 0, image="no base64")])
+    publish(place.topic_path, [item("place", 0, image="no base64")])
     eventually(lambda: states(engine, "place"), lambda found: len(found) == 2)
     assert {row[1] for row in states(engine, "place")} == {"superseded", "open"}
     upload_images(place, "place", 1)
@@ -198,7 +200,11 @@ def test_a_replay_does_not_take_the_place_of_a_newer_message(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_replay_that_is_ended_in_the_middle_can_be_run_again(
-    stack: LocalStack, place: Place, engine: BigQueryEngine, replay: Replay, number: signal.Signals
+    stack: LocalStack,
+    place: Environment,
+    engine: BigQueryEngine,
+    replay: Replay,
+    number: signal.Signals,
 ) -> None:
     """Nothing is lost and no item doubled; after Ctrl-C nothing is published twice either."""
     tenant_id, count = number.name.lower(), 30  # five minutes of replay, ended early
@@ -232,7 +238,7 @@ def test_a_replay_that_is_ended_in_the_middle_can_be_run_again(
 
 
 def test_rows_that_bigquery_refused_are_replayed_too(
-    place: Place, engine: BigQueryEngine, replay: Replay
+    place: Environment, engine: BigQueryEngine, replay: Replay
 ) -> None:
     """A refused prediction and a refused dead letter lead back to their messages."""
     dead(engine, place, "refused", awaiting_images(place, "refused", 2))
@@ -247,7 +253,7 @@ def test_rows_that_bigquery_refused_are_replayed_too(
         refused["message_id"] = f"refused-{number}"
         lines.append(json_line(rejected_row(("predictions", refused, [{"reason": "invalid"}]))))
     name = f"{REJECTED_ROWS}/dt=2999-01-01/rows.jsonl"
-    blob = storage.Client(project=place.project).bucket(BUCKET).blob(name)
+    blob = storage.Client(project=place.project).bucket(LOCAL.bucket).blob(name)
     blob.upload_from_string("\n".join(lines) + "\n")
     flags = ("--reason=row_rejected", "--stage=sink", "--tenant=refused")
     try:
@@ -262,7 +268,7 @@ def test_rows_that_bigquery_refused_are_replayed_too(
 
 
 def test_a_dead_letter_of_every_stage_is_replayed(
-    place: Place, engine: BigQueryEngine, replay: Replay
+    place: Environment, engine: BigQueryEngine, replay: Replay
 ) -> None:
     """Its payload is what was published; what is still broken fails again, one attempt on."""
     of_missing_release = publish_for_a_missing_release(place, engine)
@@ -288,9 +294,9 @@ def test_a_dead_letter_of_every_stage_is_replayed(
     assert eventually(lambda: replayed_once_more(engine, replay, "gone"), bool)
 
 
-def publish_for_a_missing_release(place: Place, engine: BigQueryEngine) -> list[Outgoing]:
+def publish_for_a_missing_release(place: Environment, engine: BigQueryEngine) -> list[Outgoing]:
     """Messages of tenant `gone`, some dead-lettered for want of its release; it is back now."""
-    releases = f"gs://{BUCKET}/{RELEASES}"
+    releases = LOCAL.releases
     pointer = read_pointer(releases)
     missing = "missing-0123456789ab"
     changed = dataclasses.replace(pointer, tenants={"gone": missing})
@@ -299,7 +305,7 @@ def publish_for_a_missing_release(place: Place, engine: BigQueryEngine) -> list[
 
     def look() -> list[tuple[Any, ...]]:
         sent.append(item("gone", len(sent), text="of a release that is gone"))
-        publish(place.topic, sent[-1:])
+        publish(place.topic_path, sent[-1:])
         return states(engine, "gone")
 
     eventually(look, bool)

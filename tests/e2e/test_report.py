@@ -10,10 +10,8 @@ import pytest
 from browser import Browser, browser, missing
 from waiting import eventually
 
-from loadtest.capacity.plan_file import plan_toml
 from loadtest.report.material import read_material
 from loadtest.report.page import page
-from loadtest.report.plan_values import plan_of
 
 HOSTILE = "</script><script>document.title='taken'</script><b onload=alert(1)>" + "x" * 300
 DRAWN = "return document.documentElement.dataset.drawn"
@@ -46,9 +44,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = load_results.write_everything(tmp_path_factory.mktemp("results"))
     names = [HOSTILE, "tenant-0002", "tenant-0003"]
     load_results.result(name=HOSTILE, tenants=names).save(folder / "hostile")
-    load_results.write(folder / "wild", "fairness.json", load_results.fairness(wild=HOSTILE))
+    load_results.write_fairness(folder / "wild", wild=HOSTILE)
     file = folder / "report.html"
-    material = read_material([folder])
+    material = read_material([folder, folder / "run-60", folder / "run-95"])
     text = page(material, title="Load", made_at="today", goal_s=material.goal_p95_s())
     file.write_text(text, encoding="utf-8")
     return file.as_uri()
@@ -109,7 +107,7 @@ def test_charts_tell_screen_readers_what_they_show(opened: Browser) -> None:
 
 def test_the_button_copies_the_plan(opened: Browser) -> None:
     """All of it, as it would be written to a file."""
-    expected = plan_toml(plan_of(load_results.plan(slo_p95_s=2.0)))
+    expected = load_results.plan(slo_p95_s=2.0).to_toml()
     opened.devtools("Browser.grantPermissions", permissions=["clipboardReadWrite"])
     opened.run("document.querySelector('[data-copies]').click()")
     opened.wait_for("return document.querySelector('[data-copies]').textContent === 'Copied'")

@@ -29,9 +29,9 @@ from testudo.commands.demo_report import (
     write_published,
 )
 from testudo.commands.engines import BigQueryEngine, FilesEngine
-from testudo.commands.place import BUCKET, Place
 from testudo.commands.publish import from_images, item_id_of, upload
 from testudo.commands.sending import Outgoing, publish
+from testudo.environment import LOCAL, Environment
 from testudo.local.family import family_of, listening, living
 from testudo.messages import BREAKAGES, SampleMessage, sample_messages
 from transforms.outcomes import ARCHIVE_SCHEMA
@@ -42,7 +42,7 @@ QUANTILE = re.compile(r"p\d\d_(s|ms|score)")
 EXPECTED_REASONS = {
     "cut_json": Reason.NOT_JSON,
     "no_tenant": Reason.SCHEMA_VIOLATION,
-    "neither_side": Reason.SCHEMA_VIOLATION,
+    "nothing_in_it": Reason.SCHEMA_VIOLATION,
     "not_base64": Reason.IMAGE_NOT_BASE64,
     "cut_image": Reason.IMAGE_UNREADABLE,
     "svg_image": Reason.IMAGE_FORMAT_REFUSED,
@@ -59,12 +59,12 @@ def outcomes(engine: BigQueryEngine, prefix: str) -> Counter[str]:
 
 
 @pytest.fixture(scope="module")
-def streamed(pipeline: Pipeline, place: Place, engine: BigQueryEngine) -> list[SampleMessage]:
+def streamed(pipeline: Pipeline, place: Environment, engine: BigQueryEngine) -> list[SampleMessage]:
     """Samples of every kind that went through the pipeline to their outcomes."""
     wait_for_tables(engine)
     samples = list(sample_messages(SAMPLES, seed=11, bucket=place.image_bucket, broken_share=0.14))
     upload(place, samples)
-    publish(place.topic, [Outgoing(one.data, dict(one.attributes)) for one in samples])
+    publish(place.topic_path, [Outgoing(one.data, dict(one.attributes)) for one in samples])
     eventually(lambda: len(outcomes(engine, "listing-11-")), lambda found: found >= SAMPLES)
     return samples
 
@@ -77,7 +77,7 @@ def test_every_item_has_exactly_one_outcome(
 
 
 def test_of_versions_published_together_the_newer_is_the_latest(
-    place: Place, pipeline: Pipeline, engine: BigQueryEngine
+    place: Environment, pipeline: Pipeline, engine: BigQueryEngine
 ) -> None:
     """They share a publish time, and their event times or ids tell which is which."""
     wait_for_tables(engine)
@@ -90,7 +90,7 @@ def test_of_versions_published_together_the_newer_is_the_latest(
     ]
     publisher = pubsub_v1.PublisherClient()
     messages = [{"data": json.dumps(one).encode()} for one in together]
-    publisher.api.publish(request={"topic": place.topic, "messages": messages})
+    publisher.api.publish(request={"topic": place.topic_path, "messages": messages})
     publisher.stop()
     count = "SELECT COUNT(*) FROM `{dataset}.predictions` WHERE tenant_id = 'pairs'"
     eventually(lambda: engine.ask(count).rows[0][0], lambda found: found >= len(together))
@@ -137,7 +137,7 @@ def test_archive_holds_what_was_scored(
 
     def archived() -> Counter[str]:
         found: Counter[str] = Counter()
-        for match in FileSystems.match([f"gs://{BUCKET}/archive/dt=*/*.parquet"]):
+        for match in FileSystems.match([f"gs://{LOCAL.bucket}/archive/dt=*/*.parquet"]):
             for file in match.metadata_list:
                 with FileSystems.open(file.path) as opened:
                     table = pq.read_table(io.BytesIO(opened.read()))
@@ -150,7 +150,7 @@ def test_archive_holds_what_was_scored(
 
 
 def test_queries_answer_alike_in_bigquery_and_over_files(
-    streamed: list[SampleMessage], engine: BigQueryEngine, place: Place, tmp_path: Path
+    streamed: list[SampleMessage], engine: BigQueryEngine, place: Environment, tmp_path: Path
 ) -> None:
     """Every named question gives the same rows over the same records on both engines."""
     load_published(engine.client, f"{place.project}.{place.dataset}.{PUBLISHED}", streamed)
@@ -185,7 +185,7 @@ PHOTOGRAPHS = {"astronaut": "JPEG", "chelsea": "PNG", "coffee": "WEBP", "camera"
 
 
 def test_photographs_are_scored(
-    pipeline: Pipeline, place: Place, engine: BigQueryEngine, tmp_path: Path
+    pipeline: Pipeline, place: Environment, engine: BigQueryEngine, tmp_path: Path
 ) -> None:
     """Photographs that nobody here drew, colour and grey, as JPEG, PNG and WebP, are scored."""
     wait_for_tables(engine)
@@ -195,7 +195,7 @@ def test_photographs_are_scored(
         paths.append(tmp_path / f"{name}.{format_name.lower()}")
         photograph.save(paths[-1], format_name)
         expected.add((item_id_of(paths[-1]), format_name, *photograph.size, 8))
-    publish(place.topic, from_images(paths, tenant_id="photos", text="a picture to sell"))
+    publish(place.topic_path, from_images(paths, tenant_id="photos", text="a picture to sell"))
     sql = """SELECT item_id, image.format, image.width_px, image.height_px, ARRAY_LENGTH(scores)
     FROM `{dataset}.predictions` WHERE tenant_id = 'photos'"""
     rows = eventually(lambda: engine.ask(sql).rows, lambda found: len(found) >= len(expected))
@@ -216,7 +216,7 @@ def test_the_job_listens_on_this_machine_only(pipeline: Pipeline) -> None:
 
 @pytest.mark.usefixtures("streamed")
 def test_a_stopped_pipeline_finishes_or_gives_back_what_it_has(
-    pipeline: Pipeline, place: Place, engine: BigQueryEngine
+    pipeline: Pipeline, place: Environment, engine: BigQueryEngine
 ) -> None:
     """Items in flight when Ctrl-C comes, and items published while nothing runs, are not lost.
 
@@ -225,7 +225,7 @@ def test_a_stopped_pipeline_finishes_or_gives_back_what_it_has(
     wait_for_tables(engine)
     samples = list(sample_messages(60, seed=12, broken_share=0))
     outgoing = [Outgoing(one.data, dict(one.attributes)) for one in samples]
-    publish(place.topic, outgoing[:40])
+    publish(place.topic_path, outgoing[:40])
     family = family_of(pipeline.process.pid)
     addresses = listening(family)
     assert addresses
@@ -233,7 +233,7 @@ def test_a_stopped_pipeline_finishes_or_gives_back_what_it_has(
     eventually(lambda: living(family), nothing)
     eventually(lambda: [one for one in addresses if listens(one)], nothing)
     assert list(Path(tempfile.gettempdir()).glob(f"{CACHE}{pipeline.process.pid}-*")) == []
-    publish(place.topic, outgoing[40:])
+    publish(place.topic_path, outgoing[40:])
     pipeline.start()
     eventually(lambda: len(outcomes(engine, "listing-12-")), lambda found: found >= len(samples))
     assert set(outcomes(engine, "listing-12-")) == {one.item_id for one in samples}

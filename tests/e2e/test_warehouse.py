@@ -18,10 +18,11 @@ from testudo.cloud.row_access import Grant
 from testudo.commands.access import VIEWER, Access, tenants_views
 from testudo.commands.dead_letters import Filters
 from testudo.commands.engines import Answer, BigQueryEngine, FilesEngine
-from testudo.commands.place import create_dataset
 from testudo.commands.rejected_rows import REJECTED_ROWS, find_rejected_rows
-from testudo.environment import Environment, environment_from
+from testudo.environment import Environment
+from testudo.environment_file import environment_from
 from testudo.errors import CommandError
+from testudo.local.resources import create_dataset
 from testudo.local.stack import LocalStack
 from transforms.outcomes import json_line
 

@@ -37,7 +37,7 @@ from transforms.texts import EncodeTexts
 REASONS = {
     "cut_json": (Stage.PARSE, Reason.NOT_JSON),
     "no_tenant": (Stage.PARSE, Reason.SCHEMA_VIOLATION),
-    "neither_side": (Stage.PARSE, Reason.SCHEMA_VIOLATION),
+    "nothing_in_it": (Stage.PARSE, Reason.SCHEMA_VIOLATION),
     "not_base64": (Stage.IMAGE, Reason.IMAGE_NOT_BASE64),
     "cut_image": (Stage.IMAGE, Reason.IMAGE_UNREADABLE),
     "svg_image": (Stage.IMAGE, Reason.IMAGE_FORMAT_REFUSED),

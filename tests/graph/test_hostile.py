@@ -13,11 +13,12 @@ import apache_beam as beam
 import pytest
 from builders import message, run
 from conftest import Releases
+from rigs.hostile.table import HOSTILE, HUGE_OBJECT_BYTES
 
 from beam_pipeline.config import Config
 from beam_pipeline.endpoints import memory_ends
 from beam_pipeline.graph import build
-from loadtest.traffic.hostile import HOSTILE, HUGE_OBJECT_BYTES, SCORED, HostileMessage, Trouble
+from loadtest.traffic.poison import SCORED, HostileMessage, Trouble
 from transforms.payloads import read_payload
 from transforms.records import Message
 

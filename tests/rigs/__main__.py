@@ -16,14 +16,14 @@ COMMANDS = {
     "bench": ("rigs.bench", "measure the graph against a plain loop"),
     "chaos": ("rigs.chaos", "break everything for some minutes, and count what is lost"),
     "reference": ("rigs.reference", "write docs/reference.md from the tables of the code"),
-    "tour": ("rigs.tour", "from artificial load to limits and a report, in ten minutes"),
+    "limits": ("rigs.limits", "measure how much one process of the load generator can send"),
     "fuzz": ("rigs.fuzz", "look for inputs that the parser or the decoder cannot take"),
 }
 
 
 def main(argv: Sequence[str]) -> int:
     """Run one of COMMANDS, as `testudo` runs its own. Returns the exit code."""
-    # For the processes that a rig starts: they are told of by module, as `-m rigs.loop`.
+    # For the processes that a rig starts: they are started by module, as `-m rigs.loop`.
     paths = [str(TESTS), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     parser = argparse.ArgumentParser(prog="python -m rigs", description="Rigs of the tests.")

@@ -16,15 +16,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from loadtest.measure import Cost, MeasuringError, Wanted, cost_of_process
 from models.manifest import ReleaseError
 from models.release import read_pointer
 from models.training.samples import draw_listings
-from testudo.commands.place import add_home_argument
+from rigs.costs import Cost, Wanted, cost_of_process
+from testudo.commands.environments import add_home_argument
 from testudo.commands.progress import tracked
 from testudo.errors import CommandError
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
 from testudo.messages import TENANTS
 
 WIDTH_PX, HEIGHT_PX = 640, 480
@@ -69,7 +67,8 @@ def draw_messages(target: Path, count: int) -> None:
 def streaming_cost(home: Path, wanted: Wanted) -> Cost:
     """On a fresh stack: the Pub/Sub emulator does not forget what it has had."""
     # Imported here: Google's clients cost seconds, and `--help` needs none of them.
-    from loadtest.streaming import cost_of_streaming, own_stack
+    from loadtest.stack import own_stack
+    from rigs.streaming import cost_of_streaming
 
     with own_stack(home, STACK_LOG.info) as stack:
         return cost_of_streaming(stack, wanted)
@@ -78,7 +77,7 @@ def streaming_cost(home: Path, wanted: Wanted) -> Cost:
 def measure(
     home: Path, wanted: Wanted, rounds: int, say: Callable[[str], None]
 ) -> dict[str, list[Cost]]:
-    """The costs of each way, in turns. Raises MeasuringError, ToolsMissing, StackError."""
+    """The costs of each way, in turns. Raises Failed."""
     ways: dict[str, Callable[[], Cost]] = {
         LOOP: lambda: cost_of_process("rigs.loop", wanted),
         FILES: lambda: cost_of_process("rigs.files", wanted),
@@ -152,10 +151,7 @@ def main(arguments: argparse.Namespace) -> int:
     messages = arguments.home / "bench" / f"messages-{SEED}-{count}.jsonl"
     draw_messages(messages, count)
     wanted = Wanted(messages, arguments.releases, arguments.items, FEW)
-    try:
-        costs = measure(arguments.home, wanted, arguments.rounds, console.print)
-    except (MeasuringError, StackError, ToolsMissing) as error:
-        raise CommandError(str(error)) from error
+    costs = measure(arguments.home, wanted, arguments.rounds, console.print)
     numbers = figures(costs)
     join_bytes = costs[LOOP][0].join_bytes
     console.print(as_table(numbers))

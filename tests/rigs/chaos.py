@@ -18,16 +18,13 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from loadtest.streaming import own_stack
+from loadtest.stack import own_stack
 from models.loaded import OWNER, left_behind
-from models.manifest import ReleaseError
 from models.release import Pointer, copy_releases, read_pointer, write_pointer
 from rigs.chaos_run import Chaos
 from rigs.chaos_traffic import TRAPPED_TENANT
-from testudo.commands.place import add_home_argument
+from testudo.commands.environments import add_home_argument
 from testudo.errors import CommandError
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
 
 END_ALLOWED_S, LOOK_EVERY_S = 30.0, 0.2
 
@@ -62,21 +59,18 @@ def main(arguments: argparse.Namespace) -> int:
     if wrong:
         raise CommandError("\n".join(wrong))
     console = Console()
-    try:
-        with tempfile.TemporaryDirectory(prefix="testudo-chaos-") as scratch:
-            releases = releases_with_traps(console, arguments.releases, Path(scratch))
-            with own_stack(arguments.home, lambda line: console.print(f"  {line}")) as stack:
-                chaos = Chaos(console, arguments, stack, releases)
-                good = chaos.run()
-            left = _at_rest(
-                lambda: [
-                    *chaos.left(),
-                    *processes_of(str(stack.home)),
-                    *left_folders(chaos.pids),
-                ]
-            )
-    except (ReleaseError, ToolsMissing, StackError) as error:
-        raise CommandError(str(error)) from error
+    with tempfile.TemporaryDirectory(prefix="testudo-chaos-") as scratch:
+        releases = releases_with_traps(console, arguments.releases, Path(scratch))
+        with own_stack(arguments.home, lambda line: console.print(f"  {line}")) as stack:
+            chaos = Chaos(console, arguments, stack, releases)
+            good = chaos.run()
+        left = _at_rest(
+            lambda: [
+                *chaos.left(),
+                *processes_of(str(stack.home)),
+                *left_folders(chaos.pids),
+            ]
+        )
     console.print(f"left behind: {', '.join(left) or 'nothing'}", highlight=False)
     return 0 if good and not left else 1
 

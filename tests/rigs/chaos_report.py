@@ -1,4 +1,4 @@
-"""What became of the messages that chaos published, counted one by one, and told."""
+"""What became of the messages that chaos published, counted one by one, and reported."""
 
 import json
 from collections import Counter
@@ -9,11 +9,11 @@ from google.cloud import storage
 from rich.console import Console
 from rich.table import Table
 
-from loadtest.traffic.hostile import SCORED
+from loadtest.traffic.poison import SCORED
 from models.failures import Reason
 from rigs.chaos_traffic import Planned
 from testudo.commands.engines import BigQueryEngine
-from testudo.commands.place import BUCKET
+from testudo.environment import LOCAL
 
 REJECTED_ROWS = "dead-letters/rejected-rows/"
 OUTCOMES = """
@@ -53,7 +53,7 @@ def outcomes_of(engine: BigQueryEngine, client: storage.Client) -> dict[str, set
     found: dict[str, set[str]] = {}
     for message_id, outcome in engine.ask(OUTCOMES).rows:
         found.setdefault(message_id, set()).add(outcome)
-    for blob in client.list_blobs(BUCKET, prefix=REJECTED_ROWS):
+    for blob in client.list_blobs(LOCAL.bucket, prefix=REJECTED_ROWS):
         for line in blob.download_as_bytes().splitlines():
             row = json.loads(line)
             found.setdefault(row["message_id"], set()).add(row["reason"])

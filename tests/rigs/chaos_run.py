@@ -19,14 +19,14 @@ from rich.console import Console
 
 from beam_pipeline.io.publishing import Publisher
 from beam_pipeline.io.threads import Background
-from loadtest.job import Job, Victim
 from rigs.chaos_report import OF_FAULTS, by_kind, compare, outcomes_of, tell
 from rigs.chaos_traffic import Planned, traffic
 from rigs.faults import Fault, FaultPlan, faulty_environment
+from rigs.job import Job, Victim
 from testudo.commands.engines import BigQueryEngine
-from testudo.commands.place import local_place
 from testudo.commands.progress import tracked
 from testudo.commands.sending import pubsub_message
+from testudo.environment import LOCAL
 from testudo.errors import CommandError
 from testudo.local.stack import LocalStack
 
@@ -63,7 +63,7 @@ class Chaos:
         self._wanted = arguments
         self._stack = stack
         self._releases = releases
-        self._place = local_place(stack.project)
+        self._place = LOCAL
         self._tables = BigQueryEngine(bigquery.Client(project=stack.project), self._place.dataset)
         self._objects = storage.Client(project=stack.project)
         self._plan = FaultPlan(seed=arguments.seed, delay_s=DELAY_S, silence_s=SILENCE_S)
@@ -133,7 +133,7 @@ class Chaos:
         return not findings.lost and LOST not in replayed and code == 0 and one_row_an_item
 
     def _faults(self, runs: bool) -> None:
-        """Only a job that runs meets faults: a start that fails is told, and tried by hand."""
+        """Only a job that runs meets faults: a start that fails is reported, and tried by hand."""
         self._plan.change(SHARES if runs and not self._ended.is_set() else {})
 
     def _publish(self) -> None:
@@ -141,7 +141,7 @@ class Chaos:
         count = round(seconds * self._wanted.rate)
         images = self._objects.bucket(self._place.image_bucket)
         messages = traffic(count, seed=self._wanted.seed, bucket=self._place.image_bucket)
-        publisher = Publisher(self._place.topic)
+        publisher = Publisher(self._place.topic_path)
         try:
             with tracked(messages, "chaos", total=count, console=self._console) as shown:
                 for planned in self._on_time(shown):

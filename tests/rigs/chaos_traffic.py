@@ -9,8 +9,9 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from loadtest.traffic.hostile import HOSTILE, SCORED
+from loadtest.traffic.poison import SCORED
 from models.failures import Reason
+from rigs.hostile.table import HOSTILE
 from rigs.traps import ABORT_WORD, HANG_WORD
 from testudo.commands.sending import Outgoing
 from testudo.messages import message_attributes, sample_messages

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from beam_pipeline.main import make_pipeline
-from loadtest.measure import difference, measured_run, tell
+from rigs.costs import difference, measured_run, tell
 
 
 def first_lines(messages: Path, count: int, target: Path) -> None:

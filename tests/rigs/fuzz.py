@@ -26,7 +26,7 @@ from models.kernels import time_limit
 from models.model_process import limit_memory
 from models.release import Pointer
 from rigs.mutations import changed_image, changed_message
-from testudo.commands.place import add_home_argument
+from testudo.commands.environments import add_home_argument
 from testudo.errors import CommandError
 from transforms.events import Arrival, parse_item
 from transforms.images import inline_image

@@ -21,11 +21,11 @@ from apache_beam.coders import StrUtf8Coder, TupleCoder, registry
 
 from beam_pipeline.config import Config
 from beam_pipeline.io.lines import message_from_line
-from loadtest.measure import difference, measured_run, tell
 from models.branches import BRANCHES
 from models.failures import Stage
 from models.kernels import ImageKernel, ScoreKernel, TextKernel
 from models.release import fetch_release, read_pointer
+from rigs.costs import difference, measured_run, tell
 from transforms.events import Arrival, parse_item
 from transforms.handlers import part_of
 from transforms.images import inline_image

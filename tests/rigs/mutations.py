@@ -12,8 +12,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from loadtest.traffic import hostile_files as files
-from loadtest.traffic.hostile import HOSTILE
+from loadtest.traffic import poison_files
+from rigs.hostile import files
+from rigs.hostile.table import HOSTILE
 from testudo.messages import sample_messages
 
 MAX_SEED_BYTES = 70_000
@@ -96,7 +97,7 @@ def image_seeds() -> tuple[bytes, ...]:
         ("WEBP", "RGB", {}), ("WEBP", "RGBA", {}), ("WEBP", "RGBA", {"lossless": True}),
         ("GIF", "P", {"transparency": 3}), ("GIF", "L", {}), ("GIF", "P", {"interlace": 0}),
     ]  # fmt: skip
-    seeds = [files.saved(name, mode, **how) for name, mode, how in whole]
+    seeds = [poison_files.saved(name, mode, **how) for name, mode, how in whole]
     seeds += [files.png_interlaced(), files.webp_canvas(48, 48, 3), files.gif(8, 8, frames=3)]
     for kind in HOSTILE.values():
         if kind.publishable:
@@ -226,9 +227,9 @@ _CHANGES = (_flip_bit, _set_byte, _set_number, _delete, _repeat, _cut, _insert_n
 
 def with_checksums(data: bytes) -> bytes:
     """A PNG with the checksum of each whole chunk put right; anything else as it is."""
-    if not data.startswith(files.PNG_START):
+    if not data.startswith(poison_files.PNG_START):
         return data
-    mended, place = bytearray(data), len(files.PNG_START)
+    mended, place = bytearray(data), len(poison_files.PNG_START)
     while place + PNG_CHUNK_OVERHEAD <= len(data):
         end = place + 8 + int.from_bytes(data[place : place + 4])
         if end + 4 > len(data):

@@ -15,14 +15,16 @@ from typing import Any
 
 from beam_pipeline.config import FLAGS, Config, Flag
 from beam_pipeline.tables import statements
-from loadtest.traffic.hostile import HOSTILE
+from loadtest.traffic.poison import POISON
 from models.bare_images import MAX_PARTS
 from models.failures import Reason
 from models.features import MAX_MARKS, MAX_SIDE_PX, ImageLimits
 from models.image_files import MAX_SCANNED_PIXELS
+from rigs.hostile.table import HOSTILE
 from rigs.reference_texts import BEAM_METRICS, GOOGLE_METRICS, OWN_METRICS, REASONS, ROLES
 from testudo.commands.parameters import used
-from testudo.environment import Environment, environment_from
+from testudo.environment import Environment
+from testudo.environment_file import environment_from
 from testudo.provisioning.grants import grants
 
 REPOSITORY = Path(__file__).parents[2]
@@ -261,10 +263,12 @@ def _bounds() -> Iterator[str]:
 
 def _hostile() -> Iterator[str]:
     refused = ", ".join(f"`{kind.name}`" for kind in HOSTILE.values() if not kind.publishable)
+    mixed = ", ".join(f"`{name}`" for name in POISON)
     troubled = ", ".join(f"`{kind.name}`" for kind in HOSTILE.values() if kind.trouble)
     yield from _paragraph(
-        f"The {len(HOSTILE)} kinds of message of `loadtest/traffic/hostile.py`. A test sends each "
-        f"through the graph; load profiles publish them. Pub/Sub itself refuses {refused}; "
+        f"The {len(HOSTILE)} kinds of message of `tests/rigs/hostile`. A test sends each through "
+        f"the graph, `make chaos` publishes them, and `[poison]` of a load profile mixes in "
+        f"{len(POISON)} of them: {mixed}. Pub/Sub itself refuses {refused}; "
         f"{troubled} need a storage server that misbehaves."
     )
     rows = [(f"`{kind.name}`", kind.what, f"`{kind.outcome}`") for kind in HOSTILE.values()]

@@ -12,6 +12,7 @@ from loadtest.capacity.calibrating import calibrate
 from loadtest.capacity.calibration import BadCalibration, Calibration, capacity, predict
 from loadtest.capacity.images import Picture, PictureCost, cost_of
 from loadtest.capacity.regression import fit_shares
+from loadtest.records import BadRecord
 from loadtest.results import Latency, ProcessUse, Result, Second, Sent, Settings
 
 SMALL, LARGE = "640x480 JPEG", "1280x960 JPEG"
@@ -114,7 +115,7 @@ def measured(
         processes=used,
         seconds=[],
         throughput=done,
-        look_every_s=0.25,
+        poll_every_s=0.25,
         saturated="",
         problems=[],
     )
@@ -269,7 +270,7 @@ def test_a_file_gives_the_calibration_again(tmp_path: Path) -> None:
     text = json.loads(path.read_text())
     for broken in ("{", "[]", "{}", json.dumps({**text, "form": 9}), json.dumps({"form": 1})):
         path.write_text(broken)
-        with pytest.raises(BadCalibration, match=r"calibration\.json: "):
+        with pytest.raises(BadRecord, match=r"calibration\.json: "):
             Calibration.load(path)
-    with pytest.raises(BadCalibration, match="No such file"):
+    with pytest.raises(BadRecord, match="No such file"):
         Calibration.load(tmp_path / "none.json")

@@ -17,9 +17,10 @@ from google.protobuf.struct_pb2 import Value
 
 from testudo.cloud.costs import Usage, cost_of, usage_before, usage_of
 from testudo.cloud.million import ItemUse, Machine, million_cost
-from testudo.cloud.prices import BadPrices, read_prices
+from testudo.cloud.prices import read_prices
 from testudo.commands.costs import day_of
-from testudo.environment import read_environment
+from testudo.environment_file import read_environment
+from testudo.errors import CommandError
 
 REPOSITORY = Path(__file__).parents[2]
 PRICES = read_prices("us-central1")
@@ -128,7 +129,7 @@ def test_a_file_that_is_no_list_of_prices_is_refused(text: str, tmp_path: Path) 
     """Naming the file."""
     path = tmp_path / "prices.json"
     path.write_text(text)
-    with pytest.raises(BadPrices, match=r"prices\.json"):
+    with pytest.raises(CommandError, match=r"prices\.json"):
         read_prices("us-central1", path)
 
 

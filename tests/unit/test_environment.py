@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from testudo.environment import BadEnvironment, environment_from, read_environment
+from testudo.environment_file import environment_from, read_environment
+from testudo.errors import CommandError
 
 REPOSITORY = Path(__file__).parents[2]
 
 
 def refused(values: dict[str, Any]) -> list[str]:
-    with pytest.raises(BadEnvironment) as error:
+    with pytest.raises(CommandError) as error:
         environment_from("staging", values, "file.toml")
     return [line.removeprefix("file.toml: [staging] ") for line in str(error.value).splitlines()]
 
@@ -108,5 +109,5 @@ def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, text: str | None,
     path = tmp_path / "environments.toml"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(BadEnvironment, match=said):
+    with pytest.raises(CommandError, match=said):
         read_environment("two", path)

@@ -1,35 +1,39 @@
-"""The pure parts of fairness, proof and tour: what is sent, and how it is told."""
+"""The pure parts of fairness and proof: what is sent, and how it is judged."""
 
-from pathlib import Path
+import dataclasses
 
+import load_results
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
+from loadtest.capacity.proof import Proof, Row, figure
 from loadtest.capacity.regression import Interval
-from loadtest.commands.fairness import FOR, FROM, latencies, profiles
-from loadtest.commands.prove import _held, _holds
+from loadtest.measuring.fairness import fairness_of
 from loadtest.measuring.items import COPY
-from loadtest.results import ITEMS
+from loadtest.traffic.profile import read_profile
 from loadtest.traffic.schedule import make_schedule
 
 WILD = "tenant-0001"
 
 
 def test_the_others_send_the_same_beside_a_wild_tenant() -> None:
-    """So that what differs between the runs is the wild tenant alone."""
-    calm, wild = profiles(rate=20, wild_rate=300, seconds=30)
-    alone, beside = (make_schedule(one, duration_s=30, seed=3) for one in (calm, wild))
+    """So that what differs between runs of `neighbour`, with it and without, is it alone."""
+    profile = read_profile("neighbour")
+    calm = dataclasses.replace(profile, wild=())
+    alone, beside = (make_schedule(one, duration_s=30, seed=3) for one in (calm, profile))
+    (wild,) = profile.wild
+    assert (alone.wild, beside.wild) == ((), (WILD,))
     others = beside.tenant != 0
     assert alone.due_s[alone.tenant != 0].tolist() == beside.due_s[others].tolist()
     more = len(beside.due_s) - len(alone.due_s)
-    assert more == pytest.approx(300 * 30 * FOR, rel=0.1)
+    extra = profile.rate_a_customer * (wild.factor - 1) * wild.length_s
+    assert more == pytest.approx(extra, rel=0.1)
     extra_s = sorted(set(beside.due_s.tolist()) - set(alone.due_s.tolist()))
-    assert extra_s[0] >= 30 * FROM
-    assert extra_s[-1] <= 30 * (FROM + FOR)
+    assert extra_s[0] >= wild.from_s
+    assert extra_s[-1] <= wild.from_s + wild.length_s
 
 
-def test_latencies_are_told_of_the_others_and_of_the_wild_one(tmp_path: Path) -> None:
+def test_latencies_are_those_of_the_others_and_of_the_wild_one() -> None:
     """Copies have none of their own, and a lost item has no latency."""
     rows = [
         ("a", WILD, "predicted", 9.0),
@@ -38,10 +42,9 @@ def test_latencies_are_told_of_the_others_and_of_the_wild_one(tmp_path: Path) ->
         ("d", "tenant-0003", COPY, None),
         ("e", "tenant-0003", "", None),
     ]
-    numbers = list(range(len(rows)))
     table = pa.table(
         {
-            "index": numbers,
+            "index": list(range(len(rows))),
             "original": pa.array([0, 1, 2, 2, 4], pa.int32()),
             "item_id": [one[0] for one in rows],
             "tenant": [one[1] for one in rows],
@@ -50,22 +53,32 @@ def test_latencies_are_told_of_the_others_and_of_the_wild_one(tmp_path: Path) ->
             "seen_s": pa.array([one[3] for one in rows], pa.float64()),
         }
     )
-    pq.write_table(table, tmp_path / ITEMS)
-    others, wild = latencies(tmp_path, WILD)
-    assert (others.items, others.p50_s, others.max_s) == (2, 1.0, 3.0)
-    assert (wild.items, wild.max_s) == (1, 9.0)
+    run = load_results.result(duration_s=2)
+    assert fairness_of([(run, table)]) is None
+    wild = dataclasses.replace(
+        run, name="wild", settings=dataclasses.replace(run.settings, wild=(WILD,))
+    )
+    found = fairness_of([(wild, table), (run, table)])
+    assert found is not None
+    calm, beside = found.runs
+    assert (calm.name, calm.wild) == (run.name, None)
+    assert (beside.others.items, beside.others.p50_s, beside.others.max_s) == (2, 1.0, 3.0)
+    assert beside.wild is not None
+    assert (beside.wild.items, beside.wild.max_s) == (1, 9.0)
 
 
 def test_a_proof_holds_when_every_figure_is_within_its_limit() -> None:
     """An error is a share of what was measured, on either side."""
 
-    def row(throughput: float, p95_s: float) -> dict:
-        return {
-            "throughput": _held(Interval(80, 100, 120), throughput) | {"within": 0.15},
-            "p95_s": _held(Interval(1, 2, 3), p95_s) | {"within": 0.30},
-        }
+    def proof(throughput: float, p95_s: float) -> Proof:
+        row = Row(
+            what="2 processes",
+            throughput=figure(Interval(80, 100, 120), throughput, 0.15),
+            p95_s=figure(Interval(1, 2, 3), p95_s, 0.30),
+        )
+        return Proof(calibrated_on="two cores", rows=[row])
 
-    assert _holds(row(95, 2.5))
-    assert not _holds(row(80, 2.0))
-    assert not _holds(row(100, 1.4))
-    assert row(80, 2.0)["throughput"]["error"] == pytest.approx(0.25)
+    assert proof(95, 2.5).holds
+    assert not proof(80, 2.0).holds
+    assert not proof(100, 1.4).holds
+    assert proof(80, 2.0).rows[0].throughput.error == pytest.approx(0.25)

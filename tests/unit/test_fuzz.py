@@ -11,7 +11,7 @@ import pytest
 from rigs import fuzz, mutations
 from rigs.__main__ import main
 
-from loadtest.traffic.hostile_files import saved
+from loadtest.traffic.poison_files import saved
 from models.bare_images import IMAGE_FORMATS
 from models.failures import Reason, Rejected, Stage
 from models.features import OUT_OF_MEMORY

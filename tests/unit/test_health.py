@@ -9,9 +9,9 @@ from threading import Thread
 
 import pytest
 
+from testudo.errors import StackError
 from testudo.local.detached import ServerState, StackState
 from testudo.local.health import check_and_watch, troubles
-from testudo.local.processes import StackError
 
 
 class _Answers(BaseHTTPRequestHandler):

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 from builders import ARRIVAL, fields, message, rejection
+from rigs.hostile.messages import MAX_MESSAGE_BYTES
+from rigs.hostile.table import HOSTILE
 
-from loadtest.traffic.hostile import HOSTILE, MAX_MESSAGE_BYTES, SCORED, Trouble
+from loadtest.traffic.poison import SCORED, Trouble
 from models.failures import Failure, Reason, Stage
 from models.features import MAX_MARKS, normalise_text
 from transforms.events import parse_message, reject

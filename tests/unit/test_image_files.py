@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from builders import encoded, grain, jpeg, quadrants, rejection
 from PIL import Image
+from rigs.hostile import files
 
-from loadtest.traffic import hostile_files as files
+from loadtest.traffic import poison_files
 from models.bare_images import MAX_PARTS
 from models.failures import Reason
 from models.features import MAX_SIDE_PX, ImageLimits, decode_image
@@ -107,7 +108,7 @@ def test_the_orientation_is_found_among_other_entries(order: str, kind: int, cod
     "block",
     [
         b"", b"Exif\0\0", b"II*\0", b"MM\0*\xff\xff\xff\xff", b"II+\0" + bytes(40),
-        b"MM\0*\0\0\0\x08\xff\xff" + bytes(600), files.exif_bomb(1_000_000)[:-5],
+        b"MM\0*\0\0\0\x08\xff\xff" + bytes(600), poison_files.exif_bomb(1_000_000)[:-5],
     ],
     ids=range(7),
 )  # fmt: skip
@@ -118,11 +119,11 @@ def test_an_exif_block_without_orientation_is_no_error(block: bytes) -> None:
 
 def parts(count: int) -> dict[str, bytes]:
     """A JPEG, PNG and GIF of so many parts, by the counting of the walk."""
-    comment, chunk, data = b"\xff\xfe\0\x02", files.chunk(b"teSt", b""), jpeg(8, 8)
+    comment, chunk, data = b"\xff\xfe\0\x02", poison_files.chunk(b"teSt", b""), jpeg(8, 8)
     of_jpeg = len(list(_markers(data))) - 1  # the end is not looked at
     return {
         "jpeg": data[:2] + comment * (count - of_jpeg) + data[2:],
-        "png": files.png(8, 8, chunk * (count - 3)),
+        "png": poison_files.png(8, 8, chunk * (count - 3)),
         "gif": files.gif(before=b"!\xfe" + b"\x01x" * (count - 1) + b"\0"),
     }
 
@@ -143,7 +144,7 @@ def test_the_number_of_parts_is_limited(name: str) -> None:
 
 def test_the_scans_of_a_jpeg_are_limited_by_its_pixels() -> None:
     """A small progressive picture may have many scans, a large one as many as a camera writes."""
-    many = files.jpeg_with_many_scans()
+    many = poison_files.jpeg_with_many_scans()
     rejected = rejection(lambda: pixels(many))
     assert rejected.reason == Reason.IMAGE_TOO_LARGE
     assert f"{MAX_SCANNED_PIXELS // 16_000_000 + 1} scans" in rejected.detail
@@ -156,7 +157,7 @@ def test_the_scans_of_a_jpeg_are_limited_by_its_pixels() -> None:
 def test_the_length_of_a_side_is_limited(turned: bool) -> None:
     """A line of 65,535 pixels is a picture; a longer one costs far more than its pixels."""
     for longest, ok in ((MAX_SIDE_PX, True), (MAX_SIDE_PX + 1, False)):
-        data = files.png(longest, 1) if turned else files.png(1, longest)
+        data = poison_files.png(longest, 1) if turned else poison_files.png(1, longest)
         if ok:
             assert pixels(data).shape == (SIZE_PX, SIZE_PX, 3)
         else:
@@ -203,7 +204,7 @@ def test_a_file_that_ends_in_its_header_is_unreadable(data: bytes) -> None:
 
 WITHOUT_MEMORY = """
 import resource
-from loadtest.traffic.hostile_files import png
+from loadtest.traffic.poison_files import png
 from models.features import decode_image
 from models.failures import Rejected
 data = png(6_000, 6_000)

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from testudo.image.dockerfile import BadDockerfile
-from testudo.image.stages import StepFailed
+from testudo.errors import CommandError, Failed
 from testudo.image.steps import Image, perform
 
 ZEROS = "0" * 64
@@ -82,7 +81,7 @@ def test_what_was_there_before_is_gone(context: Path) -> None:
 
 def test_a_command_that_fails_says_what_it_printed(context: Path) -> None:
     """And which one it was."""
-    with pytest.raises(StepFailed, match=r"(?s)python -c .*: exit code 3\nwhat is wrong"):
+    with pytest.raises(Failed, match=r"(?s)python -c .*: exit code 3\nwhat is wrong"):
         done(
             context,
             "FROM ${PYTHON_BASE}\n"
@@ -103,7 +102,7 @@ def test_a_command_that_fails_says_what_it_printed(context: Path) -> None:
 )
 def test_what_cannot_be_done_here_is_refused(context: Path, steps: str, problem: str) -> None:
     """Rather than passed over."""
-    with pytest.raises(BadDockerfile, match=problem):
+    with pytest.raises(CommandError, match=problem):
         done(context, steps)
 
 
@@ -111,5 +110,5 @@ def test_what_cannot_be_done_here_is_refused(context: Path, steps: str, problem:
 def test_rules_that_are_not_understood_are_refused(context: Path, rules: str) -> None:
     """Else more would be copied here than in a build, or less."""
     (context / ".dockerignore").write_text(rules)
-    with pytest.raises(BadDockerfile, match=r"\.dockerignore"):
+    with pytest.raises(CommandError, match=r"\.dockerignore"):
         done(context, "FROM ${PYTHON_BASE}\n")

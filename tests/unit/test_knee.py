@@ -16,7 +16,7 @@ def searched(knee: float, *, width: float, seed: int, start_rate: float = 20.0) 
     search = Search(start_rate=start_rate, limit_rate=5000.0)
     while (rate := search.next_rate()) is not None:
         fails = (1 + math.tanh(math.log(rate / knee) / (2 * width))) / 2  # a logistic curve
-        search.note(rate, holds=chance.random() >= fails)
+        search.add(rate, holds=chance.random() >= fails)
         assert len(search.probes) < MOST_PROBES, "the search does not end"
     return search
 
@@ -51,7 +51,7 @@ def test_nothing_fails_up_to_the_limit() -> None:
     """Where all probes hold there is no knee, and the last probe is at the limit."""
     search = Search(start_rate=20.0, limit_rate=100.0)
     while (rate := search.next_rate()) is not None:
-        search.note(rate, holds=True)
+        search.add(rate, holds=True)
     assert search.probes[-1].rate == 100.0
     assert estimate(search.probes) is None
 
@@ -62,7 +62,7 @@ def test_steps_go_up_then_halve_the_gap() -> None:
     rates = []
     for holds in (True, True, False, True):
         rates.append(search.next_rate())
-        search.note(rates[-1] or 0.0, holds=holds)
+        search.add(rates[-1] or 0.0, holds=holds)
     assert rates == pytest.approx([20.0, 30.0, 45.0, math.sqrt(30.0 * 45.0)])
     held, failed = search.bounds()
     assert held is not None

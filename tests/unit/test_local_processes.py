@@ -14,8 +14,9 @@ import psutil
 import pytest
 from waiting import DEADLINE_S, eventually, exit_code, nothing
 
+from testudo.errors import StackError
 from testudo.local.family import living
-from testudo.local.processes import ServerProcess, StackError, free_ports, wait_for_answers
+from testudo.local.processes import ServerProcess, free_ports, wait_for_answers
 from testudo.local.servers import HOST, Server, client_environment
 from testudo.proxies import past_proxies
 

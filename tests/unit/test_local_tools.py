@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from testudo.local.missing import Missing, ToolMissing, ToolsMissing
+from testudo.errors import Missing, ToolsMissing
 from testudo.local.prism import VERSION, get_prism
 from testudo.local.pubsub_emulator import find_emulator_jar, find_java
 
@@ -47,7 +47,7 @@ def test_emulator_is_found_in_the_sdk_that_is_named(tmp_path: Path) -> None:
 
 def test_absent_emulator_is_told_with_the_way_to_get_it(tmp_path: Path) -> None:
     """Without the component the error says what it is for and how to install it."""
-    with pytest.raises(ToolMissing, match=r"stand-in for Pub/Sub.*components install"):
+    with pytest.raises(ToolsMissing, match=r"stand-in for Pub/Sub.*components install"):
         find_emulator_jar({"PATH": str(tmp_path)}, places=())
 
 
@@ -64,14 +64,14 @@ def test_too_old_java_is_passed_over_and_told(tmp_path: Path) -> None:
     java(tmp_path / "old/bin/java", "1.8.0_412")
     newer = java(tmp_path / "new/java", "21.0.1")
     assert find_java(environ, places=[str(newer)]) == newer
-    with pytest.raises(ToolMissing, match="is version 8"):
+    with pytest.raises(ToolsMissing, match="is version 8"):
         find_java(environ, places=())
 
 
 def test_java_that_does_not_run_is_none(tmp_path: Path) -> None:
     """The stub that macOS ships instead of Java counts as no Java."""
     script(tmp_path / "bin/java", "echo 'Unable to locate a Java Runtime.' >&2; exit 1")
-    with pytest.raises(ToolMissing, match="Java 11 or later"):
+    with pytest.raises(ToolsMissing, match="Java 11 or later"):
         find_java({"JAVA_HOME": str(tmp_path), "PATH": ""}, places=())
 
 
@@ -84,11 +84,11 @@ def test_prism_that_is_named_is_used_as_it_is(tmp_path: Path) -> None:
 
 def test_named_prism_that_is_no_program_is_told(tmp_path: Path) -> None:
     """A wrong TESTUDO_PRISM is an error, never silently replaced by another Prism."""
-    with pytest.raises(ToolMissing, match=rf"{VERSION} is missing.*is not a program"):
+    with pytest.raises(ToolsMissing, match=rf"{VERSION} is missing.*is not a program"):
         get_prism(tmp_path, print, {"TESTUDO_PRISM": str(tmp_path / "nothing")})
 
 
 def test_everything_missing_is_told_at_once() -> None:
     """The error lists each tool on a line: what, why and how."""
-    error = ToolsMissing([Missing("A", "for this", "Do x."), Missing("B", "for that", "Do y.")])
+    error = ToolsMissing(Missing("A", "for this", "Do x."), Missing("B", "for that", "Do y."))
     assert str(error) == "A is missing (for this). Do x.\nB is missing (for that). Do y."

@@ -2,8 +2,9 @@
 
 import psutil
 import pytest
+from rigs.costs import difference, used_cpu_s
 
-from loadtest.measure import MeasuringError, difference, used_cpu_s
+from loadtest.processes import MeasuringError
 
 
 def burn(seconds: float) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from builders import BLUE, GREEN, RED, YELLOW, encoded, quadrants, rejection
 from odd_pictures import NEAR, QUARTERS, Colour, Odd, odd_pictures, riff, segment
+from rigs.hostile import files
 
-from loadtest.traffic import hostile_files as files
+from loadtest.traffic.poison_files import HTML, SVG, chunk, png_that_claims
 from models.bare_images import IMAGE_FORMATS
 from models.failures import Reason
 from models.features import decode_image
@@ -88,11 +89,11 @@ def international(text: bytes, *, packed: bool = False, language: bytes = b"") -
     """A PNG's chunk of text in any language."""
     body = zlib.compress(text) if packed else text
     start = b"XML:com.adobe.xmp\0" + bytes([packed]) + b"\0" + language + b"\0\0"
-    return files.chunk(b"iTXt", start + body)
+    return chunk(b"iTXt", start + body)
 
 
 def packed_text(keyword: bytes, text: bytes) -> bytes:
-    return files.chunk(b"zTXt", keyword + b"\0\0" + zlib.compress(text))
+    return chunk(b"zTXt", keyword + b"\0\0" + zlib.compress(text))
 
 
 XMP_START, EXIF_START = b"http://ns.adobe.com/xap/1.0/\0", b"Exif\0\0"
@@ -104,19 +105,19 @@ UPRIGHT: dict[str, Callable[[], bytes]] = {
     "PNG, XMP with a language": lambda: png_with(international(xmp(), language=b"x-default")),
     "PNG, XMP behind the pixels": lambda: png_with(international(xmp()), behind=True),
     "PNG, XMP as plain text": lambda: png_with(
-        files.chunk(b"tEXt", b"XML:com.adobe.xmp\0" + xmp())
+        chunk(b"tEXt", b"XML:com.adobe.xmp\0" + xmp())
     ),
     "PNG, XMP and EXIF of neither": lambda: png_with(
-        files.chunk(b"eXIf", exif(0)), international(xmp())
+        chunk(b"eXIf", exif(0)), international(xmp())
     ),
     "PNG, EXIF before XMP": lambda: png_with(
-        international(xmp(3)), files.chunk(b"eXIf", exif(6))
+        international(xmp(3)), chunk(b"eXIf", exif(6))
     ),
     "PNG, profile of EXIF": lambda: png_with(
         packed_text(b"Raw profile type exif", profile("exif", EXIF_START + exif()))
     ),
     "PNG, profile of EXIF, not packed": lambda: png_with(
-        files.chunk(b"tEXt", b"Raw profile type exif\0" + profile("exif", EXIF_START + exif()))
+        chunk(b"tEXt", b"Raw profile type exif\0" + profile("exif", EXIF_START + exif()))
     ),
     "PNG, profile of EXIF without its start": lambda: png_with(
         packed_text(b"Raw profile type exif", profile("exif", exif()))
@@ -166,7 +167,7 @@ def test_a_picture_is_turned_by_whatever_tells_its_way_up(name: str) -> None:
 def test_an_exif_orientation_that_is_none_is_passed_over(block: bytes) -> None:
     """By its value, its type or its count; as viewers do."""
     assert_shows(jpeg_with(EXIF_START + block), QUARTERS)
-    assert_shows(png_with(files.chunk(b"eXIf", block)), QUARTERS)
+    assert_shows(png_with(chunk(b"eXIf", block)), QUARTERS)
 
 
 @pytest.mark.parametrize(
@@ -199,8 +200,8 @@ def test_a_broken_profile_is_no_error(text: bytes) -> None:
 def test_a_text_that_does_not_unpack_does_not_cost_the_picture(packed: bytes) -> None:
     """The picture is taken as it stands."""
     start = b"XML:com.adobe.xmp\0\1\0\0\0"
-    assert_shows(png_with(files.chunk(b"iTXt", start + packed)), QUARTERS)
-    assert_shows(png_with(files.chunk(b"zTXt", b"Raw profile type exif\0\0" + packed)), QUARTERS)
+    assert_shows(png_with(chunk(b"iTXt", start + packed)), QUARTERS)
+    assert_shows(png_with(chunk(b"zTXt", b"Raw profile type exif\0\0" + packed)), QUARTERS)
 
 
 def test_of_a_text_only_the_start_is_unpacked() -> None:
@@ -217,7 +218,7 @@ def test_a_png_without_a_header_is_unreadable_by_its_first_chunks_name() -> None
     rejected = rejection(lambda: corners(files.png_of_xcode()))
     assert rejected.reason == Reason.IMAGE_UNREADABLE
     assert rejected.detail == "its first chunk is 'CgBI', not IHDR"
-    short = b"\x89PNG\r\n\x1a\n" + files.chunk(b"IHDR", b"\xff" * 12)
+    short = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", b"\xff" * 12)
     assert rejection(lambda: corners(short)).detail == "a header of 12 bytes"
 
 
@@ -247,8 +248,8 @@ def test_no_size_is_read_from_what_says_none(data: bytes) -> None:
         (b"\x1f\x8b\x08\0" + bytes(20), "gzip"),
         (encoded(quadrants(), "TIFF"), "TIFF"),
         (encoded(quadrants(), "BMP"), "BMP"),
-        (files.SVG[files.SVG.index(b"<svg") :], "SVG"),
-        (files.HTML, "HTML"),
+        (SVG[SVG.index(b"<svg") :], "SVG"),
+        (HTML, "HTML"),
         (files.PDF, "PDF"),
         (files.PSD, "Photoshop"),
         (files.JPEG_2000, "JPEG 2000"),
@@ -270,7 +271,7 @@ def test_an_unknown_file_is_refused_by_its_first_bytes() -> None:
 
 def test_what_is_too_large_names_the_limit_and_its_flag() -> None:
     """An honest panorama: whoever reads the message knows what would allow it."""
-    panorama = files.png_that_claims(8000, 7000)
+    panorama = png_that_claims(8000, 7000)
     assert rejection(lambda: corners(panorama)).detail == (
         "8000x7000 pixels, allowed are 50000000 (--max_image_pixels)"
     )

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.capacity.plan_file import plan_toml
-from loadtest.capacity.plan_record import Plan, Step, WorstHour
+from loadtest.capacity.plan import Basis, Plan, Step, WorstHour
 from loadtest.capacity.regression import Interval
 from testudo.cloud.launching import as_dict, launch_parameter
 from testudo.cloud.plan_file import PLANNED, with_plan
 from testudo.cloud.templates import Template
 from testudo.commands import deploy, launch, update
-from testudo.environment import BadEnvironment, Environment, environment_from
+from testudo.environment import Environment
+from testudo.environment_file import environment_from
+from testudo.errors import CommandError
 
 NOTHING = Interval(0.0, 0.0, 0.0)
 STEP = Step(
@@ -45,11 +46,9 @@ PLAN = Plan(
     seed=1,
     region="europe-west1",
     prices_version="2026-09-20",
-    calibration={
-        "made_at": "2026-11-24",
-        "machine": "two cores\nnum_workers = 99",
-        "provisional": False,
-    },
+    calibration=Basis(
+        made_at="2026-11-24", machine="two cores\nnum_workers = 99", provisional=False
+    ),
     assumptions=["a vCPU is a core"],
     steps=[STEP],
     series=[],
@@ -62,7 +61,7 @@ def staging() -> Environment:
 
 def refused(path: Path, text: str) -> list[str]:
     path.write_text(text)
-    with pytest.raises(BadEnvironment) as error:
+    with pytest.raises(CommandError) as error:
         with_plan(staging(), path)
     return [line.removeprefix(f"{path}: ") for line in str(error.value).splitlines()]
 
@@ -70,7 +69,7 @@ def refused(path: Path, text: str) -> list[str]:
 def test_the_request_has_the_limits_of_the_plan(tmp_path: Path) -> None:
     """Workers, machine, hint, threads, memory and disk; all else is the environment's."""
     path = tmp_path / "plan.toml"
-    path.write_text(plan_toml(PLAN))
+    path.write_text(PLAN.to_toml())
     planned = with_plan(staging(), path)
     template = Template("v1", "gs://b/templates/v1/template.json", "image@sha256:0", {}, {})
     request = as_dict(launch_parameter(planned, template, {}, job_name="testudo"))["environment"]
@@ -89,7 +88,7 @@ def test_the_request_has_the_limits_of_the_plan(tmp_path: Path) -> None:
 
 def test_the_file_says_where_it_comes_from(tmp_path: Path) -> None:
     """In comments, whatever words a calibration brings: values are only those of the plan."""
-    text = plan_toml(PLAN)
+    text = PLAN.to_toml()
     assert set(tomllib.loads(text)) == set(PLANNED)
     assert tomllib.loads(text)["num_workers"] == 3
     assert "2,000 customers of profile marketplace: holds a p95 of 10 s" in text
@@ -120,7 +119,7 @@ def test_what_no_plan_says_is_refused_together(tmp_path: Path) -> None:
 
 def test_a_plan_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """With the command that writes one."""
-    with pytest.raises(BadEnvironment, match="`testudo loadtest plan` writes one"):
+    with pytest.raises(CommandError, match="`testudo loadtest plan` writes one"):
         with_plan(staging(), tmp_path / "none.toml")
 
 

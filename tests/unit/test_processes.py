@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from testudo.cli import main
-from testudo.commands.job import RUNNING
 from testudo.commands.processes import run_several
+from testudo.local.jobs import RUNNING
 
 WAITS = f"""
 import os, signal, sys
@@ -48,7 +48,7 @@ def run(*commands: list[str]) -> tuple[int, list[str]]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with contextlib.redirect_stderr(Terminal()) as screen:
-            code = run_several(commands)
+            code = run_several(commands, command=())
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -153,7 +153,9 @@ def test_a_profile_that_contradicts_itself_is_refused(tmp_path: Path, text: str,
 
 def test_a_profile_that_is_not_there_is_refused_with_those_that_are() -> None:
     """Neither a packaged name nor a file."""
-    with pytest.raises(BadProfile, match="nothing.toml: No such file.*marketplace, steady, wild"):
+    with pytest.raises(
+        BadProfile, match="nothing.toml: No such file.*marketplace, neighbour, steady, wild"
+    ):
         read_profile("nothing.toml")
 
 

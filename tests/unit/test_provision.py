@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from google.api_core.exceptions import Forbidden, ServiceUnavailable
 
-from testudo.environment import BadEnvironment, environment_from
+from testudo.environment_file import environment_from
+from testudo.errors import CommandError
 from testudo.provisioning.inventory import inventory
-from testudo.provisioning.plan import Action, Sides, apply_plan, lines, make_plan
+from testudo.provisioning.plan import Action, Providers, apply_plan, lines, make_plan
 from testudo.provisioning.policies import has, with_member
+from testudo.provisioning.provider import Change, Provider, differences, fixed, needs_role
 from testudo.provisioning.resources import EXPIRING, Kind, Resource
-from testudo.provisioning.side import Change, Side, differences, fixed, needs_role
 from testudo.provisioning.tables import stuck_table
 
 ALICE, BOB = "user:alice@example.com", "user:bob@example.com"
@@ -45,17 +46,17 @@ class Shelf:
             self.found[resource.name][one] = resource.fields[one]
 
     @property
-    def sides(self) -> Sides:
+    def providers(self) -> Providers:
         stuck = fixed({"place": "it stays"})
         return {
-            Kind.TOPIC: Side(
+            Kind.TOPIC: Provider(
                 self.read, self.create, self.change, needs_role("roles/shelf.editor"), stuck
             )
         }
 
 
 @pytest.mark.parametrize(
-    ("wished", "found", "changed"),
+    ("desired", "found", "changed"),
     [
         ({"a": 1}, {"a": 1, "etag": "x"}, {}),
         ({"a": 1}, {}, {"a": (None, 1)}),
@@ -71,10 +72,10 @@ class Shelf:
     ],
 )
 def test_a_difference_is_what_is_not_as_wished(
-    wished: dict[str, Any], found: dict[str, Any], changed: dict[str, Any]
+    desired: dict[str, Any], found: dict[str, Any], changed: dict[str, Any]
 ) -> None:
     """What a service or somebody else adds is none; an empty wish is a wish for nothing."""
-    assert {one.path: (one.old, one.new) for one in differences(wished, found)} == changed
+    assert {one.path: (one.old, one.new) for one in differences(desired, found)} == changed
 
 
 def test_the_plan_says_what_to_do_with_each() -> None:
@@ -82,11 +83,11 @@ def test_the_plan_says_what_to_do_with_each() -> None:
     shelf = Shelf(
         {"old": {"size": 1, "place": "EU"}, "same": {"size": 2}, "moved": {"place": "US"}}
     )
-    wished = [
+    desired = [
         topic("new", size=1), topic("old", size=2, place="EU"), topic("same", size=2),
         topic("moved", place="EU"), topic("unread"),
     ]  # fmt: skip
-    steps = make_plan(wished, shelf.sides)
+    steps = make_plan(desired, shelf.providers)
     assert [one.action for one in steps] == [
         Action.CREATE, Action.CHANGE, Action.KEEP, Action.STUCK, Action.UNREAD,
     ]  # fmt: skip
@@ -97,7 +98,7 @@ def test_the_plan_says_what_to_do_with_each() -> None:
         "! cannot be changed in place topic moved",
         '    place: "US" -> "EU" cannot be changed in place: it stays',
         "? could not be read topic unread",
-        "1 to create, 1 to change, 1 as wished, 1 with what cannot be changed in place, "
+        "1 to create, 1 to change, 1 as desired, 1 with what cannot be changed in place, "
         "1 that could not be read",
     ]
 
@@ -105,23 +106,23 @@ def test_the_plan_says_what_to_do_with_each() -> None:
 def test_what_is_done_is_as_wished_then() -> None:
     """A second plan has nothing to do; labels of others are still there."""
     shelf = Shelf({"old": {"labels": {"theirs": "1"}, "size": 1}})
-    wished = [topic("old", labels={"ours": "2"}, size=2), topic("new", size=3)]
+    desired = [topic("old", labels={"ours": "2"}, size=2), topic("new", size=3)]
     told: list[str] = []
-    assert apply_plan(make_plan(wished, shelf.sides), shelf.sides, told.append) == {}
+    assert apply_plan(make_plan(desired, shelf.providers), shelf.providers, told.append) == {}
     assert told == ["changed topic old", "created topic new"]
     assert shelf.found["old"] == {"labels": {"theirs": "1", "ours": "2"}, "size": 2}
-    again = make_plan(wished, shelf.sides)
+    again = make_plan(desired, shelf.providers)
     assert {one.action for one in again} == {Action.KEEP}
 
 
 def test_an_error_stops_only_what_stands_on_it() -> None:
-    """Whatever else is wished is made; each error is told, with the role that is missing."""
+    """Whatever else is desired is made; each error is told, with the role that is missing."""
     shelf = Shelf({})
-    wished = [
+    desired = [
         topic("locked"), topic("above", "locked"), topic("top", "above"), topic("alone"),
         topic("unread"), topic("beside", "unread"),
     ]  # fmt: skip
-    failed = apply_plan(make_plan(wished, shelf.sides), shelf.sides, print)
+    failed = apply_plan(make_plan(desired, shelf.providers), shelf.providers, print)
     assert set(shelf.found) == {"alone"}
     assert failed == {
         "topic locked": "Forbidden: permission topics.create denied; who provisions needs "
@@ -136,8 +137,8 @@ def test_an_error_stops_only_what_stands_on_it() -> None:
 def test_what_is_there_and_cannot_be_changed_stops_nothing() -> None:
     """What stands on it has something to stand on."""
     shelf = Shelf({"frozen": {"size": 1}})
-    wished = [topic("frozen", size=2), topic("above", "frozen")]
-    failed = apply_plan(make_plan(wished, shelf.sides), shelf.sides, print)
+    desired = [topic("frozen", size=2), topic("above", "frozen")]
+    failed = apply_plan(make_plan(desired, shelf.providers), shelf.providers, print)
     assert set(failed) == {"topic frozen"}
     assert "above" in shelf.found
 
@@ -151,15 +152,15 @@ def column(name: str, kind: str = "STRING", mode: str = "NULLABLE") -> dict[str,
     [
         ([column("a")], ""),
         ([column("a", mode="REQUIRED")], ""),
-        ([column("a"), column("c")], "c is there and not wished"),
+        ([column("a"), column("c")], "c is there and not desired"),
         ([column("a", kind="INTEGER")], "a cannot become NULLABLE STRING"),
         ([column("a", mode="REPEATED")], "a cannot become NULLABLE STRING"),
     ],
 )
 def test_a_table_only_grows(found: list[dict[str, str]], why: str) -> None:
     """BigQuery adds columns and makes them nullable; all else needs another table."""
-    wished = [column("a"), column("b")]
-    assert stuck_table(Change("schema.fields", found, wished)) == why
+    desired = [column("a"), column("b")]
+    assert stuck_table(Change("schema.fields", found, desired)) == why
 
 
 def test_a_role_is_added_and_none_taken_away() -> None:
@@ -260,5 +261,5 @@ def test_an_overflow_topic_of_another_project_is_left_to_its_owner() -> None:
 @pytest.mark.parametrize("attempts", [1, 4, 101, -1])
 def test_attempts_that_pubsub_does_not_take_are_refused(attempts: int) -> None:
     """Pub/Sub takes 5 to 100; 0 is our word for never."""
-    with pytest.raises(BadEnvironment, match="must be 0 or 5 to 100"):
+    with pytest.raises(CommandError, match="must be 0 or 5 to 100"):
         made(delivery_attempts=attempts)

@@ -12,8 +12,8 @@ from builders import dead_letter, failure, fields, letter, scored
 from beam_pipeline.io.writers import rejected_row
 from models.failures import Reason, Stage
 from models.release import Pointer
-from testudo.commands.dead_letters import Filters, Letter, choose
-from testudo.commands.rejected_rows import letter_from_rejected
+from testudo.commands.dead_letters import Filters, StoredDeadLetter, choose
+from testudo.commands.rejected_rows import dead_letter_from_rejected
 from testudo.commands.replay import summary
 from testudo.commands.replay_flags import RATE, Plan, add_arguments, read_plan
 from testudo.commands.resend import Sent, original_attributes, payload_of, replay_message
@@ -144,8 +144,8 @@ def test_a_letter_is_found_by_any_of_its_failures() -> None:
 # --- rows that BigQuery refused ------------------------------------------------------------------
 
 
-def rejected(row: dict[str, object]) -> Letter:
-    return letter_from_rejected(json_line(rejected_row(("t", row, [{"reason": "invalid"}]))))
+def rejected(row: dict[str, object]) -> StoredDeadLetter:
+    return dead_letter_from_rejected(json_line(rejected_row(("t", row, [{"reason": "invalid"}]))))
 
 
 def test_a_refused_prediction_is_a_dead_letter() -> None:
@@ -170,8 +170,8 @@ def test_a_refused_dead_letter_keeps_attributes_attempt_and_failures() -> None:
 # --- which are replayed --------------------------------------------------------------------------
 
 
-def chosen(*letters: Letter, again: bool = False, limit: int | None = None) -> list[str]:
-    return [one.message_id for one in choose(letters, again=again, limit=limit).letters]
+def chosen(*letters: StoredDeadLetter, again: bool = False, limit: int | None = None) -> list[str]:
+    return [one.message_id for one in choose(letters, again=again, limit=limit).dead_letters]
 
 
 def test_open_ones_are_replayed_in_the_order_of_their_messages() -> None:
@@ -186,7 +186,7 @@ def test_what_was_answered_stays() -> None:
     found = [letter(1, state="predicted"), letter(2, state="replayed")]
     found += [letter(3, state="superseded", reason=Reason.BUG), letter(4)]
     choice = choose(found, again=False)
-    assert [one.message_id for one in choice.letters] == ["message-4"]
+    assert [one.message_id for one in choice.dead_letters] == ["message-4"]
     assert choice.left_out == Counter(
         {
             (Reason.IMAGE_NOT_FOUND, "predicted"): 1,
@@ -237,7 +237,7 @@ def test_messages_without_ids_are_no_copies_of_each_other() -> None:
 def test_the_limit_takes_the_oldest() -> None:
     """The rest is counted, so that nobody takes the part for the whole."""
     choice = choose([letter(1), letter(2), letter(3)], again=False, limit=2)
-    assert [one.message_id for one in choice.letters] == ["message-1", "message-2"]
+    assert [one.message_id for one in choice.dead_letters] == ["message-1", "message-2"]
     assert choice.left_out[Reason.IMAGE_NOT_FOUND, "over_limit"] == 1
 
 
@@ -248,7 +248,7 @@ def test_the_summary_accounts_for_every_dead_letter() -> None:
         again=False,
         limit=2,
     )
-    one, other = choice.letters
+    one, other = choice.dead_letters
     sent = [Sent(one, "new", NOW), Sent(other, "", NOW, "FileNotFoundError: it is gone")]
     answer = summary(choice, sent)
     assert answer.columns == (

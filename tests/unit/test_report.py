@@ -13,13 +13,17 @@ from typing import Any
 
 import load_results
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from loadtest.measuring.comparison import Comparison, compare
+from loadtest.measuring.fairness import Fairness, Shares
+from loadtest.records import write_record
 from loadtest.report.marks import MOST_POINTS, chunks, most
 from loadtest.report.material import BadMaterial, Material, read_material
 from loadtest.report.page import page, sections
-from loadtest.report.plan_values import plan_of
 from loadtest.report.quantities import number, seconds, size, usd
+from loadtest.report.section import Judged
 from loadtest.results import Result
 from testudo.cli import main
 from testudo.cloud.plan_file import PLANNED
@@ -29,8 +33,9 @@ KINDS: dict[str, Callable[[], Material]] = {
     "run-1": lambda: Material(runs=[short()]),
     "knee-1": lambda: Material(knees=[load_results.knee()]),
     "proof-1": lambda: Material(proofs=[load_results.proof()]),
-    "fairness-1": lambda: Material(fairness=[load_results.fairness()]),
-    "plan-1": lambda: Material(plans=[plan_of(load_results.plan())]),
+    "fairness-1": lambda: Material(fairness=[fairness()]),
+    "comparison-1": lambda: Material(comparisons=[comparison()]),
+    "plan-1": lambda: Material(plans=[load_results.plan()]),
 }
 
 
@@ -64,6 +69,36 @@ def short(**changes: Any) -> Result:
     return load_results.result(duration_s=10, **changes)
 
 
+def shares(name: str, others_s: float, wild_s: float | None) -> Shares:
+    """Ten items of the others, and of the wild tenant where it is there."""
+    wild = None if wild_s is None else load_results.latency(np.full(10, wild_s))
+    return Shares(name=name, others=load_results.latency(np.full(10, others_s)), wild=wild)
+
+
+def fairness(wild: str = "tenant-0001", *, last_s: float = 1.0) -> Fairness:
+    """A calm run, one beside a wild tenant, and one with quotas."""
+    runs = [shares("calm", 0.9, None), shares("with it", 6.4, 7.1), shares("quotas", last_s, 41.0)]
+    return Fairness(wild=[wild], runs=runs)
+
+
+def comparison(*, later_s: float = 0.0) -> Comparison:
+    """A run and another, whose every item took so much longer."""
+    taken_s = np.random.default_rng(1).exponential(0.2, 400)
+    tables = [
+        pa.table(
+            {
+                "index": np.arange(400),
+                "original": np.arange(400, dtype=np.int32),
+                "outcome": ["predicted"] * 400,
+                "due_s": np.arange(400.0),
+                "seen_s": np.arange(400.0) + taken_s + more_s,
+            }
+        )
+        for more_s in (0.0, later_s)
+    ]
+    return compare(short(name="before"), short(name="after"), *tables)
+
+
 def made(material: Material, **more: Any) -> str:
     return page(material, title="Load", made_at="2026-11-24 10:00 UTC", **more)
 
@@ -73,8 +108,9 @@ def everything() -> Material:
         runs=[short(), short(seed=2)],
         knees=[load_results.knee()],
         proofs=[load_results.proof()],
-        fairness=[load_results.fairness()],
-        plans=[plan_of(load_results.plan())],
+        fairness=[fairness()],
+        comparisons=[comparison()],
+        plans=[load_results.plan()],
     )
 
 
@@ -104,11 +140,8 @@ def test_what_files_say_is_text_and_nothing_else() -> None:
     """A hostile name of tenant, run, role or configuration adds no element and no script."""
     run = short(tenants=[HOSTILE, "b"], name=HOSTILE)
     run = dataclasses.replace(run, processes=dict.fromkeys([HOSTILE], run.processes["engine"]))
-    proof = load_results.proof()
-    proof["rows"][0]["what"] = HOSTILE
-    material = Material(
-        runs=[run, run], proofs=[proof], fairness=[load_results.fairness(wild=HOSTILE)]
-    )
+    proof = load_results.proof(what=HOSTILE)
+    material = Material(runs=[run, run], proofs=[proof], fairness=[fairness(wild=HOSTILE)])
     found = Read(made(material))
     assert len(found.scripts) == 3
     assert not [one for one in found.attributes if one[0] == "img" or one[1].startswith("on")]
@@ -195,16 +228,16 @@ def test_a_run_without_any_outcome_still_has_a_page() -> None:
 
 def test_the_copied_values_are_a_plan_file() -> None:
     """What the button copies can be given to `testudo launch --plan`."""
-    (section,) = sections(Material(plans=[plan_of(load_results.plan())]), None)
+    (section,) = sections(Material(plans=[load_results.plan()]), None)
     assert tuple(tomllib.loads(section.copied)) == PLANNED
 
 
 def test_a_plan_that_holds_nothing_says_so() -> None:
     """An endless latency has no point in a chart, and words in the table."""
-    values = load_results.plan(feasible=False)
+    values = load_results.plan_values(feasible=False)
     values["steps"][-1]["p95_s"] = [None, None, None]
     values["series"][7]["p95_s"] = None
-    (section,) = sections(Material(plans=[plan_of(values)]), None)
+    (section,) = sections(Material(plans=[load_results.as_plan(values)]), None)
     assert section.verdict.head == "No limits that were tried hold 10 s"
     assert "no end" in section.tables[0].rows[-1]
     assert "Infinity" not in json.dumps([one.spec() for one in section.figures])
@@ -220,10 +253,58 @@ def test_probes_that_prove_nothing_count_neither_way() -> None:
 
 def test_a_search_without_an_end_says_why() -> None:
     """It has no interval and no line in its chart."""
-    values = {**load_results.knee(), "knee": None, "low": None, "high": None}
-    (section,) = sections(Material(knees=[{**values, "stopped": "time was up"}]), None)
+    knee = dataclasses.replace(
+        load_results.knee(), knee=None, low=None, high=None, stopped="time was up"
+    )
+    (section,) = sections(Material(knees=[knee]), None)
     assert section.verdict.head == "No knee found"
     assert section.verdict.words.endswith("The search ended early: time was up.")
+
+
+def test_fairness_is_judged_by_the_others_beside_the_calm_run() -> None:
+    """The last run against the one without the wild tenant."""
+    (section,) = sections(Material(fairness=[fairness()]), None)
+    assert section.verdict.head == "The others' p95 in quotas is 1.11 times that in calm"
+    assert section.verdict.judged is Judged.GOOD
+    (section,) = sections(Material(fairness=[fairness(last_s=6.0)]), None)
+    assert section.verdict.judged is Judged.BAD
+    assert [row[-1] for row in section.tables[0].rows] == ["", "7.10 s", "41.0 s"]
+
+
+def test_a_comparison_says_whether_a_change_is_more_than_noise() -> None:
+    """With each figure of both runs, and how much it changed."""
+    (section,) = sections(Material(comparisons=[comparison()]), None)
+    assert section.verdict.head == "No difference of p95 beyond noise"
+    (section,) = sections(Material(comparisons=[comparison(later_s=1.0)]), None)
+    assert section.title == "after against before"
+    assert section.verdict.head == "p95 changed by +1.000 s, more than noise"
+    assert section.verdict.judged is Judged.BAD
+    assert section.tables[0].columns == ["", "before", "after", "change"]
+
+
+def test_runs_that_are_named_are_compared_with_the_first(tmp_path: Path) -> None:
+    """In the order of the command line; what lies in a folder that is named is not."""
+    load_results.write_everything(tmp_path)
+    assert read_material([tmp_path]).comparisons == []
+    named = [tmp_path / "run-95", tmp_path / "run-60", tmp_path / "fairness/run-1"]
+    names = [one.names for one in read_material([tmp_path, *named]).comparisons]
+    assert names == [
+        ("marketplace-30, faster", "marketplace-30"),
+        ("marketplace-30, faster", "without the wild tenant"),
+    ]
+    (tmp_path / "run-60" / "items.parquet").unlink()
+    with pytest.raises(BadMaterial, match=r"items\.parquet: cannot be read"):
+        read_material(named)
+
+
+def test_runs_of_the_same_traffic_show_what_a_wild_tenant_does(tmp_path: Path) -> None:
+    """The run without it first, whenever it was; runs of other traffic are not among them."""
+    load_results.write_everything(tmp_path)
+    (found,) = read_material([tmp_path]).fairness
+    assert found.wild == ["tenant-0001"]
+    assert [run.name for run in found.runs] == [name for name, *_ in load_results.WAITS]
+    assert [run.wild is None for run in found.runs] == [True, False, False]
+    assert {run.others.items for run in found.runs} == {2000}
 
 
 def test_everything_below_a_folder_is_read(tmp_path: Path) -> None:
@@ -231,13 +312,14 @@ def test_everything_below_a_folder_is_read(tmp_path: Path) -> None:
     load_results.write_everything(tmp_path)
     found = read_material([tmp_path, tmp_path / "knee"], [tmp_path / "plan/plan.json"])
     counts = [len(getattr(found, one.name)) for one in dataclasses.fields(Material)]
-    assert counts == [2, 0, 1, 1, 1, 1]
+    assert counts == [5, 0, 1, 1, 1, 0, 1]
     assert found.goal_p95_s() == 2.0
 
 
 def test_runs_of_a_knee_are_rows_and_no_sections(tmp_path: Path) -> None:
     """Unless their folder is named itself."""
-    folder = load_results.write(tmp_path, "knee.json", load_results.knee())
+    folder = tmp_path
+    write_record(load_results.knee(), folder / "knee.json")
     for name in ("probe-01", "probe-02"):
         short(name=name).save(folder / name)
     found = read_material([folder])
@@ -251,10 +333,14 @@ def test_runs_of_a_knee_are_rows_and_no_sections(tmp_path: Path) -> None:
     ("name", "text", "said"),
     [
         ("result.json", "{", "result.json: is not JSON"),
-        ("result.json", "{}", '"name" is a required property'),
-        ("knee.json", "[]", '[] is not of type "object"'),
-        ("fairness.json", '{"wild": 1, "runs": []}', '/wild: 1 is not of type "string"'),
-        ("plan.json", json.dumps({**load_results.plan(), "days": 0}), "/days: 0 is less"),
+        ("result.json", "{}", "/name: Field required"),
+        ("knee.json", "[]", "Input should be an object"),
+        ("proof.json", '{"calibrated_on": 1, "rows": []}', "/calibrated_on: Input should be"),
+        (
+            "plan.json",
+            json.dumps({**load_results.plan_values(), "days": 0}),
+            "/days: Input should be greater than 0",
+        ),
         ("proof.json", b"\xff\xfe", "is not JSON"),
     ],
 )
@@ -299,7 +385,8 @@ def test_nothing_to_show_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_the_command_writes_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """And prints its address."""
-    folder = load_results.write(tmp_path, "proof.json", load_results.proof())
+    folder = tmp_path
+    write_record(load_results.proof(), folder / "proof.json")
     out = tmp_path / "deep" / "page.html"
     assert main(["loadtest", "report", str(folder), f"--out={out}", "--title=A & B"]) == 0
     assert capsys.readouterr().out == f"{out.as_uri()}\n"

@@ -15,6 +15,7 @@ from loadtest.measuring.sightings import ROWS, Sightings
 from loadtest.measuring.summary import Measured, summarise
 from loadtest.measuring.trial import pictures_of
 from loadtest.measuring.usage import SAMPLES, role_of
+from loadtest.records import BadRecord
 from loadtest.results import ITEMS, Result, Sent, Settings
 from loadtest.traffic.schedule import Kind, Schedule
 
@@ -76,7 +77,7 @@ def items_of(rows: tuple[tuple, ...]) -> pa.Table:
     return items_table(
         schedule(),
         sent,
-        Sightings(rows=table, look_every_s=0.5, late=0),
+        Sightings(rows=table, poll_every_s=0.5, late=0),
         prefix=PREFIX,
         start_s=START_S,
     )
@@ -90,8 +91,8 @@ def result_of(rows: tuple[tuple, ...] = ALL_SEEN, **changes: object) -> Result:
         items=items_of(rows),
         samples=None,
         start_s=START_S,
-        look_every_s=0.5,
-        asked_every_s=0.5,
+        poll_every_s=0.5,
+        asked_poll_every_s=0.5,
         late=0,
     )
     return summarise(dataclasses.replace(run, **changes))
@@ -147,7 +148,7 @@ def test_a_late_generator_and_rare_looks_make_a_result_invalid() -> None:
     late = dataclasses.replace(SENT, kept_up=False, lag_p99_s=0.2)
     assert "200 ms late" in result_of(sent=late).problems[0]
     assert "generator" in result_of(sent=late).saturated
-    assert "every 2.5 s" in result_of(look_every_s=2.5).problems[0]
+    assert "every 2.5 s" in result_of(poll_every_s=2.5).problems[0]
     refused = dataclasses.replace(SENT, kept_up=False, refused=3)
     assert result_of(sent=refused, failure="full").problems == [
         "Pub/Sub did not take 3 messages: full"
@@ -162,9 +163,9 @@ def test_result_loads_again(tmp_path: Path) -> None:
 
 
 def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
-    """Files that hold something else raise ValueError, not a traceback's kind."""
+    """Files that hold something else are refused by name."""
     (tmp_path / "result.json").write_text(json.dumps({"name": 1, "settings": {}}))
-    with pytest.raises(ValueError, match=r"result\.json"):
+    with pytest.raises(BadRecord, match=r"result\.json"):
         Result.load(tmp_path)
     (tmp_path / ITEMS).write_text("no Parquet")
     with pytest.raises(ValueError, match=r"items\.parquet"):

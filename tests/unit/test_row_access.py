@@ -8,16 +8,9 @@ from hypothesis import strategies as st
 
 from beam_pipeline.tables import TENANTS_TABLES
 from testudo.cli import main
-from testudo.cloud.row_access import (
-    POLICY,
-    BadGrant,
-    Grant,
-    checked,
-    grant_of,
-    granting,
-    revoking,
-)
+from testudo.cloud.row_access import POLICY, Grant, checked, grant_of, granting, revoking
 from testudo.commands.access import tenants_views
+from testudo.errors import CommandError
 
 ANALYSTS = "group:analysts@example.com"
 
@@ -50,20 +43,20 @@ def test_a_grant_has_a_policy_that_tells_what_it_is_for(principal: str, tenant: 
 )  # fmt: skip
 def test_a_principal_of_another_form_is_refused(principal: str) -> None:
     """It goes into a statement as text."""
-    with pytest.raises(BadGrant, match="--principal"):
+    with pytest.raises(CommandError, match="--principal"):
         checked(Grant(principal, "acme"))
 
 
 @pytest.mark.parametrize("tenant", ["a'b", "a b", "a\n", "ü", "a`", "a\\", "a" * 129, "{table}"])
 def test_a_tenant_that_no_message_may_have_is_refused(tenant: str) -> None:
     """By the pattern of the messages' own schema."""
-    with pytest.raises(BadGrant, match="--tenant"):
+    with pytest.raises(CommandError, match="--tenant"):
         granting(Grant(ANALYSTS, tenant), "testudo")
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
     """Both values, each with what it must look like."""
-    with pytest.raises(BadGrant) as refused:
+    with pytest.raises(CommandError) as refused:
         checked(Grant("nobody", "a b"))
     assert len(str(refused.value).splitlines()) == 2
 

@@ -164,6 +164,7 @@ def spoilt(path: Path, header: dict[str, Any] | None = None, **columns: Any) -> 
         (None, {}, "but not a trace"),
         ({"version": 2}, {}, "version 2; this Testudo reads 1"),
         ({"kinds": [{"colour": 1}]}, {}, "its header is damaged"),
+        ({"kinds": [{"name": "a", "fault": "unheard"}]}, {}, "kind a: unheard is not known"),
         ({}, {"tenant": lambda all_: all_.astype(np.int64)}, "has the columns due_s double"),
         ({}, {"due_s": lambda all_: all_[::-1]}, "due_s must ascend"),
         ({}, {"due_s": lambda all_: all_ * np.nan}, "due_s must ascend"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from loadtest.capacity.autoscaling import Bounds
-from loadtest.capacity.simulation import Lanes, Outcome, poisson_arrivals, simulate
+from loadtest.capacity.simulation import FleetSpecs, Outcome, poisson_arrivals, simulate
 
 
 def fixed(
@@ -22,7 +22,7 @@ def fixed(
     ones = np.ones(arrivals.shape[1])
     return simulate(
         arrivals,
-        Lanes(
+        FleetSpecs(
             column=np.arange(arrivals.shape[1]),
             bounds=Bounds(
                 worker_rate=ones * worker_rate,
@@ -101,7 +101,7 @@ def test_nothing_is_lost_or_made() -> None:
     ones = np.ones(30)
     outcome = simulate(
         arrivals,
-        Lanes(
+        FleetSpecs(
             column=np.arange(30),
             bounds=Bounds(
                 worker_rate=chance.uniform(10, 90, 30),
@@ -127,7 +127,7 @@ def test_a_constant_load_ends_with_the_workers_of_the_hint(load: float, hint: fl
     ones = np.ones(2)
     outcome = simulate(
         np.full((600, 2), load * 60),
-        Lanes(
+        FleetSpecs(
             column=np.arange(2),
             bounds=Bounds(worker_rate=ones * 50, least=ones, most=ones * 99, hint=ones * hint),
             start_workers=np.array([1.0, 60.0]),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from testudo.local.processes import StackError
+from testudo.errors import StackError
 from testudo.local.stack import is_up, only_owner
 
 LOOKER = """

@@ -51,7 +51,7 @@ def result(p95_s: float, *, waiting: int = 0, **changes: object) -> Result:
         processes={},
         seconds=[second],
         throughput=10.0,
-        look_every_s=0.5,
+        poll_every_s=0.5,
         saturated="",
         problems=[],
     )
@@ -139,7 +139,7 @@ def test_full_processes_and_full_machines_are_named() -> None:
 
     def said(**cores: float) -> str:
         table = samples(**cores)
-        return saturated(Shares(table, 1000.0, 20), table, stages, SENT, cores=2, look_every_s=0.5)
+        return saturated(Shares(table, 1000.0, 20), table, stages, SENT, cores=2, poll_every_s=0.5)
 
     assert said(worker_1=0.5, bigquery=0.4) == ""
     assert said(worker_1=0.95, bigquery=0.4).startswith("worker-1 used 95% of a core")
@@ -151,8 +151,8 @@ def test_slow_sink_and_slow_source_are_named() -> None:
     """By where the time goes: after scoring, or before idle workers parse."""
     slow = dataclasses.replace(NONE, items=10, p95_s=5.0)
     assert "BigQuery" in saturated(
-        None, None, {"store": slow, "wait": NONE}, SENT, cores=0, look_every_s=0.5
+        None, None, {"store": slow, "wait": NONE}, SENT, cores=0, poll_every_s=0.5
     )
     assert (
-        saturated(None, None, {"store": NONE, "wait": slow}, SENT, cores=0, look_every_s=0.5) == ""
+        saturated(None, None, {"store": NONE, "wait": slow}, SENT, cores=0, poll_every_s=0.5) == ""
     )

@@ -16,7 +16,8 @@ from testudo.cloud.launching import as_dict, launch_parameter
 from testudo.cloud.preflight import needed_quotas
 from testudo.cloud.templates import Template, parameter_problems
 from testudo.cloud.updating import Way, choose
-from testudo.environment import Environment, environment_from
+from testudo.environment import Environment
+from testudo.environment_file import environment_from
 
 GRAPH: Graph = json.loads(reviewed_graph())
 PARAMETERS = {"window_s": "60"}

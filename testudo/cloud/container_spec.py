@@ -13,15 +13,12 @@ from typing import Any
 from models.objects import OBJECTS, join
 from testudo.cloud.metadata import metadata
 from testudo.environment import Environment
+from testudo.errors import CommandError
 
 TEMPLATE, GRAPH = "template.json", "graph.json"
 IMAGE = re.compile(r"[a-z0-9.-]+(:[0-9]+)?/[a-z0-9._/-]+@sha256:[0-9a-f]{64}")
 # Small letters: a version, its dots apart, is a label of its jobs too.
 VERSION = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-
-
-class SpecRefused(Exception):
-    """Why there is no such template, one line each."""
 
 
 def template_path(environment: Environment, version: str) -> str:
@@ -57,7 +54,7 @@ def container_spec(environment: Environment, image: str) -> dict[str, Any]:
 def write_spec(environment: Environment, version: str, image: str) -> str:
     """Write the template of a version, and return where it is.
 
-    Writing the same again does nothing. Raises SpecRefused with all that is wrong,
+    Writing the same again does nothing. Raises CommandError with all that is wrong,
     or if the version exists and is another.
     """
     problems = []
@@ -66,12 +63,12 @@ def write_spec(environment: Environment, version: str, image: str) -> str:
     if not IMAGE.fullmatch(image):
         problems.append(f"--image: {image!r} is not of the form REPOSITORY@sha256:DIGEST")
     if problems:
-        raise SpecRefused("\n".join(problems))
+        raise CommandError("\n".join(problems))
     path = template_path(environment, version)
     spec = json.dumps(container_spec(environment, image), indent=2).encode() + b"\n"
     try:
         if OBJECTS.read(path) != spec:
-            raise SpecRefused(f"{path} is there and differs: give this one a version of its own")
+            raise CommandError(f"{path} is there and differs: give this one a version of its own")
     except FileNotFoundError:
         graph = resources.files("templates").joinpath(GRAPH).read_bytes()
         OBJECTS.write(join(environment.templates, version, GRAPH), graph)

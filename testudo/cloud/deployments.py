@@ -53,9 +53,9 @@ def history(environment: Environment) -> list[Deployment]:
     """All deployments of the environment, newest first."""
     bucket, prefix = split_uri(_folder(environment))
     with storage.Client(project=environment.project) as client:
-        names = [one.name for one in client.list_blobs(bucket, prefix=f"{prefix}/")]
-    found = [_read(f"{environment.root}/{one}") for one in names]
-    return sorted(found, key=lambda one: one.launched_at, reverse=True)
+        names = [blob.name for blob in client.list_blobs(bucket, prefix=f"{prefix}/")]
+    found = [_read(f"{environment.root}/{name}") for name in names]
+    return sorted(found, key=lambda deployment: deployment.launched_at, reverse=True)
 
 
 def _read(uri: str) -> Deployment:

@@ -33,7 +33,7 @@ class Difference(NamedTuple):
 
 def fingerprint(pipeline: beam_api.Pipeline) -> Graph:
     """Step name -> kind, encoding of each output, state kept; sorted by name."""
-    names = {one.unique_name: one for one in pipeline.components.transforms.values()}
+    names = {step.unique_name: step for step in pipeline.components.transforms.values()}
     return {
         name: _step(names[name], pipeline.components)
         for name in sorted(names)
@@ -132,12 +132,12 @@ def _coder(coder_id: str, components: beam_api.Components) -> str:
         # CLASS$PICKLE: the class is all that is read.
         text = wrappers_pb2.BytesValue.FromString(coder.spec.payload).value
         return text.split(b"$")[0].decode("ascii", "replace")
-    parts = [_coder(one, components) for one in coder.component_coder_ids]
+    parts = [_coder(part, components) for part in coder.component_coder_ids]
     return f"{kind}<{', '.join(parts)}>" if parts else kind
 
 
 def _fields(schema: schema_pb2.Schema) -> str:
-    return "row<" + ", ".join(f"{one.name} {_type(one.type)}" for one in schema.fields) + ">"
+    return "row<" + ", ".join(f"{field.name} {_type(field.type)}" for field in schema.fields) + ">"
 
 
 def _type(field: schema_pb2.FieldType) -> str:

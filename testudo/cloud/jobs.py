@@ -34,7 +34,6 @@ ENDED = {
     JobState.JOB_STATE_UPDATED,
     JobState.JOB_STATE_DRAINED,
 }
-STARTING = {JobState.JOB_STATE_QUEUED, JobState.JOB_STATE_PENDING, JobState.JOB_STATE_UNKNOWN}
 Report = Callable[[str], None]
 
 
@@ -64,7 +63,7 @@ class Jobs:
         """The jobs of this environment, newest first, each whole."""
         which = ListJobsRequest.Filter.ACTIVE if active else ListJobsRequest.Filter.ALL
         found = self._jobs.list_jobs(ListJobsRequest(**self._place, filter=which))
-        return [self.get(one.id) for one in found if self._name.fullmatch(one.name)]
+        return [self.get(job.id) for job in found if self._name.fullmatch(job.name)]
 
     def get(self, job_id: str) -> Job:
         return self._jobs.get_job(
@@ -88,7 +87,7 @@ class Jobs:
             worker_utilization_hint=self._environment.utilization_hint,
         )
         fields = ("min_num_workers", "max_num_workers", "worker_utilization_hint")
-        mask = FieldMask(paths=[f"runtime_updatable_params.{one}" for one in fields])
+        mask = FieldMask(paths=[f"runtime_updatable_params.{field}" for field in fields])
         job = Job(runtime_updatable_params=limits)
         request = UpdateJobRequest(**self._place, job_id=job_id, job=job, update_mask=mask)
         self._jobs.update_job(request)
@@ -102,10 +101,10 @@ class Jobs:
 
     def errors(self, job_id: str) -> list[str]:
         found = self.messages(job_id, JobMessageImportance.JOB_MESSAGE_ERROR)
-        return [one.message_text for one in found]
+        return [message.message_text for message in found]
 
     def wait(self, job_id: str, until: set[JobState], report: Report) -> Job:
-        """Look again and again until the job is in one of the states, or has ended."""
+        """Poll until the job is in one of the states, or has ended."""
         pause_s, seen = FIRST_PAUSE_S, ""
         try:
             while True:

@@ -51,9 +51,9 @@ def without_size(parameter: Mapping[str, Any]) -> dict[str, Any]:
     for name in RESIZABLE:
         environment.pop(name, None)
     environment["additional_pipeline_options"] = [
-        one
-        for one in environment.get("additional_pipeline_options", ())
-        if not one.removeprefix("dataflow_service_options=").startswith(RESIZABLE_OPTIONS)
+        option
+        for option in environment.get("additional_pipeline_options", ())
+        if not option.removeprefix("dataflow_service_options=").startswith(RESIZABLE_OPTIONS)
     ]
     kept = {name: value for name, value in parameter.items() if name not in ("job_name", "update")}
     return {**kept, "environment": environment}
@@ -66,7 +66,7 @@ def _runtime(environment: Environment, template: Template) -> FlexTemplateRuntim
     ]
     if environment.accelerator:
         service.append(f"worker_accelerator={environment.accelerator}")
-    options = [f"dataflow_service_options={one}" for one in service]
+    options = [f"dataflow_service_options={option}" for option in service]
     options.append(f"number_of_worker_harness_threads={environment.threads}")
     options.append(f"resource_hints=min_ram={environment.min_ram_gb}GB")
     experiments = ["no_use_multiple_sdk_containers"] * (environment.processes == "one")

@@ -4,12 +4,9 @@ import dataclasses
 import tomllib
 from pathlib import Path
 
-from testudo.environment import (
-    BadEnvironment,
-    Environment,
-    size_problems,
-    values_problems,
-)
+from testudo.environment import Environment
+from testudo.environment_file import size_problems, values_problems
+from testudo.errors import CommandError
 
 # What a plan may say; all else is the environment's own.
 PLANNED = (
@@ -28,16 +25,16 @@ PLANNED = (
 def with_plan(environment: Environment, path: Path) -> Environment:
     """The environment with the values of a plan.
 
-    Raises BadEnvironment with everything that is wrong with the file, naming it.
+    Raises CommandError with everything that is wrong with the file, naming it.
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BadEnvironment(
+        raise CommandError(
             f"{path}: {error.strerror}; `testudo loadtest plan` writes one"
         ) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadEnvironment(f"{path}: {error}") from error
+        raise CommandError(f"{path}: {error}") from error
     problems = values_problems(values, PLANNED)
     if not values:
         problems = [f"says nothing; a plan has {', '.join(PLANNED)}"]
@@ -45,5 +42,5 @@ def with_plan(environment: Environment, path: Path) -> Environment:
         planned = dataclasses.replace(environment, **values)
         problems = size_problems(planned)
     if problems:
-        raise BadEnvironment("\n".join(f"{path}: {one}" for one in problems))
+        raise CommandError("\n".join(f"{path}: {problem}" for problem in problems))
     return planned

@@ -1,4 +1,4 @@
-"""What is looked at before anything is launched: parameters, resources, permissions, quotas."""
+"""What is checked before anything is launched: parameters, resources, permissions, quotas."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -35,18 +35,18 @@ def launch_problems(
 ) -> Problems:
     """Everything but quotas that speaks against a launch now; empty when nothing does."""
     problems = parameter_problems(template, parameters)
-    looks: list[Callable[[], Problems]] = [
+    checks: list[Callable[[], Problems]] = [
         lambda: _flags(parameters),
         lambda: _permissions(environment),
         lambda: _worker_account(environment),
     ]
-    for look in looks:
-        problems += look()
+    for find in checks:
+        problems += find()
     return list(dict.fromkeys(problems))
 
 
 def _flags(parameters: Mapping[str, str]) -> Problems:
-    """The pipeline's own look at its flags, and at what they name."""
+    """The pipeline's own checks of its flags, and of what they name."""
     try:
         config, _ = config_from([f"--{name}={value}" for name, value in parameters.items()])
         check(config)
@@ -65,9 +65,9 @@ def _permissions(environment: Environment) -> Problems:
     except GoogleAPICallError as error:
         return [f"project {environment.project}: {error.message}"]
     return [
-        f"project {environment.project}: this account may not {one}; give it {role}"
-        for one, role in PERMISSIONS.items()
-        if one not in allowed
+        f"project {environment.project}: this account may not {permission}; give it {role}"
+        for permission, role in PERMISSIONS.items()
+        if permission not in allowed
     ]
 
 
@@ -116,7 +116,7 @@ def quota_problems(environment: Environment) -> Problems:
         return [f"region: {environment.project} has no region {environment.region}"]
     except GoogleAPICallError as error:
         return [f"quotas of {environment.region} cannot be read: {error.message}"]
-    left = {one.metric: one.limit - one.usage for one in region.quotas}
+    left = {quota.metric: quota.limit - quota.usage for quota in region.quotas}
     return [
         f"max_num_workers: {environment.max_num_workers} workers of {environment.machine_type} "
         f"take {needed:.0f} of the quota {metric} in {environment.region}, which has "

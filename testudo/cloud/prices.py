@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-
-class BadPrices(Exception):
-    """What is wrong with a file of prices."""
+from testudo.errors import CommandError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,18 +24,18 @@ class Prices:
 
 
 def read_prices(region: str, path: Path | None = None) -> Prices:
-    """Raises BadPrices if the file is no list of prices, or a price has no fallback."""
+    """Raises CommandError if the file is no list of prices, or a price has no fallback."""
     file = path or resources.files("templates").joinpath("prices.json")
     try:
         listed = json.loads(file.read_text(encoding="utf-8"))
         fallback, prices = listed["fallback_region"], listed["prices"]
-        borrowed = tuple(name for name, one in prices.items() if region not in one["usd"])
+        borrowed = tuple(name for name, price in prices.items() if region not in price["usd"])
         usd = {
-            name: float(one["usd"][fallback if name in borrowed else region])
-            for name, one in prices.items()
+            name: float(price["usd"][fallback if name in borrowed else region])
+            for name, price in prices.items()
         }
         version = str(listed["version"])
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise BadPrices(f"{file}: {type(error).__name__}: {error}") from error
+        raise CommandError(f"{file}: {type(error).__name__}: {error}") from error
     used = fallback if "vcpu_hour" in borrowed else region
     return Prices(version=version, region=used, borrowed=borrowed, usd=usd)

@@ -11,6 +11,7 @@ from importlib import resources
 from typing import NamedTuple
 
 from beam_pipeline.tables import TENANTS_TABLES, fill, statements
+from testudo.errors import CommandError
 
 SCHEMA = json.loads(
     resources.files("transforms").joinpath("message.schema.json").read_text(encoding="utf-8")
@@ -24,10 +25,6 @@ POLICY = re.compile(r"[a-z][a-z0-9_]{0,255}")
 TENANTS, ALL = "tenant", "all_rows"  # what a policy's name begins with
 SEPARATOR = "_x_"  # an escaped text has two hex digits after each underscore, never an x
 ALL_ROWS = ""  # in place of a tenant; a tenant's id has one character at least
-
-
-class BadGrant(Exception):
-    """All that is wrong with a tenant and a principal, one line each."""
 
 
 class Grant(NamedTuple):
@@ -44,7 +41,7 @@ class Grant(NamedTuple):
 
 
 def checked(grant: Grant) -> Grant:
-    """The same grant. Raises BadGrant."""
+    """The same grant. Raises CommandError."""
     problems = []
     if grant.tenant and not TENANT.fullmatch(grant.tenant):
         problems.append(f"--tenant: {grant.tenant!r} does not match {TENANT.pattern}")
@@ -56,7 +53,7 @@ def checked(grant: Grant) -> Grant:
     if not problems and not POLICY.fullmatch(grant.policy):
         problems.append("--tenant and --principal are too long together for a policy's name")
     if problems:
-        raise BadGrant("\n".join(problems))
+        raise CommandError("\n".join(problems))
     return grant
 
 

@@ -10,10 +10,7 @@ from models.objects import OBJECTS
 from testudo.cloud.container_spec import GRAPH, IMAGE, TEMPLATE, VERSION
 from testudo.cloud.fingerprint import Graph
 from testudo.environment import Environment
-
-
-class BadTemplate(Exception):
-    """A version that is not there, or whose files cannot be used."""
+from testudo.errors import CommandError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,24 +25,24 @@ class Template:
 
 
 def read_template(environment: Environment, version: str) -> Template:
-    """Raises BadTemplate."""
+    """Raises CommandError."""
     if not VERSION.fullmatch(version):
-        raise BadTemplate(f"--template: {version!r} does not match {VERSION.pattern}")
+        raise CommandError(f"--template: {version!r} does not match {VERSION.pattern}")
     folder = f"{environment.templates}/{version}"
     try:
         spec = json.loads(OBJECTS.read(f"{folder}/{TEMPLATE}"))
         graph = json.loads(OBJECTS.read(f"{folder}/{GRAPH}"))
-        parameters = {one["name"]: one for one in spec["metadata"]["parameters"]}
+        parameters = {parameter["name"]: parameter for parameter in spec["metadata"]["parameters"]}
         image = str(spec["image"])
     except FileNotFoundError as error:
-        raise BadTemplate(
+        raise CommandError(
             f"--template: there is no version {version}: {error}; build it with "
             f"`testudo template build {environment.name} --version {version}`"
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadTemplate(f"--template: {folder} cannot be used: {error!r}") from error
+        raise CommandError(f"--template: {folder} cannot be used: {error!r}") from error
     if not IMAGE.fullmatch(image):
-        raise BadTemplate(f"--template: {folder}/{TEMPLATE} names its image by no digest: {image}")
+        raise CommandError(f"--template: {folder}/{TEMPLATE} names its image by no digest: {image}")
     return Template(version, f"{folder}/{TEMPLATE}", image, parameters, graph)
 
 

@@ -50,7 +50,7 @@ def choose(
     replaced = running_graph
     if request["parameters"].get("overflow_topic"):  # the replacement has them too
         replaced = {k: step for k, step in running_graph.items() if not k.startswith(QUOTA_STEPS)}
-    reasons = [f"{one.step}: {one.what}" for one in differences(replaced, template.graph)]
+    reasons = [f"{found.step}: {found.what}" for found in differences(replaced, template.graph)]
     if reasons:
         return Choice(Way.PARALLEL, reasons)
     return Choice(Way.IN_PLACE, ["steps, encodings and state of the graph are the same"])

@@ -3,23 +3,16 @@
 import argparse
 from collections.abc import Iterator
 
-from google.api_core.exceptions import Forbidden, GoogleAPICallError
+from google.api_core.exceptions import Forbidden
 from google.cloud.bigquery import Client
 from rich.console import Console
 
 from beam_pipeline.tables import NAMED, TENANTS_TABLES, statements
-from testudo.cloud.row_access import (
-    ALL_ROWS,
-    BadGrant,
-    Grant,
-    checked,
-    grant_of,
-    granting,
-    revoking,
-)
+from testudo.cloud.row_access import ALL_ROWS, Grant, checked, grant_of, granting, revoking
 from testudo.commands.engines import Answer
 from testudo.commands.environments import add_environment_arguments, environment_of
 from testudo.commands.query import as_table
+from testudo.commands.refused import google_errors
 from testudo.environment import Environment
 from testudo.errors import CommandError
 
@@ -41,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     grant = None if arguments.action == "list" else grant_from(arguments)
     environment = environment_of(arguments)
-    with Client(project=environment.project) as client:
+    with google_errors("BigQuery"), Client(project=environment.project) as client:
         access = Access(client, environment)
         try:
             if grant is None:
@@ -52,8 +45,6 @@ def main(arguments: argparse.Namespace) -> int:
                 access.revoke(grant)
         except Forbidden as error:
             raise CommandError(f"{error.message}\nneeded: roles/bigquery.dataOwner") from error
-        except GoogleAPICallError as error:
-            raise CommandError(f"BigQuery refused: {error.message}") from error
     if grant:
         whom = grant.tenant or EVERYBODY
         Console().print(f"{arguments.action}: {whom}, {grant.principal}", markup=False)
@@ -63,10 +54,7 @@ def main(arguments: argparse.Namespace) -> int:
 def grant_from(arguments: argparse.Namespace) -> Grant:
     if not arguments.principal or not (arguments.tenant or arguments.all_tenants):
         raise CommandError("name --principal, and --tenant or --all_tenants")
-    try:
-        return checked(Grant(arguments.principal, arguments.tenant or ALL_ROWS))
-    except BadGrant as error:
-        raise CommandError(str(error)) from error
+    return checked(Grant(arguments.principal, arguments.tenant or ALL_ROWS))
 
 
 class Access:
@@ -79,36 +67,36 @@ class Access:
 
     def grant(self, grant: Grant) -> None:
         """The policy first, then the right to read: never a moment in which all rows are seen."""
-        if grant.tenant and not any(one.tenant == ALL_ROWS for _, one in self._grants()):
+        if grant.tenant and not any(held.tenant == ALL_ROWS for _, held in self._grants()):
             raise CommandError(
                 "once a table has a policy, whoever has none sees no row of it: first give "
                 "operators all rows, with `testudo access grant ENVIRONMENT --all_tenants "
                 "--principal group:operators@example.com`"
             )
         # The job only appends, for which it needs no row; what reads its own rows later would.
-        for one in [grant] if grant.tenant else [grant, self._worker]:
-            for policy_statement in granting(one, self._dataset):
+        for given in [grant] if grant.tenant else [grant, self._worker]:
+            for policy_statement in granting(given, self._dataset):
                 self._client.query_and_wait(policy_statement)
         self._let_read(grant.principal, may=True)
 
     def revoke(self, grant: Grant) -> None:
         """The right to read first, unless another grant of the principal needs it."""
         grants = list(self._grants())
-        held = [table for table, one in grants if one == grant]
+        held = [table for table, held_grant in grants if held_grant == grant]
         if not held:
             raise CommandError(f"{grant.principal} has no such grant: see `testudo access list`")
-        others = [one for _, one in grants if one != grant]
-        if not grant.tenant and not any(not one.tenant for one in others if one != self._worker):
+        others = [other for _, other in grants if other != grant]
+        if not grant.tenant and not any(not each.tenant for each in others if each != self._worker):
             raise CommandError(
                 "this is the last grant of all rows: give it to another principal first"
             )
-        if not any(one.principal == grant.principal for one in others):
+        if not any(other.principal == grant.principal for other in others):
             self._let_read(grant.principal, may=False)
         for table in held:
             self._client.query_and_wait(revoking(grant, self._dataset, table))
 
     def listed(self) -> Answer:
-        rows = sorted({(one.tenant or EVERYBODY, one.principal) for _, one in self._grants()})
+        rows = sorted({(grant.tenant or EVERYBODY, grant.principal) for _, grant in self._grants()})
         return Answer(["tenant", "principal"], rows)
 
     def _grants(self) -> Iterator[tuple[str, Grant]]:
@@ -128,8 +116,8 @@ class Access:
             answer = self._client._connection.api_request(
                 method="GET", path=path, query_params=query
             )
-            for one in answer.get("rowAccessPolicies", []):
-                yield one["rowAccessPolicyReference"]["policyId"]
+            for policy in answer.get("rowAccessPolicies", []):
+                yield policy["rowAccessPolicyReference"]["policyId"]
             if not answer.get("nextPageToken"):
                 return
             query = {**query, "pageToken": answer["nextPageToken"]}
@@ -147,7 +135,7 @@ class Access:
             }
             if (principal in members) != may:
                 wanted = members | {principal} if may else members - {principal}
-                others = [one for one in policy.bindings if one["role"] != VIEWER]
+                others = [binding for binding in policy.bindings if binding["role"] != VIEWER]
                 policy.bindings = [*others, {"role": VIEWER, "members": wanted}]
                 self._client.set_iam_policy(table, policy)
 

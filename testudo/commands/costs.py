@@ -23,11 +23,11 @@ from beam_pipeline.tables import fill
 from testudo.clients import control_client
 from testudo.cloud.costs import JobDay, Usage, cost_row, usage_before, usage_of
 from testudo.cloud.jobs import ENDED, Jobs
-from testudo.cloud.prices import BadPrices, Prices, read_prices
+from testudo.cloud.prices import Prices, read_prices
 from testudo.commands.engines import Answer
 from testudo.commands.environments import add_environment_arguments, environment_of
 from testudo.commands.query import as_table
-from testudo.commands.refused import told
+from testudo.commands.refused import google_errors
 from testudo.environment import Environment
 from testudo.errors import CommandError
 
@@ -48,17 +48,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     environment = environment_of(arguments)
-    try:
-        prices = read_prices(environment.region, arguments.prices)
-    except BadPrices as error:
-        raise CommandError(str(error)) from error
-    with told("Google's services"), Client(project=environment.project) as client:
+    prices = read_prices(environment.region, arguments.prices)
+    with google_errors("Google's services"), Client(project=environment.project) as client:
         costs = Costs(client, environment, prices)
         rows = list(costs.rows(datetime.now(UTC)))
         if not arguments.dry_run:
             costs.write(rows)
     console = Console()
-    console.print(as_table(Answer(SHOWN, [[row[one] for one in SHOWN] for row in rows])))
+    console.print(as_table(Answer(SHOWN, [[row[column] for column in SHOWN] for row in rows])))
     if prices.borrowed:
         console.print(
             f"{environment.region} has no price for {', '.join(prices.borrowed)}: those of the "

@@ -6,12 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from google.cloud.bigquery import (
-    ArrayQueryParameter,
-    Client,
-    QueryJobConfig,
-    ScalarQueryParameter,
-)
+from google.cloud.bigquery import ArrayQueryParameter, Client, QueryJobConfig, ScalarQueryParameter
 
 from beam_pipeline.tables import fill
 
@@ -41,7 +36,7 @@ def order_of(event_time: datetime, publish_time: datetime, message_id: str) -> O
     return (event_time, publish_time, len(message_id), message_id)
 
 
-class Letter(NamedTuple):
+class StoredDeadLetter(NamedTuple):
     """One dead letter as it is stored, and what became of it since (`state`)."""
 
     dead_letter_id: str  # the message's id; payload_uri where it has none
@@ -77,7 +72,7 @@ class Letter(NamedTuple):
         return (self.tenant_id, self.item_id) if named else ("", self.dead_letter_id)
 
 
-TEXTS = tuple(name for name, kind in Letter.__annotations__.items() if kind is str)
+TEXTS = tuple(name for name, kind in StoredDeadLetter.__annotations__.items() if kind is str)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,15 +87,15 @@ class Filters:
     since: datetime = FIRST_TIME
     until: datetime = LAST_TIME
 
-    def take(self, letter: Letter) -> bool:
-        """What FIND's WHERE says, for letters that stand in no table."""
+    def take(self, dead_letter: StoredDeadLetter) -> bool:
+        """What FIND's WHERE says, for those that stand in no table."""
         return (
-            self.since <= letter.failed_at < self.until
-            and _among(self.tenants, letter.tenant_id)
-            and _among(self.items, letter.item_id)
-            and _among(self.releases, letter.release)
-            and _among(self.stages, *(stage for stage, _ in letter.failures))
-            and _among(self.reasons, *(reason for _, reason in letter.failures))
+            self.since <= dead_letter.failed_at < self.until
+            and _among(self.tenants, dead_letter.tenant_id)
+            and _among(self.items, dead_letter.item_id)
+            and _among(self.releases, dead_letter.release)
+            and _among(self.stages, *(stage for stage, _ in dead_letter.failures))
+            and _among(self.reasons, *(reason for _, reason in dead_letter.failures))
         )
 
 
@@ -108,7 +103,7 @@ def _among(wanted: Sequence[str], *found: str) -> bool:
     return not wanted or not set(wanted).isdisjoint(found)
 
 
-def find_in_table(client: Client, dataset: str, filters: Filters) -> list[Letter]:
+def find_in_table(client: Client, dataset: str, filters: Filters) -> list[StoredDeadLetter]:
     lists = ("reasons", "stages", "tenants", "releases", "items")
     config = QueryJobConfig(
         query_parameters=[
@@ -118,14 +113,14 @@ def find_in_table(client: Client, dataset: str, filters: Filters) -> list[Letter
         ]
     )
     rows = client.query_and_wait(fill(FIND, dataset), job_config=config)
-    return [letter_from_row(dict(row)) for row in rows]
+    return [dead_letter_from_row(dict(row)) for row in rows]
 
 
-def letter_from_row(row: dict[str, Any]) -> Letter:
+def dead_letter_from_row(row: dict[str, Any]) -> StoredDeadLetter:
     """A row of FIND; a text that is null there is empty here."""
-    failures = tuple((one["stage"], one["reason"]) for one in row["failures"])
+    failures = tuple((failure["stage"], failure["reason"]) for failure in row["failures"])
     publish_time = row["publish_time"] or row["failed_at"]
-    return Letter(
+    return StoredDeadLetter(
         **row
         | {name: row[name] or "" for name in TEXTS}
         | {
@@ -138,33 +133,33 @@ def letter_from_row(row: dict[str, Any]) -> Letter:
 
 
 class Choice(NamedTuple):
-    """The letters to replay, oldest message first; how many of each reason stay, and why."""
+    """Those to replay, oldest message first; how many of each reason stay, and why."""
 
-    letters: list[Letter]
+    dead_letters: list[StoredDeadLetter]
     left_out: Counter[tuple[str, str]]  # by reason and state
 
 
-def choose(found: Iterable[Letter], *, again: bool, limit: int | None = None) -> Choice:
+def choose(found: Iterable[StoredDeadLetter], *, again: bool, limit: int | None = None) -> Choice:
     """Leave out what has a prediction by now, was replayed before, or would undo a later message.
 
     With `again`, what was replayed before comes too; of several of one item only
     the latest, in the order that `latest_predictions` goes by.
     """
-    letters: dict[str, Letter] = {}
-    for letter in found:
-        letters.setdefault(letter.dead_letter_id, letter)
-    in_order = sorted(letters.values(), key=lambda one: (one.order, one.dead_letter_id))
-    latest = {letter.item: letter for letter in in_order}
-    chosen: list[Letter] = []
+    dead_letters: dict[str, StoredDeadLetter] = {}
+    for dead_letter in found:
+        dead_letters.setdefault(dead_letter.dead_letter_id, dead_letter)
+    in_order = sorted(dead_letters.values(), key=lambda each: (each.order, each.dead_letter_id))
+    latest = {dead_letter.item: dead_letter for dead_letter in in_order}
+    chosen: list[StoredDeadLetter] = []
     left_out = Counter[tuple[str, str]]()
-    for letter in in_order:
-        state = letter.state
-        if state != "predicted" and latest[letter.item] is not letter:
+    for dead_letter in in_order:
+        state = dead_letter.state
+        if state != "predicted" and latest[dead_letter.item] is not dead_letter:
             state = "superseded"
         elif again and state in ("replayed", "superseded"):
             state = "open"
         if state == "open" and (limit is None or len(chosen) < limit):
-            chosen.append(letter)
+            chosen.append(dead_letter)
         else:
-            left_out[letter.reason, "over_limit" if state == "open" else state] += 1
+            left_out[dead_letter.reason, "over_limit" if state == "open" else state] += 1
     return Choice(chosen, left_out)

@@ -15,13 +15,12 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from google.cloud import bigquery
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from models.manifest import ReleaseError
 from models.release import find_pointer
 from testudo.commands.demo_report import (
     PUBLISHED,
@@ -32,18 +31,19 @@ from testudo.commands.demo_report import (
     write_published,
 )
 from testudo.commands.engines import BigQueryEngine, Engine, FilesEngine
-from testudo.commands.place import add_home_argument, local_place, prepare_local_project
+from testudo.commands.environments import add_home_argument
+from testudo.commands.progress import poll
 from testudo.commands.publish import upload
 from testudo.commands.sending import Outgoing, publish
-from testudo.errors import CommandError
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
+from testudo.environment import LOCAL
+from testudo.errors import Failed, ToolsMissing
+from testudo.local.jobs import LocalJob
+from testudo.local.resources import prepare_stack
 from testudo.local.stack import LocalStack
 from testudo.messages import SampleMessage, sample_messages
 
 SEED = 7  # not the training's: no item of the demo was trained on
 RATE = 40.0  # messages a second: below what one process scores, so that latency is not a queue
-POLL_S = 0.5
 STOP_ALLOWED_S = 30.0
 TESTUDO = (sys.executable, "-m", "testudo.cli")
 
@@ -65,12 +65,10 @@ def main(arguments: argparse.Namespace) -> int:
         try:
             with LocalStack(arguments.home, lambda line: console.print(f"  {line}")) as stack:
                 os.environ.update(stack.environment)
-                lost = _stream(console, arguments, stack.project, releases)
+                lost = _stream(console, arguments, releases)
         except ToolsMissing as error:
             console.print(f"[yellow]{error}[/yellow]\nSo the same graph runs over files instead:")
             arguments.files = True
-        except StackError as error:
-            raise CommandError(str(error)) from error
     if arguments.files:
         lost = _over_files(console, arguments, releases)
     console.print(
@@ -81,39 +79,35 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _train_if_needed(console: Console, releases: Path) -> None:
-    try:
-        pointer = find_pointer(str(releases))
-    except ReleaseError as error:
-        raise CommandError(str(error)) from error
+    pointer = find_pointer(str(releases))
     if pointer is not None:
         console.print(f"[bold]Release[/bold] {pointer.default}, trained before")
         return
     console.print("[bold]Training[/bold] the sample release, which takes some two minutes")
     if subprocess.run([*TESTUDO, "train", f"--releases={releases}"]).returncode:
-        raise CommandError("the training failed; what it said stands above")
+        raise Failed("the training failed; what it said stands above")
 
 
-def _stream(console: Console, arguments: argparse.Namespace, project: str, releases: Path) -> int:
+def _stream(console: Console, arguments: argparse.Namespace, releases: Path) -> int:
     """Returns how many items have no outcome."""
-    place = local_place(project)
     console.print("[bold]Topic, tables, views and buckets[/bold] are made")
-    prepare_local_project(project)
-    client = bigquery.Client(project=project)
-    engine = BigQueryEngine(client, place.dataset)
-    messages = _draw(console, arguments.items, place.image_bucket)
-    load_published(client, f"{project}.{place.dataset}.{PUBLISHED}", messages)
-    upload(place, messages)
-    outgoing = [Outgoing(one.data, dict(one.attributes)) for one in messages]
+    prepare_stack()
+    client = bigquery.Client(project=LOCAL.project)
+    engine = BigQueryEngine(client, LOCAL.dataset)
+    messages = _draw(console, arguments.items, LOCAL.image_bucket)
+    load_published(client, f"{LOCAL.project}.{LOCAL.dataset}.{PUBLISHED}", messages)
+    upload(LOCAL, messages)
+    outgoing = [Outgoing(message.data, dict(message.attributes)) for message in messages]
     log = arguments.home / "logs" / "pipeline.log"
     console.print(f"[bold]Pipeline[/bold] starts; its log is {log}")
     with _pipeline(arguments.home, releases, log) as pipeline, ThreadPoolExecutor() as sender:
         # One first, so that the latency of the others is not the time of the start.
-        publish(place.topic, outgoing[:1])
-        waiting = {"pipeline": pipeline, "timeout_s": arguments.timeout_s}
-        _wait(console, "First outcome", engine, wanted=1, **waiting)
+        publish(LOCAL.topic_path, outgoing[:1])
+        wait = partial(poll, timeout_s=arguments.timeout_s, console=console)
+        wait("First outcome", partial(_count, engine, pipeline), total=1)
         console.print(f"[bold]Publishing[/bold] {len(outgoing) - 1} more at {arguments.rate:g}/s")
-        sent = sender.submit(publish, place.topic, outgoing[1:], rate=arguments.rate)
-        found = _wait(console, "Outcomes", engine, wanted=len(messages), sent=sent, **waiting)
+        sent = sender.submit(publish, LOCAL.topic_path, outgoing[1:], rate=arguments.rate)
+        found = wait("Outcomes", partial(_count, engine, pipeline, sent), total=len(messages))
         sent.result()
     print_report(console, engine)
     return len(messages) - found
@@ -134,10 +128,10 @@ def _over_files(console: Console, arguments: argparse.Namespace, releases: Path)
         f"--output={output}",
         f"--releases={releases}",
     ]
-    with log.open("wb") as file, console.status("running"):
-        done = subprocess.run([*TESTUDO, "run", *flags], stdout=file, stderr=file)
-    if done.returncode:
-        raise CommandError(f"the pipeline failed; its log is {log}")
+    with console.status("running"):
+        code = LocalJob(flags, log).process.wait()
+    if code:
+        raise Failed(f"the pipeline failed; its log is {log}")
     engine = FilesEngine(output, {PUBLISHED: output / f"{PUBLISHED}.jsonl"})
     print_report(console, engine)
     return len(messages) - count_outcomes(engine)
@@ -146,56 +140,28 @@ def _over_files(console: Console, arguments: argparse.Namespace, releases: Path)
 def _draw(console: Console, count: int, bucket: str) -> list[SampleMessage]:
     with console.status(f"drawing {count} listings"):
         messages = list(sample_messages(count, seed=SEED, bucket=bucket))
-    broken = sum(bool(one.breakage) for one in messages)
+    broken = sum(bool(message.breakage) for message in messages)
     console.print(f"[bold]Drew[/bold] {count} messages, {broken} of them broken on purpose")
     return messages
 
 
 @contextlib.contextmanager
-def _pipeline(home: Path, releases: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """`testudo run` on the stack, in a process of its own, ended as Ctrl-C would end it."""
-    command = [*TESTUDO, "run", f"--home={home}", f"--local_releases={releases}"]
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file)
+def _pipeline(home: Path, releases: Path, log: Path) -> Iterator[LocalJob]:
+    """A job on the stack, ended as Ctrl-C would end it."""
+    job = LocalJob([f"--home={home}", f"--local_releases={releases}"], log)
     try:
-        yield process
+        yield job
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=STOP_ALLOWED_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        job.stop(STOP_ALLOWED_S)
 
 
-def _wait(
-    console: Console,
-    what: str,
-    engine: Engine,
-    *,
-    wanted: int,
-    pipeline: subprocess.Popen[bytes],
-    timeout_s: float,
-    sent: "Future[int] | None" = None,
-) -> int:
-    """Returns the outcomes found: those wanted, or as many as there are when time is up.
-
-    Raises what ended the sending.
-    """
-    deadline_s = time.monotonic() + timeout_s
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task(what, total=wanted)
-        while True:
-            found = count_outcomes(engine)
-            progress.update(task, completed=min(found, wanted))
-            if found >= wanted or time.monotonic() > deadline_s:
-                return found
-            if sent is not None and sent.done():
-                sent.result()
-            if pipeline.poll() is not None:
-                raise CommandError("the pipeline ended; its log is .testudo/logs/pipeline.log")
-            time.sleep(POLL_S)
+def _count(engine: Engine, pipeline: LocalJob, sent: "Future[int] | None" = None) -> int:
+    """The outcomes found. Raises what ended the sending, and Failed where the pipeline ended."""
+    if sent is not None and sent.done():
+        sent.result()
+    if pipeline.ended():
+        raise Failed(f"the pipeline ended; its log is {pipeline.log}")
+    return count_outcomes(engine)
 
 
 NEXT_STEPS = """

@@ -1,4 +1,4 @@
-"""What `testudo demo` tells at its end: counts, accuracy and latency, asked in SQL."""
+"""What `testudo demo` shows at its end: counts, accuracy and latency, asked in SQL."""
 
 import base64
 import json
@@ -77,20 +77,20 @@ def load_published(client: bigquery.Client, table: str, samples: Iterable[Sample
     """Put what was published, with the known labels, into a table of its own."""
     client.delete_table(table, not_found_ok=True)
     client.create_table(bigquery.Table(table, PUBLISHED_SCHEMA))
-    errors = client.insert_rows_json(table, [published_row(one) for one in samples])
+    errors = client.insert_rows_json(table, [published_row(sample) for sample in samples])
     if errors:
         raise RuntimeError(f"{table} refused rows: {errors[:3]}")
 
 
 def write_published(path: Path, samples: Iterable[SampleMessage]) -> None:
-    path.write_text("".join(json.dumps(published_row(one)) + "\n" for one in samples))
+    path.write_text("".join(json.dumps(published_row(sample)) + "\n" for sample in samples))
 
 
 def write_messages(path: Path, samples: Iterable[SampleMessage]) -> None:
     """A line a message, as Pub/Sub's REST API writes it: its attributes name a broken one too."""
     lines = (
-        {"attributes": dict(one.attributes), "data": base64.b64encode(one.data).decode()}
-        for one in samples
+        {"attributes": dict(sample.attributes), "data": base64.b64encode(sample.data).decode()}
+        for sample in samples
     )
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 

@@ -6,22 +6,22 @@ if they fail, what ran before comes back. It is what the release pipeline calls.
 
 import argparse
 
+from models.failures import TestudoError
 from testudo.cloud.deployments import recorded
-from testudo.cloud.jobs import Jobs
+from testudo.cloud.rollout import Rollout
 from testudo.commands.environments import add_environment_arguments
-from testudo.commands.launch import (
+from testudo.commands.refused import google_errors
+from testudo.commands.rollouts import (
     add_version_arguments,
-    checked_version,
-    launch,
+    add_way_arguments,
     planned_environment_of,
+    print_id,
+    rollout_of,
     say,
+    version_of,
 )
-from testudo.commands.refused import told
-from testudo.commands.rollback import roll_back
-from testudo.commands.smoke import add_smoke_arguments, smoke
-from testudo.commands.update import add_way_arguments, replace_running
+from testudo.commands.smoke import Load, add_smoke_arguments, load_of, smoke
 from testudo.environment import Environment
-from testudo.errors import CommandError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,39 +37,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Returns 0 when the version runs and passed, 1 when not, whatever runs now."""
     environment = planned_environment_of(arguments)
-    with told("Google's services"):
-        jobs = Jobs(environment)
-        version = checked_version(environment, arguments)
-        active = jobs.listed()
-        if active:
-            code = replace_running(environment, jobs, active[0], version, arguments)
-        else:
-            code = launch(environment, jobs, version, dry_run=arguments.dry_run)
-        if code or arguments.dry_run or not arguments.smoke:
-            return code
-        if _proved(environment, arguments):
+    with google_errors("Google's services"):
+        rollout = rollout_of(environment, arguments)
+        version = version_of(environment, arguments)
+        active = rollout.jobs.listed()
+        print_id(rollout.replace(active[0], version) if active else rollout.launch(version))
+        if arguments.dry_run or not arguments.smoke or _proved(environment, load_of(arguments)):
             return 0
-        _go_back(environment, jobs, active[0].id if active else "", arguments)
+        _go_back(rollout, active[0].id if active else "")
     return 1
 
 
-def _proved(environment: Environment, arguments: argparse.Namespace) -> bool:
+def _proved(environment: Environment, load: Load) -> bool:
     """Whether the smoke test passed; one that could not be made proves nothing."""
     try:
-        return not smoke(environment, arguments).problems
-    except CommandError as error:
+        return not smoke(environment, load).problems
+    except TestudoError as error:
         say(f"The smoke test could not be made: {error}")
         return False
 
 
-def _go_back(
-    environment: Environment, jobs: Jobs, before: str, arguments: argparse.Namespace
-) -> None:
+def _go_back(rollout: Rollout, before: str) -> None:
     """Undo this deployment; one that replaced no job, or was there before, stays."""
-    current = jobs.listed()
-    deployment = recorded(environment, current[0].id) if current else None
+    current = rollout.jobs.listed()
+    deployment = recorded(rollout.environment, current[0].id) if current else None
     if deployment is None or deployment.replaces != before or not before:
         say("There is nothing to go back to: the job stays as it is")
         return
     say("Going back to what ran before")
-    roll_back(environment, arguments, keep_release=False)
+    print_id(rollout.roll_back(keep_release=False))

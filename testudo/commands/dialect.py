@@ -11,13 +11,14 @@ from sqlglot.errors import ErrorLevel, ParseError, SqlglotError
 
 from testudo.commands.proven import ALLOWED, LIMITS
 from testudo.commands.rewrites import REWRITES
+from testudo.errors import CommandError
 
 SCHEMA = "files"
 SHOWN_CHARS = 60
 ELSEWHERE = "not answered over files as BigQuery would; ask the local stack (without --output)"
 
 
-class SqlError(ValueError):
+class SqlError(CommandError):
     """A statement that is not asked, and why, in one line."""
 
 
@@ -27,7 +28,7 @@ def check_statement(sql: str) -> None:
         tokens = sqlglot.tokenize(sql, read="bigquery")
     except SqlglotError as error:
         raise SqlError(_said(error, sql)) from error
-    wholes = [one for one in _split(tokens) if one]
+    wholes = [part for part in _split(tokens) if part]
     if not wholes:
         raise SqlError("there is no statement in it")
     if len(wholes) > 1:
@@ -35,9 +36,9 @@ def check_statement(sql: str) -> None:
     names = ((TokenType.L_BRACE, TokenType.VAR), (TokenType.L_BRACE, TokenType.IDENTIFIER))
     pairs = list(zip(tokens, [*tokens[1:], None], strict=True))
     braced = [b.text for a, b in pairs if b and (a.token_type, b.token_type) in names]
-    quoted = [one.text for one in tokens if one.token_type is TokenType.IDENTIFIER]
+    quoted = [token.text for token in tokens if token.token_type is TokenType.IDENTIFIER]
     braced += re.findall(r"\{(\w*)\}", " ".join(quoted))
-    if others := [one for one in braced if one != "dataset"]:
+    if others := [name for name in braced if name != "dataset"]:
         raise SqlError(f"{{{others[0]}}} is not filled in; only {{dataset}} is")
 
 
@@ -92,7 +93,7 @@ def _shown(node: exp.Expr) -> str:
 
 def _refused(tree: exp.Expr) -> Iterator[str]:
     """What is not allowed, the outer of two that stand within each other."""
-    ours = {one.alias for one in tree.find_all(exp.CTE)}
+    ours = {cte.alias for cte in tree.find_all(exp.CTE)}
 
     def refuses(node: exp.Expr) -> bool:
         if isinstance(node, exp.Table):
@@ -109,9 +110,9 @@ def _group_by_place(select: exp.Expr) -> None:
     """GROUP BY a name of the SELECT list: BigQuery takes that, DuckDB a column of the name."""
     group = select.args.get("group")
     places = {
-        one.alias.lower(): place
-        for place, one in enumerate(select.args["expressions"], 1)
-        if isinstance(one, exp.Alias)
+        expression.alias.lower(): place
+        for place, expression in enumerate(select.args["expressions"], 1)
+        if isinstance(expression, exp.Alias)
     }
     for key in list(group.expressions) if group else ():
         if isinstance(key, exp.Column) and not key.table and key.name.lower() in places:
@@ -122,7 +123,7 @@ def _name_columns(tree: exp.Query) -> None:
     """Columns without a name are f0_, f1_ and so on."""
     number = 0
     select = tree.find(exp.Select)
-    for one in list(select.expressions) if select else ():
-        if not one.output_name and not one.is_star:
-            one.replace(exp.alias_(one.copy(), f"f{number}_"))
+    for expression in list(select.expressions) if select else ():
+        if not expression.output_name and not expression.is_star:
+            expression.replace(exp.alias_(expression.copy(), f"f{number}_"))
             number += 1

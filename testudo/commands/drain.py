@@ -4,11 +4,9 @@ import argparse
 
 from google.cloud.dataflow_v1beta3 import JobState
 
-from testudo.cloud.jobs import Jobs
 from testudo.commands.environments import add_environment_arguments, environment_of
-from testudo.commands.launch import say
-from testudo.commands.refused import told
-from testudo.commands.update import the_job
+from testudo.commands.refused import google_errors
+from testudo.commands.rollouts import rollout_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,10 +22,7 @@ def main(arguments: argparse.Namespace) -> int:
 def stop(arguments: argparse.Namespace, state: JobState) -> int:
     """Returns 0 when the job reached the state asked for, 1 when it ended otherwise."""
     environment = environment_of(arguments)
-    with told("Dataflow"):
-        jobs = Jobs(environment)
-        job_id = arguments.job or the_job(environment, jobs).id
-        jobs.stop(job_id, state)
-        if arguments.no_wait:
-            return 0
-        return 0 if jobs.wait(job_id, {state}, say).current_state == state else 1
+    with google_errors("Dataflow"):
+        rollout = rollout_of(environment, arguments)
+        job_id = arguments.job or rollout.running().id
+        return 0 if rollout.stop(job_id, state, wait=not arguments.no_wait) else 1

@@ -18,32 +18,28 @@ from apache_beam.runners.dataflow.dataflow_runner import DataflowPipelineResult
 from apache_beam.runners.runner import PipelineResult, PipelineState
 
 from beam_pipeline.checks import check
-from beam_pipeline.config import Config, ConfigError
+from beam_pipeline.config import Config
 from beam_pipeline.file_checks import check_files
 from beam_pipeline.io.deliveries import begin_drain
 from beam_pipeline.main import make_pipeline
 from beam_pipeline.options import config_from
 from testudo.commands.stand_ins import refuse_stand_ins
-from testudo.errors import CommandError
 from testudo.local.engine import AFTER_ENGINE
+from testudo.local.jobs import RUNNING
 from testudo.watch import raise_ended
 
-RUNNING = "Running; Ctrl-C ends it."
 DRAINING = "Finishing what is in flight; Ctrl-C again stops at once."
 ENDED_WELL = (PipelineState.DONE, PipelineState.CANCELLED, PipelineState.DRAINED)
 
 
 def checked(flags: Sequence[str]) -> tuple[Config, PipelineOptions]:
-    """What the flags say, when all that they name is there. Raises CommandError."""
-    try:
-        config, options = config_from(flags)
-        refuse_stand_ins(*projects_of(config, options))
-        if config.input_subscription:
-            check(config)
-        else:
-            check_files(config)
-    except ConfigError as error:
-        raise CommandError(str(error)) from error
+    """What the flags say, when all that they name is there. Raises TestudoError."""
+    config, options = config_from(flags)
+    refuse_stand_ins(*projects_of(config, options))
+    if config.input_subscription:
+        check(config)
+    else:
+        check_files(config)
     return config, options
 
 
@@ -51,7 +47,10 @@ def projects_of(config: Config, options: PipelineOptions) -> list[str]:
     """The projects that the flags name."""
     paths = filter(None, (config.input_subscription, config.overflow_topic))
     tables = (config.predictions_table, config.dead_letters_table)
-    named = [*(path.split("/")[1] for path in paths), *(re.split("[:.]", one)[0] for one in tables)]
+    named = [
+        *(path.split("/")[1] for path in paths),
+        *(re.split("[:.]", table)[0] for table in tables),
+    ]
     return [*named, options.view_as(GoogleCloudOptions).project or ""]
 
 

@@ -11,8 +11,6 @@ from rich.table import Table
 
 from testudo.local.detached import StackState, read_state, start_detached, stop_detached
 from testudo.local.health import ANEW, troubles
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
 from testudo.local.stack import DEFAULT_HOME
 from testudo.proxies import past_proxies
 
@@ -72,51 +70,31 @@ def _add(
 
 def main(arguments: argparse.Namespace) -> int:
     """Run one subcommand; returns the exit code: 0, 1 for a failure, 3 when no stack runs."""
-    run = {"up": _up, "down": _down, "status": _status, "env": _env}[arguments.local_command]
-    try:
-        return run(arguments)
-    except ToolsMissing as error:
-        _say("The stack cannot start on this machine yet:")
-        for each in error.missing:
-            _say(f"- {each.what}: {each.why}.\n  {each.how}")
-    except StackError as error:
-        _say(str(error))
-    except KeyboardInterrupt:
-        _say("Interrupted; nothing is left running by this command.")
-    return 1
-
-
-def _up(arguments: argparse.Namespace) -> int:
-    state = read_state(arguments.home)
-    if state is not None:
-        _say(f"The stack is up already (process {state.pid}).")
-    else:
-        state = start_detached(arguments.home, _say, keep_data=arguments.keep_data)
-    if _print_servers(state):
-        _say(ANEW)
-        return 1
+    home: Path = arguments.home
+    if arguments.local_command == "up":
+        return _up(home, keep_data=arguments.keep_data)
+    if arguments.local_command == "down":
+        _say("The stack is down." if stop_detached(home) else "No stack was running.")
+        return 0
+    state = read_state(home)
+    if state is None:
+        _say("No stack runs; `testudo local up` starts one.")
+        return 3
+    if arguments.local_command == "status":
+        return 1 if _print_servers(state) else 0
     print(_exports(state), flush=True)
     return 0
 
 
-def _down(arguments: argparse.Namespace) -> int:
-    _say("The stack is down." if stop_detached(arguments.home) else "No stack was running.")
-    return 0
-
-
-def _status(arguments: argparse.Namespace) -> int:
-    state = read_state(arguments.home)
-    if state is None:
-        _say("No stack runs; `testudo local up` starts one.")
-        return 3
-    return 1 if _print_servers(state) else 0
-
-
-def _env(arguments: argparse.Namespace) -> int:
-    state = read_state(arguments.home)
-    if state is None:
-        _say("No stack runs; `testudo local up` starts one.")
-        return 3
+def _up(home: Path, *, keep_data: bool) -> int:
+    state = read_state(home)
+    if state is not None:
+        _say(f"The stack is up already (process {state.pid}).")
+    else:
+        state = start_detached(home, _say, keep_data=keep_data)
+    if _print_servers(state):
+        _say(ANEW)
+        return 1
     print(_exports(state), flush=True)
     return 0
 
@@ -145,5 +123,5 @@ def _print_servers(state: StackState) -> bool:
 
 
 def _say(line: str) -> None:
-    """Tell the user; on standard error, so that `eval` reads export lines only."""
+    """For the user; on standard error, so that `eval` reads export lines only."""
     print(line, file=sys.stderr, flush=True)

@@ -10,15 +10,14 @@ from typing import Any
 from google.cloud import logging
 
 from testudo.clients import ENDPOINT, local_credentials
-from testudo.cloud.jobs import Jobs
 from testudo.commands.environments import add_environment_arguments, environment_of
-from testudo.commands.refused import told
-from testudo.commands.update import the_job
+from testudo.commands.refused import google_errors
+from testudo.commands.rollouts import rollout_of
 from testudo.environment import Environment
 from testudo.errors import shown
 
 SEVERITIES = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-LOOK_EVERY_S = 5.0
+POLL_S = 5.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,12 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     environment = environment_of(arguments)
-    with told("Cloud Logging"):
-        job_id = arguments.job or the_job(environment, Jobs(environment)).id
+    with google_errors("Cloud Logging"):
+        job_id = arguments.job or rollout_of(environment, arguments).running().id
         client = _client(environment)
         newest = _print(_entries(client, job_id, arguments.severity, "", arguments.limit))
         while arguments.follow:
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(POLL_S)
             found = _entries(client, job_id, arguments.severity, newest, arguments.limit)
             newest = _print(found) or newest
     return 0

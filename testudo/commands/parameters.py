@@ -52,11 +52,15 @@ def add_parameter_arguments(parser: argparse.ArgumentParser) -> None:
 def given_for(name: str, sql: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """What the person gave. Raises CommandError for what the question does not take or lacks."""
     given = {
-        one: getattr(arguments, one) for one in PARAMETERS if getattr(arguments, one) is not None
+        flag: getattr(arguments, flag)
+        for flag in PARAMETERS
+        if getattr(arguments, flag) is not None
     }
     takes = used(sql)
-    problems = [f"--{one}: {name} does not take it" for one in given if one not in takes]
-    problems += [f"--{one}: {name} needs it" for one in takes if one in NEEDED and one not in given]
+    problems = [f"--{flag}: {name} does not take it" for flag in given if flag not in takes]
+    problems += [
+        f"--{flag}: {name} needs it" for flag in takes if flag in NEEDED and flag not in given
+    ]
     if problems:
         raise CommandError("\n".join(problems))
     return given

@@ -11,14 +11,14 @@ import contextlib
 import os
 import queue
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Sequence
 from types import FrameType, TracebackType
 from typing import NamedTuple, Self
 
-from testudo.commands.job import RUNNING, on_signals, say
+from testudo.commands.job import on_signals, say
+from testudo.local.jobs import RUN, RUNNING, LocalJob
 
 LAST_WORDS_S = 10.0  # of the models' processes, which hold a child's output a little longer
 
@@ -31,20 +31,12 @@ class Change(NamedTuple):
 
 
 class Child:
-    """One of the commands, running within the block; killed at its end if it still runs."""
+    """A job, running within the block; killed at its end if it still runs."""
 
-    def __init__(
-        self, number: int, command: Sequence[str], changes: "queue.SimpleQueue[Change]"
-    ) -> None:
+    def __init__(self, number: int, job: LocalJob, changes: "queue.SimpleQueue[Change]") -> None:
         self.number = number
+        self.job = job
         self._changes = changes
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            process_group=0,  # a terminal's Ctrl-C comes through `ask_to_end`, once
-        )
         self._threads = [
             threading.Thread(target=work, name=f"child-{number}", daemon=True)
             for work in (self._pass_on, self._wait)
@@ -61,19 +53,16 @@ class Child:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        process = self.job.process
+        if process.stdin is not None:
+            process.stdin.close()
         for thread in self._threads:
             thread.join(LAST_WORDS_S)
-        if self._process.stdout is not None and not self._threads[0].is_alive():
-            self._process.stdout.close()
-
-    def ask_to_end(self) -> None:
-        """As Ctrl-C does: the first time it finishes what is in flight."""
-        self._process.terminate()
+        if process.stdout is not None and not self._threads[0].is_alive():
+            process.stdout.close()
 
     def _pass_on(self) -> None:
-        for line in self._process.stdout or ():
+        for line in self.job.process.stdout or ():
             if line.strip() == RUNNING.encode():
                 self._changes.put(Change(self.number))
                 continue
@@ -83,7 +72,7 @@ class Child:
                 sys.stderr.flush()
 
     def _wait(self) -> None:
-        self._changes.put(Change(self.number, _exit_code(self._process.wait())))
+        self._changes.put(Change(self.number, _exit_code(self.job.process.wait())))
 
 
 def _exit_code(returncode: int) -> int:
@@ -91,8 +80,8 @@ def _exit_code(returncode: int) -> int:
     return returncode if returncode >= 0 else 128 - returncode
 
 
-def run_several(commands: Sequence[Sequence[str]]) -> int:
-    """Run all commands until all have ended; SIGINT and SIGTERM go on to each of them.
+def run_several(flags: Sequence[Sequence[str]], *, command: Sequence[str] = RUN) -> int:
+    """Run a job for each of these flags until all have ended; SIGINT and SIGTERM go on to them.
 
     Returns 0 if all ended well. One that ends by itself ends the others, which
     finish what is in flight, and its exit code is returned.
@@ -100,8 +89,11 @@ def run_several(commands: Sequence[Sequence[str]]) -> int:
     changes: queue.SimpleQueue[Change] = queue.SimpleQueue()
     with contextlib.ExitStack() as exits:
         children = [
-            exits.enter_context(Child(number, command, changes))
-            for number, command in enumerate(commands, 1)
+            # A terminal's Ctrl-C comes through `ask_to_end`, once.
+            exits.enter_context(
+                Child(number, LocalJob(own, own_group=True, command=command), changes)
+            )
+            for number, own in enumerate(flags, 1)
         ]
         return _Supervisor(children, changes).wait()
 
@@ -133,7 +125,7 @@ class _Supervisor:
     def _end(self, _number: int = 0, _frame: FrameType | None = None) -> None:
         self._ending = True
         for child in self._children:
-            child.ask_to_end()
+            child.job.ask_to_end()
 
 
 def end_with_supervisor() -> None:

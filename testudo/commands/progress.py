@@ -1,13 +1,22 @@
-"""A progress bar over items, which ends with its block on every path."""
+"""Progress bars: over items, and while something is waited for."""
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import Progress, TaskID
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 T = TypeVar("T")
+FIRST_PAUSE_S, PAUSE_GROWTH, LONGEST_PAUSE_S = 0.5, 1.2, 5.0
 
 
 @contextmanager
@@ -28,3 +37,20 @@ def _counted(items: Iterable[T], progress: Progress, task: TaskID) -> Iterator[T
     for item in items:
         yield item
         progress.advance(task)
+
+
+def poll(
+    what: str, count: Callable[[], int], *, total: int, timeout_s: float, console: Console
+) -> int:
+    """Show how many there are until all are, or time is up; returns how many are then."""
+    deadline_s, pause_s = time.monotonic() + timeout_s, FIRST_PAUSE_S
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(what, total=total)
+        while True:
+            found = count()
+            progress.update(task, completed=min(found, total))
+            if found >= total or time.monotonic() > deadline_s:
+                return found
+            time.sleep(pause_s)
+            pause_s = min(PAUSE_GROWTH * pause_s, LONGEST_PAUSE_S)

@@ -89,9 +89,9 @@ def _limit_of_query(node: exp.Expr) -> bool:
 
 def _select(node: exp.Expr) -> bool:
     """No SELECT AS STRUCT; no star over UNNEST, whose columns BigQuery takes from a STRUCT."""
-    star = any(isinstance(one, exp.Star) for one in node.args["expressions"])
+    star = any(isinstance(expression, exp.Star) for expression in node.args["expressions"])
     joined = [node.args.get("from_"), *(node.args.get("joins") or ())]
-    unnested = any(one and isinstance(one.this, exp.Unnest) for one in joined)
+    unnested = any(part and isinstance(part.this, exp.Unnest) for part in joined)
     return not node.args.get("kind") and not (star and unnested)
 
 

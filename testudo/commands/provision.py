@@ -8,26 +8,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from google.auth.exceptions import GoogleAuthError
-
 from testudo.clients import ENDPOINT
 from testudo.commands.environments import add_environment_arguments, environment_of
-from testudo.errors import CommandError, shown
+from testudo.commands.refused import google_errors
+from testudo.errors import shown
 from testudo.provisioning.gaps import covered
 from testudo.provisioning.inventory import inventory
-from testudo.provisioning.plan import Sides, apply_plan, lines, make_plan
+from testudo.provisioning.plan import Providers, apply_plan, lines, make_plan
+from testudo.provisioning.providers import providers
 from testudo.provisioning.resources import Resource
-from testudo.provisioning.sides import sides
 from testudo.provisioning.terraform import write_terraform
 
 VALUE_CHARS = 200
-NOT_AS_WISHED = 1
+NOT_AS_DESIRED = 1
 TO_DO = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "Exit code: 0 when all is as wished, 1 when something failed or cannot be changed in "
+        "Exit code: 0 when all is as desired, 1 when something failed or cannot be changed in "
         "place, 2 for wrong usage, 3 when --dry_run found something to do."
     )
     add_environment_arguments(parser)
@@ -49,13 +48,11 @@ def main(arguments: argparse.Namespace) -> int:
         return 0
     if os.environ.get(ENDPOINT):
         resources = covered(resources)
-    try:
-        return _provision(resources, sides(environment.project), dry_run=arguments.dry_run)
-    except GoogleAuthError as error:
-        raise CommandError(f"{type(error).__name__}: {error}") from error
+    with google_errors("Google's services"):
+        return _provision(resources, providers(environment.project), dry_run=arguments.dry_run)
 
 
-def _provision(resources: Sequence[Resource], services: Sides, *, dry_run: bool) -> int:
+def _provision(resources: Sequence[Resource], services: Providers, *, dry_run: bool) -> int:
     steps = make_plan(resources, services)
     print("\n".join(lines(steps, _short)))
     if dry_run:
@@ -65,7 +62,7 @@ def _provision(resources: Sequence[Resource], services: Sides, *, dry_run: bool)
     for title, error in failed.items():
         print(f"testudo provision: {shown(title)}: {shown(error)}", file=sys.stderr)
     if failed or any(step.stuck for step in steps):
-        return NOT_AS_WISHED
+        return NOT_AS_DESIRED
     return TO_DO if dry_run and any(step.writes for step in steps) else 0
 
 

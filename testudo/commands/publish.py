@@ -12,16 +12,16 @@ from pathlib import Path
 
 from google.cloud import storage
 
-from beam_pipeline.io.lines import LineError
+from beam_pipeline.io.lines import messages_of
 from beam_pipeline.io.publishing import refusals
-from testudo.commands.message_file import messages_in
-from testudo.commands.place import Place, add_place_arguments, place_from
+from testudo.commands.environments import add_data_arguments, data_environment_of
 from testudo.commands.progress import tracked
-from testudo.commands.refused import told
+from testudo.commands.refused import google_errors
 from testudo.commands.sending import Outgoing, publish
+from testudo.environment import Environment
 from testudo.errors import CommandError
 from testudo.messages import SampleMessage, message_attributes, sample_messages
-from transforms.events import ID
+from transforms.events import ID, ids_in
 
 NAME_CHARS, DIGEST_CHARS = 100, 12  # of an item's id, which takes 128
 PROBLEMS_SHOWN = 10
@@ -38,6 +38,23 @@ def item_id_of(path: Path) -> str:
     return f"{name}-{hashlib.sha256(whole).hexdigest()[:DIGEST_CHARS]}"
 
 
+def messages_in(path: Path) -> Iterator[Outgoing]:
+    """One message a line, as files mode reads them; a bare item's ids become attributes.
+
+    Raises LineError for a file that is no JSON Lines, and OSError.
+    """
+    for number, message in messages_of(path):
+        attributes = dict(message.attributes) or _attributes_of(message.data)
+        yield Outgoing(message.data, attributes, f"{path}, line {number}")
+
+
+def _attributes_of(data: bytes) -> dict[str, str]:
+    """The ids in the data, and a key; broken data is published too, for the pipeline to judge."""
+    ids = ids_in(data)
+    attributes = message_attributes(ids.get("tenant_id", ""), ids.get("item_id", ""), data)
+    return {name: text for name, text in attributes.items() if text}
+
+
 def from_images(paths: Iterable[Path], *, tenant_id: str, text: str) -> Iterator[Outgoing]:
     """One message an image file."""
     for path in paths:
@@ -52,18 +69,18 @@ def from_images(paths: Iterable[Path], *, tenant_id: str, text: str) -> Iterator
         yield Outgoing(data, message_attributes(tenant_id, item_id, data), str(path))
 
 
-def from_samples(count: int, *, seed: int, place: Place) -> Iterator[Outgoing]:
+def from_samples(count: int, *, seed: int, environment: Environment) -> Iterator[Outgoing]:
     """Drawn listings; where there is an image bucket, some images go there and are named."""
-    samples = list(sample_messages(count, seed=seed, bucket=place.image_bucket))
-    if place.image_bucket:
-        upload(place, samples)
-    return (Outgoing(one.data, dict(one.attributes)) for one in samples)
+    samples = list(sample_messages(count, seed=seed, bucket=environment.image_bucket))
+    if environment.image_bucket:
+        upload(environment, samples)
+    return (Outgoing(sample.data, dict(sample.attributes)) for sample in samples)
 
 
-def upload(place: Place, samples: Iterable[SampleMessage]) -> None:
-    """Bring the images that messages refer to into the place's image bucket."""
-    with storage.Client(project=place.project) as client:
-        bucket = client.bucket(place.image_bucket)
+def upload(environment: Environment, samples: Iterable[SampleMessage]) -> None:
+    """Bring the images that messages refer to into the environment's image bucket."""
+    with storage.Client(project=environment.project) as client:
+        bucket = client.bucket(environment.image_bucket)
         for sample in samples:
             for name, image in sample.uploads.items():
                 bucket.blob(name).upload_from_string(image, content_type="image/jpeg")
@@ -83,22 +100,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tenant_id", default="me", help="with --images (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="with --samples (%(default)s)")
     parser.add_argument("--rate", type=float, default=0.0, help="messages a second; 0 is at once")
-    add_place_arguments(parser)
+    add_data_arguments(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:
     if arguments.samples is None:
-        with told("The file system"):
+        with google_errors("The file system"):
             source = _source(arguments)
             check(source())
-        place = place_from(arguments)
+        environment = data_environment_of(arguments)
         messages = source()
     else:
-        place = place_from(arguments)
-        messages = from_samples(arguments.samples, seed=arguments.seed, place=place)
-    with told("Pub/Sub"), tracked(messages, "Publishing") as shown:
-        count = publish(place.topic, shown, rate=arguments.rate)
-    print(f"{count} messages published to {place.topic}")
+        environment = data_environment_of(arguments)
+        messages = from_samples(arguments.samples, seed=arguments.seed, environment=environment)
+    with google_errors("Pub/Sub"), tracked(messages, "Publishing") as shown:
+        count = publish(environment.topic_path, shown, rate=arguments.rate)
+    print(f"{count} messages published to {environment.topic_path}")
     return 0
 
 
@@ -122,14 +139,11 @@ def _source(arguments: argparse.Namespace) -> Callable[[], Iterator[Outgoing]]:
 
 def check(messages: Iterable[Outgoing]) -> None:
     """Raises CommandError naming the sources of messages that Pub/Sub would not take."""
-    try:
-        problems = [
-            f"{message.source}: {problem}"
-            for message in messages
-            for problem in refusals(message.data, message.attributes)
-        ]
-    except LineError as error:
-        raise CommandError(str(error)) from error
+    problems = [
+        f"{message.source}: {problem}"
+        for message in messages
+        for problem in refusals(message.data, message.attributes)
+    ]
     if problems:
         more = [f"and {len(problems) - PROBLEMS_SHOWN:,} more"] * (len(problems) > PROBLEMS_SHOWN)
         raise CommandError("\n".join([*problems[:PROBLEMS_SHOWN], *more]) + "; nothing was sent")

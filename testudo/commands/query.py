@@ -20,8 +20,8 @@ from beam_pipeline.results import results_problem
 from beam_pipeline.tables import DATASET, question_of, statements
 from testudo.commands.dialect import SqlError, check_statement
 from testudo.commands.engines import Answer, BigQueryEngine, Engine, FilesEngine
+from testudo.commands.environments import add_data_arguments, data_environment_of
 from testudo.commands.parameters import add_parameter_arguments, given_for
-from testudo.commands.place import add_place_arguments, place_from
 from testudo.errors import CommandError, shown
 
 
@@ -34,7 +34,7 @@ def as_table(answer: Answer) -> Table:
         )
     for row in answer.rows:
         # Texts, not strings: what a sender wrote must not become markup of this terminal.
-        table.add_row(*(Text(cell(*one)) for one in zip(answer.columns, row, strict=True)))
+        table.add_row(*(Text(cell(*pair)) for pair in zip(answer.columns, row, strict=True)))
     return table
 
 
@@ -53,7 +53,9 @@ def write_csv(answer: Answer) -> None:
     """A heading and a line a row, with what a sender wrote escaped as in a table."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(answer.columns)
-    writer.writerows([shown("" if one is None else str(one)) for one in row] for row in answer.rows)
+    writer.writerows(
+        [shown("" if value is None else str(value)) for value in row] for row in answer.rows
+    )
 
 
 def write_json(answer: Answer) -> None:
@@ -79,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="FOLDER", help="ask a files-mode run instead")
     parser.add_argument("--format", choices=FORMATS, default="table", help="(%(default)s)")
     add_parameter_arguments(parser)
-    add_place_arguments(parser)
+    add_data_arguments(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -112,10 +114,10 @@ def _engine(arguments: argparse.Namespace) -> Engine:
         if problem := results_problem(arguments.output):
             raise CommandError(f"--output: {problem}")
         return FilesEngine(Path(arguments.output))
-    if not DATASET.fullmatch(arguments.dataset):
+    if arguments.dataset is not None and not DATASET.fullmatch(arguments.dataset):
         raise CommandError(f"--dataset: {arguments.dataset!r} is not DATASET or PROJECT.DATASET")
-    place = place_from(arguments)
-    return BigQueryEngine(Client(project=place.project), place.dataset)
+    environment = data_environment_of(arguments)
+    return BigQueryEngine(Client(project=environment.project), environment.dataset)
 
 
 def _first_part(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""What Google's services refuse, told in words; commands of the cloud run inside this."""
+"""What Google's services refuse, in words; commands of the cloud run inside this."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.auth.exceptions import GoogleAuthError
 
-from models.manifest import ReleaseError
 from testudo.errors import CommandError
 
 LOGIN = "`gcloud auth application-default login` gives this machine credentials"
 
 
 @contextlib.contextmanager
-def told(service: str) -> Iterator[None]:
+def google_errors(service: str) -> Iterator[None]:
     """Raises CommandError for every error that a service, or the way to it, may give."""
     try:
         yield
@@ -21,5 +20,5 @@ def told(service: str) -> Iterator[None]:
         raise CommandError(f"{service} refused: {error.message}") from error
     except GoogleAuthError as error:
         raise CommandError(f"{error}\n{LOGIN}") from error
-    except (RetryError, ReleaseError, OSError) as error:
+    except (RetryError, OSError) as error:
         raise CommandError(str(error)) from error

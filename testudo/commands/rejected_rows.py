@@ -9,7 +9,7 @@ from google.cloud.bigquery import ArrayQueryParameter, Client, QueryJobConfig
 from google.cloud.storage import Client as StorageClient
 
 from beam_pipeline.tables import fill
-from testudo.commands.dead_letters import FIRST_TIME, Filters, Letter, Order, order_of
+from testudo.commands.dead_letters import FIRST_TIME, Filters, Order, StoredDeadLetter, order_of
 from testudo.errors import CommandError
 
 REJECTED_ROWS = "dead-letters/rejected-rows"
@@ -37,7 +37,7 @@ FROM `{dataset}.dead_letters` WHERE item_id IN UNNEST(@ids)
 
 def find_rejected_rows(
     client: Client, dataset: str, storage: StorageClient, output: str, filters: Filters
-) -> list[Letter]:
+) -> list[StoredDeadLetter]:
     """The rows below `output` that a table refused, each with its state of now.
 
     Raises CommandError for a line that is no such row.
@@ -45,11 +45,11 @@ def find_rejected_rows(
     found = {}
     for name, line in rejected_lines(storage, output, filters):
         try:
-            letter = letter_from_rejected(line)
+            dead_letter = dead_letter_from_rejected(line)
         except (ValueError, KeyError) as error:
             raise CommandError(f"{name} has a line that is no refused row: {error}") from error
-        if filters.take(letter):
-            found[letter.dead_letter_id] = letter
+        if filters.take(dead_letter):
+            found[dead_letter.dead_letter_id] = dead_letter
     return _with_states(client, dataset, list(found.values()))
 
 
@@ -68,14 +68,14 @@ def rejected_lines(
                     yield f"gs://{bucket}/{blob.name}", line
 
 
-def letter_from_rejected(line: str) -> Letter:
+def dead_letter_from_rejected(line: str) -> StoredDeadLetter:
     """A line as `beam_pipeline.io.writers.rejected_row` makes it: of either table's row."""
     kept = json.loads(line)
     row = kept["row"]
-    own = [(one["stage"], one["reason"]) for one in row.get("failures") or ()]
+    own = [(failure["stage"], failure["reason"]) for failure in row.get("failures") or ()]
     failed_at = datetime.fromisoformat(kept["failed_at"])
     published = row.get("publish_time") or kept["failed_at"]
-    return Letter(
+    return StoredDeadLetter(
         dead_letter_id=kept["message_id"] or kept["payload_uri"] or "",
         message_id=kept["message_id"] or "",
         item_id=kept["item_id"] or "",
@@ -94,26 +94,30 @@ def letter_from_rejected(line: str) -> Letter:
     )
 
 
-def _with_states(client: Client, dataset: str, letters: Sequence[Letter]) -> list[Letter]:
-    """What view dead_letter_states says of its rows, for letters that are none of them."""
-    ids = [letter.dead_letter_id for letter in letters]
-    items = sorted({letter.item_id for letter in letters if letter.item_id})
+def _with_states(
+    client: Client, dataset: str, dead_letters: Sequence[StoredDeadLetter]
+) -> list[StoredDeadLetter]:
+    """What view dead_letter_states says of its rows, for those that are none of them."""
+    ids = [dead_letter.dead_letter_id for dead_letter in dead_letters]
+    items = sorted({dead_letter.item_id for dead_letter in dead_letters if dead_letter.item_id})
     replays = dict(_ask_of(client, fill(REPLAYS, dataset), ids))
     last: dict[tuple[str, str, str], Order] = {}
     for state, tenant_id, item_id, *place in _ask_of(client, fill(OUTCOMES, dataset), items):
         of = (state, tenant_id, item_id)
         last[of] = max(last.get(of, FIRST), order_of(*place))
 
-    def state_of(letter: Letter) -> str:
-        if last.get(("predicted", *letter.item), FIRST) >= letter.order:
+    def state_of(dead_letter: StoredDeadLetter) -> str:
+        if last.get(("predicted", *dead_letter.item), FIRST) >= dead_letter.order:
             return "predicted"
-        if last.get(("superseded", *letter.item), FIRST) > letter.order:
+        if last.get(("superseded", *dead_letter.item), FIRST) > dead_letter.order:
             return "superseded"
-        return "replayed" if letter.dead_letter_id in replays else "open"
+        return "replayed" if dead_letter.dead_letter_id in replays else "open"
 
     return [
-        letter._replace(state=state_of(letter), replays=replays.get(letter.dead_letter_id, 0))
-        for letter in letters
+        dead_letter._replace(
+            state=state_of(dead_letter), replays=replays.get(dead_letter.dead_letter_id, 0)
+        )
+        for dead_letter in dead_letters
     ]
 
 

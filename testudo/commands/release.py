@@ -5,7 +5,6 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from models.manifest import ReleaseError
 from models.release import (
     Pointer,
     copy_release,
@@ -60,7 +59,7 @@ def main(arguments: argparse.Namespace) -> int:
     environment = environment_of(arguments)
     try:
         run[arguments.release_command](environment, arguments)
-    except (ReleaseError, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise CommandError(str(error)) from error
     return 0
 

@@ -10,19 +10,15 @@ from google.cloud.bigquery import Client
 from google.cloud.storage import Client as StorageClient
 from rich.console import Console
 
-from testudo.commands.dead_letters import (
-    Choice,
-    Letter,
-    choose,
-    find_in_table,
-)
+from testudo.commands.dead_letters import Choice, StoredDeadLetter, choose, find_in_table
 from testudo.commands.engines import Answer
-from testudo.commands.place import BUCKET, Place, place_from
+from testudo.commands.environments import data_environment_of
 from testudo.commands.progress import tracked
 from testudo.commands.query import as_table
 from testudo.commands.rejected_rows import find_rejected_rows
 from testudo.commands.replay_flags import Plan, add_arguments, read_plan
 from testudo.commands.resend import Resender, Sent, replay_all
+from testudo.environment import Environment
 from testudo.errors import CommandError, shown
 
 __all__ = ["add_arguments", "main"]
@@ -40,24 +36,26 @@ ERRORS_SHOWN = 10
 def main(arguments: argparse.Namespace) -> int:
     """Returns 1 when a dead letter could not be replayed."""
     plan = read_plan(arguments, now=datetime.now(UTC))
-    place = place_from(arguments)
-    if not arguments.project and not plan.output:
-        plan = plan._replace(output=f"gs://{BUCKET}")
+    environment = data_environment_of(arguments)
+    if environment.bucket and not plan.output:
+        plan = plan._replace(output=environment.root)
     console = Console()
-    client = Client(project=place.project)
+    client = Client(project=environment.project)
     try:
-        found = _find(client, place, plan)
+        found = _find(client, environment, plan)
     except GoogleAPIError as error:
         raise CommandError(f"the dead letters could not be read: {error}") from error
     choice = choose(found, again=arguments.again, limit=plan.limit)
-    if arguments.dry_run or not choice.letters:
-        if choice.letters:
-            console.print(as_table(listed(choice.letters)))
+    if arguments.dry_run or not choice.dead_letters:
+        if choice.dead_letters:
+            console.print(as_table(listed(choice.dead_letters)))
         _print_summary(console, choice, [], plan)
         return 0
-    resender = Resender(place.topic, client, f"{place.project}.{place.dataset}.replays")
-    replays = replay_all(choice.letters, resender, rate=plan.rate)
-    total = len(choice.letters)
+    resender = Resender(
+        environment.topic_path, client, f"{environment.project}.{environment.dataset}.replays"
+    )
+    replays = replay_all(choice.dead_letters, resender, rate=plan.rate)
+    total = len(choice.dead_letters)
     try:
         with tracked(replays, "Replaying", total=total, console=console) as shown:
             for _ in shown:
@@ -69,39 +67,39 @@ def main(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _find(client: Client, place: Place, plan: Plan) -> list[Letter]:
-    found = find_in_table(client, place.dataset, plan.filters)
+def _find(client: Client, environment: Environment, plan: Plan) -> list[StoredDeadLetter]:
+    found = find_in_table(client, environment.dataset, plan.filters)
     if plan.output:
-        storage = StorageClient(project=place.project)
-        found += find_rejected_rows(client, place.dataset, storage, plan.output, plan.filters)
+        storage = StorageClient(project=environment.project)
+        found += find_rejected_rows(client, environment.dataset, storage, plan.output, plan.filters)
     return found
 
 
 def _print_errors(console: Console, sent: Sequence[Sent]) -> int:
     """Returns how many replays failed."""
-    failed = [one for one in sent if one.error]
-    for one in failed[:ERRORS_SHOWN]:
-        name = one.letter.item_id or one.letter.dead_letter_id
-        line = shown(f"{name} was not replayed: {one.error}")
+    failed = [replay for replay in sent if replay.error]
+    for replay in failed[:ERRORS_SHOWN]:
+        name = replay.dead_letter.item_id or replay.dead_letter.dead_letter_id
+        line = shown(f"{name} was not replayed: {replay.error}")
         console.print(line, style="red", markup=False, emoji=False)
     return len(failed)
 
 
-def listed(letters: Iterable[Letter]) -> Answer:
+def listed(dead_letters: Iterable[StoredDeadLetter]) -> Answer:
     columns = ("tenant", "item", "stage", "reason", "attempt", "failed at (UTC)", "detail")
     return Answer(
         columns,
         [
             (
-                one.tenant_id,
-                one.item_id,
-                one.stage,
-                one.reason,
-                one.attempt,
-                f"{one.failed_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
-                one.detail,
+                each.tenant_id,
+                each.item_id,
+                each.stage,
+                each.reason,
+                each.attempt,
+                f"{each.failed_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
+                each.detail,
             )
-            for one in letters
+            for each in dead_letters
         ],
     )
 
@@ -112,9 +110,9 @@ def summary(choice: Choice, sent: Sequence[Sent]) -> Answer:
     Columns in which nothing would stand are left out.
     """
     counts = {
-        "to replay": Counter(letter.reason for letter in choice.letters),
-        "replayed": Counter(one.letter.reason for one in sent if not one.error),
-        "failed": Counter(one.letter.reason for one in sent if one.error),
+        "to replay": Counter(dead_letter.reason for dead_letter in choice.dead_letters),
+        "replayed": Counter(replay.dead_letter.reason for replay in sent if not replay.error),
+        "failed": Counter(replay.dead_letter.reason for replay in sent if replay.error),
     }
     for state, name in LEFT_OUT.items():
         left_out = {reason: n for (reason, why), n in choice.left_out.items() if why == state}
@@ -132,7 +130,7 @@ def _print_summary(console: Console, choice: Choice, sent: Sequence[Sent], plan:
     table = summary(choice, sent)
     if table.rows:
         console.print(as_table(table))
-    done = sum(not one.error for one in sent)
-    console.print(f"{len(choice.letters)} to replay, {done} replayed.", highlight=False)
+    done = sum(not replay.error for replay in sent)
+    console.print(f"{len(choice.dead_letters)} to replay, {done} replayed.", highlight=False)
     if not plan.output:
-        console.print("Rows that BigQuery refused were not looked for: name --output gs://...")
+        console.print("Rows that BigQuery refused were not searched: name --output gs://...")

@@ -10,8 +10,8 @@ from typing import NamedTuple, TypeVar
 from beam_pipeline.tables import DATASET
 from models.failures import Reason, Stage
 from testudo.commands.dead_letters import FIRST_TIME, LAST_TIME, Filters
+from testudo.commands.environments import add_data_arguments
 from testudo.commands.parameters import read_time
-from testudo.commands.place import add_place_arguments
 from testudo.errors import CommandError
 
 RATE = 50.0  # messages a second: beside the live ones, which a replay should not hold up
@@ -48,10 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output",
         metavar="gs://...",
-        help="that of the job: there are the rows that BigQuery refused (known for the local "
-        "stack; without it a project's are left out)",
+        help="that of the job: there are the rows that BigQuery refused (known for an "
+        "environment; without it a project's are left out)",
     )
-    add_place_arguments(parser)
+    add_data_arguments(parser)
 
 
 def read_plan(arguments: argparse.Namespace, *, now: datetime) -> Plan:
@@ -69,8 +69,8 @@ def read_plan(arguments: argparse.Namespace, *, now: datetime) -> Plan:
         ("--reason", arguments.reason, list(Reason)),
         ("--stage", arguments.stage, list(Stage)),
     ):
-        unknown = [one for one in given or () if one not in allowed]
-        problems += [f"{flag}: {one!r} is not one of {', '.join(allowed)}" for one in unknown]
+        unknown = [value for value in given or () if value not in allowed]
+        problems += [f"{flag}: {value!r} is not one of {', '.join(allowed)}" for value in unknown]
     lists = ("tenant", "item", "release")
     problems += [f"--{name}: is empty" for name in lists if "" in (getattr(arguments, name) or ())]
     since = checked("--since", lambda text: read_time(text, now), arguments.since, FIRST_TIME)
@@ -82,7 +82,7 @@ def read_plan(arguments: argparse.Namespace, *, now: datetime) -> Plan:
     output = arguments.output or ""
     if output and not re.fullmatch(r"gs://[^/]+(/.*)?", output):
         problems.append(f"--output: {output!r} is not gs://BUCKET or gs://BUCKET/FOLDER")
-    if not DATASET.fullmatch(arguments.dataset):
+    if arguments.dataset is not None and not DATASET.fullmatch(arguments.dataset):
         problems.append(f"--dataset: {arguments.dataset!r} is not DATASET or PROJECT.DATASET")
     if problems:
         raise CommandError("\n".join(problems))

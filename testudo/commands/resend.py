@@ -12,7 +12,7 @@ from google.api_core.exceptions import GoogleAPIError
 from google.cloud.bigquery import Client
 
 from beam_pipeline.io.publishing import RESERVED, Publisher
-from testudo.commands.dead_letters import Letter
+from testudo.commands.dead_letters import StoredDeadLetter
 from testudo.commands.sending import Outgoing, pubsub_message
 from testudo.errors import CommandError
 from transforms.events import ATTEMPT_ATTRIBUTE, EVENT_TIME_ATTRIBUTE
@@ -29,30 +29,30 @@ PAYLOAD_URI = re.compile(r"gs://[^#]+/payloads/dt=\d{4}-\d\d-\d\d/[0-9a-f]{32}\.
 class Sent(NamedTuple):
     """What came of one replay: the new message's id, or what went wrong."""
 
-    letter: Letter
+    dead_letter: StoredDeadLetter
     message_id: str
     at: datetime
     error: str = ""
 
 
-def original_attributes(letter: Letter) -> dict[str, str]:
+def original_attributes(dead_letter: StoredDeadLetter) -> dict[str, str]:
     """The attributes that the message had; item_id and tenant_id alone where they were cut off."""
     try:
-        attributes = json.loads(letter.attributes)
+        attributes = json.loads(dead_letter.attributes)
     except ValueError:
-        ids = {"item_id": letter.item_id, "tenant_id": letter.tenant_id}
+        ids = {"item_id": dead_letter.item_id, "tenant_id": dead_letter.tenant_id}
         return {name: text for name, text in ids.items() if text}
     return {name: text for name, text in attributes.items() if not name.startswith(RESERVED)}
 
 
-def payload_of(letter: Letter) -> bytes:
+def payload_of(dead_letter: StoredDeadLetter) -> bytes:
     """The message as it was kept. Raises ValueError when the row names nothing of that kind."""
-    if not PAYLOAD_URI.fullmatch(letter.payload_uri):
+    if not PAYLOAD_URI.fullmatch(dead_letter.payload_uri):
         raise ValueError("its payload_uri is none that the pipeline makes")
-    return read_payload(letter.payload_uri)
+    return read_payload(dead_letter.payload_uri)
 
 
-def replay_message(letter: Letter, data: bytes) -> Outgoing:
+def replay_message(dead_letter: StoredDeadLetter, data: bytes) -> Outgoing:
     """The message to publish: the original's data and attributes, one attempt on.
 
     Its idempotency key is new with each replay, since Dataflow drops a key that
@@ -62,25 +62,25 @@ def replay_message(letter: Letter, data: bytes) -> Outgoing:
     """
     return Outgoing(
         data,
-        original_attributes(letter)
+        original_attributes(dead_letter)
         | {
-            ATTEMPT_ATTRIBUTE: str(letter.next_attempt),
-            EVENT_TIME_ATTRIBUTE: letter.event_time.isoformat(timespec="microseconds"),
-            IDEMPOTENCY_KEY: f"{letter.dead_letter_id}/replay-{letter.replays + 1}",
+            ATTEMPT_ATTRIBUTE: str(dead_letter.next_attempt),
+            EVENT_TIME_ATTRIBUTE: dead_letter.event_time.isoformat(timespec="microseconds"),
+            IDEMPOTENCY_KEY: f"{dead_letter.dead_letter_id}/replay-{dead_letter.replays + 1}",
         },
     )
 
 
 def replay_row(sent: Sent) -> dict[str, Any]:
     """The row of table replays."""
-    letter = sent.letter
+    dead_letter = sent.dead_letter
     return {
-        "message_id": letter.message_id,
-        "item_id": letter.item_id,
-        "tenant_id": letter.tenant_id,
-        "payload_uri": letter.payload_uri,
-        "reason": letter.reason,
-        "attempt": letter.next_attempt,
+        "message_id": dead_letter.message_id,
+        "item_id": dead_letter.item_id,
+        "tenant_id": dead_letter.tenant_id,
+        "payload_uri": dead_letter.payload_uri,
+        "reason": dead_letter.reason,
+        "attempt": dead_letter.next_attempt,
         "replayed_at": sent.at.isoformat(),
         "replay_message_id": sent.message_id,
     }
@@ -98,14 +98,14 @@ class Resender:
         self._publisher = Publisher(topic)
         self.done: list[Sent] = []
 
-    def send(self, letter: Letter) -> Sent:
+    def send(self, dead_letter: StoredDeadLetter) -> Sent:
         """Read the payload, publish it, and wait until Pub/Sub has it."""
         try:
-            message = replay_message(letter, payload_of(letter))
+            message = replay_message(dead_letter, payload_of(dead_letter))
             (message_id,) = self._publisher.publish([pubsub_message(message)])
         except (GoogleAPIError, OSError, ValueError) as error:
-            return Sent(letter, "", datetime.now(UTC), f"{type(error).__name__}: {error}")
-        return Sent(letter, message_id, datetime.now(UTC))
+            return Sent(dead_letter, "", datetime.now(UTC), f"{type(error).__name__}: {error}")
+        return Sent(dead_letter, message_id, datetime.now(UTC))
 
     def record(self, batch: Sequence[Sent]) -> None:
         """Raises CommandError when the table does not take it."""
@@ -126,7 +126,9 @@ class Resender:
         self._publisher.close()
 
 
-def replay_all(letters: Sequence[Letter], resender: Resender, *, rate: float) -> Iterator[Sent]:
+def replay_all(
+    dead_letters: Sequence[StoredDeadLetter], resender: Resender, *, rate: float
+) -> Iterator[Sent]:
     """Replay at `rate` messages a second (0: at once), on schedule, recorded about once a second.
 
     Yields each replay once it is recorded. An interrupt waits for what is being
@@ -136,13 +138,13 @@ def replay_all(letters: Sequence[Letter], resender: Resender, *, rate: float) ->
     size = min(MAX_BATCH, max(1, round(rate))) if rate else MAX_BATCH
     started = time.monotonic()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for start in range(0, len(letters), size):
+        for start in range(0, len(dead_letters), size):
             sending = []
             try:
-                for number, letter in enumerate(letters[start : start + size], start):
+                for number, dead_letter in enumerate(dead_letters[start : start + size], start):
                     if rate:
                         time.sleep(max(0.0, started + number / rate - time.monotonic()))
-                    sending.append(pool.submit(resender.send, letter))
+                    sending.append(pool.submit(resender.send, dead_letter))
                 batch = [future.result() for future in sending]
             except KeyboardInterrupt:
                 resender.record([future.result() for future in sending])

@@ -42,7 +42,7 @@ def _call(name: str, *arguments: exp.Expr) -> exp.Expr:
 
 
 def _checked(name: str) -> Callable[[exp.Expr], exp.Expr]:
-    """The same operator, its right side looked at by a macro."""
+    """The same operator, its right operand passed through a macro."""
 
     def check(node: exp.Expr) -> exp.Expr:
         node.set("expression", _call(name, node.expression))
@@ -106,7 +106,7 @@ def _elapsed(node: exp.Expr) -> exp.Expr:
 def _quantiles(node: exp.Expr) -> exp.Expr:
     """Exact ones: values that are there, as BigQuery's documented examples."""
     parts = int(node.expression.name)
-    places = [exp.Literal.number(one / parts) for one in range(parts + 1)]
+    places = [exp.Literal.number(number / parts) for number in range(parts + 1)]
     return _call("quantile_disc", node.this, exp.Array(expressions=places))
 
 

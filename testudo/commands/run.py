@@ -1,32 +1,23 @@
 """`testudo run`: check the flags, start the job or jobs, and end them cleanly when asked to."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from beam_pipeline.options import flags_help
 from models.manifest import ReleaseError
 from models.release import POINTER
+from testudo.commands.environments import add_home_argument
 from testudo.commands.job import checked, interrupt, on_signals, run_job, say
-from testudo.commands.place import (
-    OVERFLOW_SUBSCRIPTION,
-    SUBSCRIPTION,
-    add_home_argument,
-    bring_releases,
-    enter_local_stack,
-    lead_to_stack,
-    local_flags,
-)
 from testudo.commands.processes import end_with_supervisor, run_several
+from testudo.environment import LOCAL, LOCAL_OVERFLOW
 from testudo.errors import CommandError
+from testudo.local.connect import bring_releases, enter_stack, lead_to_stack
 from testudo.local.engine import running_engine
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
-from testudo.local.servers import PROJECT
+from testudo.local.jobs import local_flags
 
 NEEDED = ("pubsub", "bigquery", "storage")  # of the local stack; a job asks no control plane
-LANES = {"main": SUBSCRIPTION, "overflow": OVERFLOW_SUBSCRIPTION}
+LANES = {"main": LOCAL, "overflow": LOCAL_OVERFLOW}
 # What says where and on what a job runs; on the local stack it is known.
 ELSEWHERE = ("--input_subscription", "--input_file", "--runner", "--job_endpoint")
 
@@ -70,15 +61,15 @@ def main(arguments: argparse.Namespace, flags: Sequence[str]) -> int:
         raise CommandError("\n".join(problems))
     if any(flag.startswith("--input_") for flag in flags):
         return run_job(flags)
-    stack = enter_local_stack(arguments.home, NEEDED)
+    stack = enter_stack(arguments.home, NEEDED)
     try:
         bring_releases(arguments.local_releases)
     except ReleaseError as error:
         raise CommandError(f"{error}{_advice(arguments.local_releases)}") from error
     if arguments.processes > 1:
-        checked([*_local_flags(arguments, job_endpoint=""), *flags])  # told once, not by each
+        checked([*local_flags(LANES[arguments.lane], ""), *flags])  # said once, not by each
         numbers = range(1, arguments.processes + 1)
-        return run_several([_command(arguments, number, flags) for number in numbers])
+        return run_several([_child_flags(arguments, number, flags) for number in numbers])
     return _run_on_engine(arguments, stack.tools, flags)
 
 
@@ -96,17 +87,17 @@ def _problems(arguments: argparse.Namespace, flags: Sequence[str]) -> list[str]:
         if getattr(arguments, own) == unset:
             continue
         problems += [
-            f"--{own}: is of the local stack, and does not go with {one}"
-            for one in ELSEWHERE
-            if one in given
+            f"--{own}: is of the local stack, and does not go with {flag}"
+            for flag in ELSEWHERE
+            if flag in given
         ]
     return problems
 
 
-def _command(arguments: argparse.Namespace, number: int, flags: Sequence[str]) -> list[str]:
+def _child_flags(arguments: argparse.Namespace, number: int, flags: Sequence[str]) -> list[str]:
     own = {"home": arguments.home, "lane": arguments.lane, "process_number": number}
     given = [f"--{name}={value}" for name, value in own.items()]
-    return [sys.executable, "-m", "testudo.cli", "run", *given, *flags]
+    return [*given, *flags]
 
 
 def _run_one_of_several(arguments: argparse.Namespace, flags: Sequence[str]) -> int:
@@ -120,12 +111,5 @@ def _run_on_engine(arguments: argparse.Namespace, tools: Path, flags: Sequence[s
     lane = "" if arguments.lane == "main" else f"-{arguments.lane}"
     number = f"-{arguments.process_number}" if arguments.process_number else ""
     name = f"prism{lane}{number}"
-    try:
-        with running_engine(arguments.home, say, tools=tools, name=name) as job_endpoint:
-            return run_job([*_local_flags(arguments, job_endpoint), *flags])
-    except (StackError, ToolsMissing) as error:
-        raise CommandError(str(error)) from error
-
-
-def _local_flags(arguments: argparse.Namespace, job_endpoint: str) -> list[str]:
-    return local_flags(PROJECT, job_endpoint, subscription=LANES[arguments.lane])
+    with running_engine(arguments.home, say, tools=tools, name=name) as job_endpoint:
+        return run_job([*local_flags(LANES[arguments.lane], job_endpoint), *flags])

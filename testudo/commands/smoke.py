@@ -9,21 +9,20 @@ import argparse
 import dataclasses
 import json
 import sys
-import time
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.cloud.bigquery import Client, QueryJobConfig, ScalarQueryParameter
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from beam_pipeline.tables import fill
 from testudo.commands.engines import Answer
 from testudo.commands.environments import add_environment_arguments, environment_of
+from testudo.commands.progress import poll
 from testudo.commands.query import as_table
-from testudo.commands.refused import told
+from testudo.commands.refused import google_errors
 from testudo.commands.sending import Outgoing, publish
 from testudo.environment import Environment
 from testudo.messages import REASONS, SampleMessage, sample_messages
@@ -31,8 +30,7 @@ from testudo.verdict import PREDICTED, Outcome, Verdict, verdict
 
 TENANT = "smoke"
 BROKEN_SHARE = 0.1
-LOOK_BACK = timedelta(minutes=5)  # of partitions, should clocks differ
-FIRST_PAUSE_S, PAUSE_GROWTH, LONGEST_PAUSE_S = 0.5, 1.2, 5.0
+CLOCK_MARGIN = timedelta(minutes=5)  # of partitions, should clocks differ
 # Copies of a row are one outcome: delivery is at least once, and views remove them. Day and
 # tenant are what the tables are partitioned and clustered by: no other rows are read.
 OUTCOMES = """
@@ -47,6 +45,16 @@ FROM `{dataset}.dead_letters`
 WHERE failed_at >= @since AND tenant_id = @tenant AND STARTS_WITH(item_id, @prefix)
 GROUP BY item_id, reason
 """
+
+
+class Load(NamedTuple):
+    """What is sent, and what it is judged by."""
+
+    messages: int
+    warm_up: int  # sent before them
+    rate: float  # messages a second
+    p95_s: float | None  # the limit; None: the environment's latency_goal_s
+    timeout_s: float  # for the warm-up, and again for all others
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,37 +85,48 @@ def add_smoke_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def load_of(arguments: argparse.Namespace) -> Load:
+    return Load(
+        messages=arguments.messages,
+        warm_up=arguments.warm_up,
+        rate=arguments.rate,
+        p95_s=arguments.p95_s,
+        timeout_s=arguments.timeout_s,
+    )
+
+
 def main(arguments: argparse.Namespace) -> int:
     """Returns 0 when it passed, 1 when not."""
-    found = smoke(environment_of(arguments), arguments)
+    found = smoke(environment_of(arguments), load_of(arguments))
     if arguments.format == "json":
         print(json.dumps(dataclasses.asdict(found), indent=1))
     return 1 if found.problems else 0
 
 
-def smoke(environment: Environment, arguments: argparse.Namespace) -> Verdict:
-    """Publish, wait and judge; tells the verdict on standard error."""
+def smoke(environment: Environment, load: Load) -> Verdict:
+    """Publish, wait and judge; prints the verdict on standard error."""
     console = Console(stderr=True)
     prefix = f"smoke-{uuid.uuid4().hex[:12]}-"
-    warm_up = max(arguments.warm_up, 1)
+    warm_up = max(load.warm_up, 1)
     samples = list(
         sample_messages(
-            warm_up + max(arguments.messages, 1),
+            warm_up + max(load.messages, 1),
             seed=1,
             prefix=prefix,
             tenants=(TENANT,),
             broken_share=BROKEN_SHARE,
         )
     )
-    with told("Google's services"), Client(project=environment.project) as client:
-        run = _Run(environment, client, prefix, console, arguments.timeout_s)
-        sent, found = _exchange(run, samples[:warm_up], samples[warm_up:], arguments.rate)
+    with google_errors("Google's services"), Client(project=environment.project) as client:
+        run = _Run(environment, client, prefix, console, load.timeout_s)
+        sent, found = _exchange(run, samples[:warm_up], samples[warm_up:], load.rate)
     expected = {
-        one.item_id: str(REASONS[one.breakage]) if one.breakage else PREDICTED for one in sent
+        sample.item_id: str(REASONS[sample.breakage]) if sample.breakage else PREDICTED
+        for sample in sent
     }
-    limit_s = environment.latency_goal_s if arguments.p95_s is None else arguments.p95_s
-    judged = verdict(expected, {one.item_id for one in samples[:warm_up]}, found, limit_s)
-    _tell(console, environment, judged)
+    limit_s = environment.latency_goal_s if load.p95_s is None else load.p95_s
+    judged = verdict(expected, {sample.item_id for sample in samples[:warm_up]}, found, limit_s)
+    _print(console, environment, judged)
     return judged
 
 
@@ -117,7 +136,7 @@ def _exchange(
     """What was sent and what came: who does not answer the first is not sent the others."""
     run.publish(warm_up, rate=rate)
     found = run.wait("Warm-up", len(warm_up))
-    if len({one.item_id for one in found}) < len(warm_up):
+    if len({outcome.item_id for outcome in found}) < len(warm_up):
         return warm_up, found
     run.publish(others, rate=rate)
     return [*warm_up, *others], run.wait("Outcomes", len(warm_up) + len(others))
@@ -140,47 +159,43 @@ class _Run:
         self._allowed_s = allowed_s
         self._dataset = f"{environment.project}.{environment.dataset}"
         self._settings = [
-            ScalarQueryParameter("since", "TIMESTAMP", datetime.now(UTC) - LOOK_BACK),
+            ScalarQueryParameter("since", "TIMESTAMP", datetime.now(UTC) - CLOCK_MARGIN),
             ScalarQueryParameter("tenant", "STRING", TENANT),
             ScalarQueryParameter("prefix", "STRING", prefix),
         ]
 
     def publish(self, samples: Sequence[SampleMessage], *, rate: float) -> None:
-        outgoing = [Outgoing(one.data, dict(one.attributes)) for one in samples]
+        outgoing = [Outgoing(sample.data, dict(sample.attributes)) for sample in samples]
         publish(self._environment.topic_path, outgoing, rate=rate)
 
     def wait(self, what: str, wanted: int) -> list[Outcome]:
         """The outcomes, when so many items have one, or time is up."""
-        deadline_s, pause_s = time.monotonic() + self._allowed_s, FIRST_PAUSE_S
-        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self._console) as progress:
-            task = progress.add_task(what, total=wanted)
-            while True:
-                found = self._look()
-                items = len({one.item_id for one in found})
-                progress.update(task, completed=items)
-                if items >= wanted or time.monotonic() > deadline_s:
-                    return found
-                time.sleep(pause_s)
-                pause_s = min(PAUSE_GROWTH * pause_s, LONGEST_PAUSE_S)
+        found: list[Outcome] = []
 
-    def _look(self) -> list[Outcome]:
+        def count() -> int:
+            found[:] = self._outcomes()
+            return len({outcome.item_id for outcome in found})
+
+        poll(what, count, total=wanted, timeout_s=self._allowed_s, console=self._console)
+        return found
+
+    def _outcomes(self) -> list[Outcome]:
         settings = QueryJobConfig(query_parameters=self._settings)
         rows: Any = self._client.query_and_wait(fill(OUTCOMES, self._dataset), job_config=settings)
         return [Outcome(*row.values()) for row in rows]
 
 
-def _tell(console: Console, environment: Environment, judged: Verdict) -> None:
-    rows = sorted(judged.outcomes.items(), key=lambda one: -one[1])
+def _print(console: Console, environment: Environment, judged: Verdict) -> None:
+    rows = sorted(judged.outcomes.items(), key=lambda row: -row[1])
     console.print(as_table(Answer(["outcome", "items"], rows)))
     p95 = "none" if judged.p95_s is None else f"{judged.p95_s:.2f} s"
     console.print(f"{judged.published} published; p95 {p95}, limit {judged.limit_s:g} s")
     for problem in judged.problems:
         print(f"testudo smoke: {problem}", file=sys.stderr)
     if judged.problems:
-        name, project = environment.name, environment.project
+        name = environment.name
         print(
             f"Look at `testudo status {name}`, `testudo logs {name}` and "
-            f"`testudo query dead_letters --project {project}`.",
+            f"`testudo query dead_letters --environment {name}`.",
             file=sys.stderr,
         )

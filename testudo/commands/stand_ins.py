@@ -24,7 +24,7 @@ STAND_INS_FOR = "TESTUDO_STAND_INS_FOR"  # projects, with commas; for tests of s
 def refuse_stand_ins(*projects: str) -> None:
     """Raises CommandError where stand-ins would answer for one of these projects."""
     theirs = {PROJECT, *os.environ.get(STAND_INS_FOR, "").split(",")}
-    others = sorted({one for one in projects if one} - theirs)
+    others = sorted({project for project in projects if project} - theirs)
     led = led_to_stand_ins(os.environ)
     if others and led:
         beside = (name for name, value in BESIDE.items() if os.environ.get(name) == value)

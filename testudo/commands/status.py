@@ -12,7 +12,7 @@ from testudo.cloud.deployments import Deployment, history
 from testudo.cloud.jobs import Jobs, state_of
 from testudo.cloud.launching import VERSION_LABEL
 from testudo.commands.environments import add_environment_arguments, environment_of
-from testudo.commands.refused import told
+from testudo.commands.refused import google_errors
 from testudo.errors import shown
 
 DIGEST_CHARS = 12
@@ -28,9 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Returns 0 when a job is active, 3 when none is."""
     environment = environment_of(arguments)
-    with told("Dataflow"):
-        jobs = [_job_row(one) for one in Jobs(environment).listed(active=not arguments.all)]
-        deployments = [_deployment_row(one) for one in history(environment)]
+    with google_errors("Dataflow"):
+        jobs = [_job_row(job) for job in Jobs(environment).listed(active=not arguments.all)]
+        deployments = [_deployment_row(deployment) for deployment in history(environment)]
     if arguments.format == "json":
         print(json.dumps({"jobs": jobs, "deployments": deployments}, indent=1))
     else:

@@ -5,18 +5,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from testudo.cloud.container_spec import SpecRefused, write_spec
+from testudo.cloud.container_spec import write_spec
 from testudo.cloud.metadata import FILE as METADATA_FILE
 from testudo.cloud.metadata import metadata_text
-from testudo.commands.environments import (
-    LOCAL,
-    add_environment_arguments,
-    environment_of,
-)
+from testudo.commands.environments import add_environment_arguments, environment_of
+from testudo.environment import LOCAL
 from testudo.errors import CommandError
-from testudo.image.dockerfile import FILE, BadDockerfile, bases, pinned
-from testudo.image.registry import RegistryError, by_digest, digest_of
-from testudo.image.stages import StepFailed
+from testudo.image.dockerfile import FILE, bases, pinned
+from testudo.image.registry import by_digest, digest_of
 from testudo.image.steps import perform
 
 VARIANTS = ("cpu", "gpu")
@@ -28,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one = add("metadata", help="write templates/metadata.json from the pipeline's flags")
     one.add_argument("--check", action="store_true", help="only compare; exit code 1 if it differs")
     one = add("pin", help="write the digests of the image's bases into templates/Dockerfile")
-    one.add_argument("--check", action="store_true", help="only look; exit code 1 if one has none")
+    one.add_argument("--check", action="store_true", help="only check; exit code 1 if one has none")
     _add_dockerfile(one)
     one = add("build", help="write the template of a version into an environment's bucket")
     add_environment_arguments(one)
@@ -61,8 +57,6 @@ def main(arguments: argparse.Namespace) -> int:
     }
     try:
         return run[arguments.template_command](arguments)
-    except (BadDockerfile, RegistryError, SpecRefused, StepFailed) as error:
-        raise CommandError(str(error)) from error
     except FileNotFoundError as error:
         raise CommandError(f"{error}; run this in the folder of the repository") from error
     except OSError as error:
@@ -90,12 +84,12 @@ def _pin(arguments: argparse.Namespace) -> int:
     for base in bases(text):
         try:
             digests[base.argument] = digest_of(base)
-        except RegistryError as error:
+        except CommandError as error:
             problems.append(str(error))
         else:
             _say(f"{base} is sha256:{digests[base.argument]}")
     if problems:
-        raise RegistryError("\n".join(problems))
+        raise CommandError("\n".join(problems))
     arguments.dockerfile.write_text(pinned(text, digests), encoding="utf-8")
     return 0
 
@@ -111,10 +105,10 @@ def _unpinned(text: str) -> list[str]:
 def _build(arguments: argparse.Namespace) -> int:
     environment = environment_of(arguments)
     # The local stack has no images: any may be named there.
-    if arguments.environment != LOCAL:
+    if environment != LOCAL:
         text = arguments.dockerfile.read_text(encoding="utf-8")
         if unpinned := _unpinned(text):
-            raise SpecRefused("\n".join(unpinned))
+            raise CommandError("\n".join(unpinned))
     image = by_digest(arguments.image)
     print(write_spec(environment, arguments.version, image))
     _say(f"The image is {image}")

@@ -8,16 +8,14 @@ import argparse
 import dataclasses
 import os
 import re
-import sys
 from pathlib import Path
 
 from models.features import ImageLimits
 from models.manifest import RELEASE, ReleaseError
 from models.objects import CLOUD, join
 from models.release import POINTER, Pointer, PointerChanged, find_pointer, write_pointer
-from models.training.manifest_lines import ManifestRefused
 from models.training.samples import MANIFEST, write_listings
-from models.training.train import EPOCHS, SIZE_PX, TrainingFailed, train
+from models.training.train import EPOCHS, SIZE_PX, train
 from testudo.errors import CommandError
 
 SAMPLES = 6_000
@@ -25,7 +23,7 @@ RELEASES = ".testudo/releases"
 SAMPLES_FOLDER = ".testudo/samples"
 MAX_TASK = 115  # characters: with what is added, a release's name has 128 at most
 CLOUD_FOLDER = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/.*)?")
-LOOK_FOR_S = 10.0
+FIND_FOR_S = 10.0
 LIMITS = {  # flag -> the least and the most that it may be
     "samples": (1, None),
     "seed": (0, 2**32 - 1),
@@ -54,7 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of samples and weights (%(default)s)")
     parser.add_argument(
-        "--size_px", type=int, default=SIZE_PX, help="side of the encoder's square (%(default)s)"
+        "--size_px",
+        type=int,
+        default=SIZE_PX,
+        help="edge of the encoder's square (%(default)s)",
     )
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes (%(default)s)")
     limits = ImageLimits()
@@ -87,10 +88,7 @@ def main(arguments: argparse.Namespace) -> int:
             limits=ImageLimits(arguments.max_image_bytes, arguments.max_image_pixels),
         )
         print(take_up(arguments.releases, saved.release, activate=arguments.activate))
-    except TrainingFailed as error:
-        print(error, file=sys.stderr)
-        return 1
-    except (ManifestRefused, ReleaseError, OSError) as error:
+    except OSError as error:
         raise CommandError(str(error)) from error
     return 0
 
@@ -121,13 +119,13 @@ def _problems_of_releases(root: str) -> list[str]:
         return [f"--releases: {root!r} is neither a folder nor of the form gs://my-bucket/releases"]
     else:
         path = Path(root)
-        there = next((one for one in (path, *path.parents) if os.path.lexists(one)), Path())
+        there = next((part for part in (path, *path.parents) if os.path.lexists(part)), Path())
         if not there.is_dir():
             return [f"--releases: {there} is a file, not a folder"]
         if not os.access(there, os.W_OK):
             return [f"--releases: {there} must not be written to"]
     try:
-        find_pointer(root, retry_for_s=LOOK_FOR_S)
+        find_pointer(root, retry_for_s=FIND_FOR_S)
     except ReleaseError as error:
         return [f"--releases: {error}"]
     return []

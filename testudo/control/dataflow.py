@@ -5,7 +5,7 @@ process of its own with the flags that follow from the request, and writes the
 job that it would submit as an object; that job is then created. So what is
 checked against this stand-in is the request that Beam itself makes.
 
-A job moves on when it is looked at: from pending to running, from draining to
+A job moves on when it is read: from pending to running, from draining to
 drained. A replacement that lacks a step of the job that it replaces fails, as
 Dataflow fails it, and the old job goes on.
 """
@@ -129,16 +129,16 @@ class DataflowService:
         replaced.replaced_by_job_id = job.id
 
     def _refuse_second(self, request: Request, name: str, replaces: str) -> None:
-        active = [one for one in self._in(request) if one.current_state in ACTIVE]
-        for one in active:
-            if one.name == name and one.id != replaces:
-                said = f"There is already an active job named {name}: {one.id}"
+        active = [job for job in self._in(request) if job.current_state in ACTIVE]
+        for job in active:
+            if job.name == name and job.id != replaces:
+                said = f"There is already an active job named {name}: {job.id}"
                 raise ApiError(HTTPStatus.CONFLICT, "ALREADY_EXISTS", said)
 
     def _running_id(self, request: Request, name: str) -> str:
-        for one in self._in(request):
-            if one.name == name and one.current_state == JobState.JOB_STATE_RUNNING:
-                return str(one.id)
+        for job in self._in(request):
+            if job.name == name and job.current_state == JobState.JOB_STATE_RUNNING:
+                return str(job.id)
         said = f"There is no running job named {name} to update"
         raise ApiError(HTTPStatus.BAD_REQUEST, "FAILED_PRECONDITION", said)
 
@@ -215,7 +215,7 @@ def _steps(job: Job) -> set[str]:
 
     uri = str(job.environment.sdk_pipeline_options["options"]["pipelineUrl"])
     components = beam_api.Pipeline.FromString(OBJECTS.read(uri)).components
-    return {one.unique_name for one in components.transforms.values() if not one.subtransforms}
+    return {step.unique_name for step in components.transforms.values() if not step.subtransforms}
 
 
 def _parsed(body: Body) -> Job:

@@ -55,18 +55,18 @@ def launch_problems(parameter: Parameter) -> list[str]:
         spec = json.loads(OBJECTS.read(str(parameter.get("containerSpecGcsPath"))))
     except (OSError, ValueError) as error:
         return [f"containerSpecGcsPath: unable to open template file: {error}"]
-    known = {one["name"]: one for one in spec["metadata"]["parameters"]}
+    known = {parameter["name"]: parameter for parameter in spec["metadata"]["parameters"]}
     given = parameter.get("parameters") or {}
     problems = [f"{name}: Unrecognized parameter" for name in given if name not in known]
     problems += [
         f"{name}: Missing required parameter"
-        for name, one in known.items()
-        if not one.get("isOptional") and name not in given
+        for name, metadata in known.items()
+        if not metadata.get("isOptional") and name not in given
     ]
     problems += [
         f"{name}: Parameter didn't match regex '{regex}'"
-        for name, one in known.items()
-        for regex in one.get("regexes", [])
+        for name, metadata in known.items()
+        for regex in metadata.get("regexes", [])
         if name in given and not re.fullmatch(regex, given[name])
     ]
     environment = parameter.get("environment") or {}
@@ -87,7 +87,7 @@ def launch_flags(parameter: Parameter) -> Iterator[str]:
             yield from (f"--{option}" for option in value)
         elif field in FLAGS:
             values = value if isinstance(value, list) else [value]
-            yield from (f"--{FLAGS[field]}={one}" for one in values)
+            yield from (f"--{FLAGS[field]}={item}" for item in values)
         elif (field, value) in SWITCHES:
             yield SWITCHES[field, value]
     if parameter.get("update"):

@@ -38,8 +38,8 @@ class MessagesService:
         path = request.path
         messages = self._said.get((path["project"], path["location"], path["job"]), [])
         least = int(request.query.get("minimumImportance") or 0)
-        shown = [one for one in messages if _rank(one.message_importance) >= _rank(least)]
-        return {"jobMessages": [as_json(one) for one in shown]}
+        shown = [each for each in messages if _rank(each.message_importance) >= _rank(least)]
+        return {"jobMessages": [as_json(message) for message in shown]}
 
     def _entries(self, request: Request) -> Body:
         """Cloud Logging's view of the same messages, newest first."""
@@ -51,17 +51,17 @@ class MessagesService:
             {
                 "logName": f"projects/{key[0]}/logs/dataflow.googleapis.com%2Fjob-message",
                 "resource": {"type": "dataflow_step", "labels": {"job_id": key[2]}},
-                "timestamp": as_json(one)["time"],
-                "severity": _severity(one),
-                "textPayload": one.message_text,
-                "insertId": one.id,
+                "timestamp": as_json(message)["time"],
+                "severity": _severity(message),
+                "textPayload": message.message_text,
+                "insertId": message.id,
             }
             for key, messages in self._said.items()
-            for one in messages
+            for message in messages
             if wanted
             and key[2] == wanted[1]
-            and (not least or _severity(one) in SEVERITIES[SEVERITIES.index(least[1]) :])
-            and (not after or one.time > datetime.fromisoformat(after[1]))
+            and (not least or _severity(message) in SEVERITIES[SEVERITIES.index(least[1]) :])
+            and (not after or message.time > datetime.fromisoformat(after[1]))
         ]
         return {"entries": entries[::-1]}
 

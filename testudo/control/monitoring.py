@@ -91,4 +91,4 @@ class MonitoringService:
 
 def _of(found: dict[str, Body], request: Request) -> list[Body]:
     start = f"projects/{request.path['project']}/"
-    return [one for name, one in found.items() if name.startswith(start)]
+    return [resource for name, resource in found.items() if name.startswith(start)]

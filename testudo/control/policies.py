@@ -16,7 +16,6 @@ from testudo.control.server import ApiError, Body, Request, Route, route
 
 ACCOUNT = re.compile(r"serviceAccount:(?P<email>[\w-]+@[\w-]+\.iam\.gserviceaccount\.com)")
 AGENTS = re.compile(r"@(gcp-sa-|service-)")
-VERBS = {"get": "getIamPolicy", "set": "setIamPolicy"}
 
 
 class PolicyService:

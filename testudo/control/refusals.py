@@ -32,7 +32,7 @@ class Refusals:
 
     def allowed(self, request: Request) -> Body:
         asked = request.body.get("permissions", [])
-        return {"permissions": [one for one in asked if one not in self.permissions]}
+        return {"permissions": [name for name in asked if name not in self.permissions]}
 
 
 def missing(name: str) -> ApiError:
@@ -63,4 +63,4 @@ def patched(stored: Body, request: Request, kind: Any) -> Body:
     body = parsed(request.body.get("serviceAccount", request.body), kind)
     fields = mask.split(",") if mask else list(body)
     kept = {name: value for name, value in stored.items() if name not in fields}
-    return parsed({**kept, **{one: body[one] for one in fields if one in body}}, kind)
+    return parsed({**kept, **{field: body[field] for field in fields if field in body}}, kind)

@@ -11,14 +11,7 @@ from google.cloud.iam_admin_v1 import ServiceAccount
 
 from testudo.control.monitoring import MonitoringService
 from testudo.control.policies import PolicyService
-from testudo.control.refusals import (
-    Refusals,
-    existing,
-    invalid,
-    missing,
-    parsed,
-    patched,
-)
+from testudo.control.refusals import Refusals, existing, invalid, missing, parsed, patched
 from testudo.control.server import ApiError, Body, Request, Route, route
 
 PROJECT = "/v1/projects/{project}"
@@ -60,7 +53,7 @@ class ProjectService:
         ]
 
     def knows(self, email: str) -> bool:
-        return any(one["email"] == email for one in self.accounts.values())
+        return any(account["email"] == email for account in self.accounts.values())
 
     def _project(self, request: Request) -> Body:
         project = request.path["project"]
@@ -146,11 +139,11 @@ class ProjectService:
 
     def _set_quotas(self, request: Request) -> Body:
         """A test's own quotas: metric -> {limit, usage}."""
-        for metric, one in request.body.items():
-            if one["usage"] > one["limit"]:
+        for metric, value in request.body.items():
+            if value["usage"] > value["limit"]:
                 message = f"{metric}: more is used than there is"
                 raise ApiError(HTTPStatus.BAD_REQUEST, "INVALID_ARGUMENT", message)
-            self.quotas[metric] = (one["limit"], one["usage"])
+            self.quotas[metric] = (value["limit"], value["usage"])
         return {}
 
 
@@ -166,4 +159,4 @@ class ResourceServices:
     def routes(self) -> list[Route]:
         """The policies' come first: their paths end in a verb that others would take for a name."""
         parts = (self.policies, self.refusals, self.projects, self.monitoring)
-        return [one for part in parts for one in part.routes()]
+        return [route for part in parts for route in part.routes()]

@@ -85,12 +85,12 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815 - http.server's names
 
     def _routed(self, path: str, query: dict[str, str], text: bytes) -> Body:
-        for one in self.server.routes:
-            found = one.pattern.fullmatch(path)
-            if found and one.method == self.command:
+        for route in self.server.routes:
+            found = route.pattern.fullmatch(path)
+            if found and route.method == self.command:
                 request = Request(found.groupdict(), query, json.loads(text or b"{}"))
                 with self.server.lock:
-                    return one.answer(request)
+                    return route.answer(request)
         what = f"the stand-in does not know {self.command} {path}"
         raise ApiError(HTTPStatus.NOT_IMPLEMENTED, "UNIMPLEMENTED", what)
 

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from testudo.image.dockerfile import BadDockerfile
+from testudo.errors import CommandError
 
 IGNORE_FILE = ".dockerignore"
 EVERYTHING, ANYWHERE = "*", "**/"
@@ -15,7 +15,7 @@ class Context:
     """A folder to copy from, with .dockerignore obeyed; `ignored` names are left out anywhere.
 
     The file must ignore everything first, then name what is kept (!name), then
-    names that are ignored anywhere (**/name); other lines raise BadDockerfile.
+    names that are ignored anywhere (**/name); other lines raise CommandError.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -24,18 +24,18 @@ class Context:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         rules = [line.strip() for line in lines if line.strip() and line[0] != "#"]
         if not rules or rules[0] != EVERYTHING:
-            raise BadDockerfile(f"{path}: does not begin by ignoring everything (*)")
+            raise CommandError(f"{path}: does not begin by ignoring everything (*)")
         self._kept = {rule[1:] for rule in rules[1:] if rule[0] == "!"}
         self.ignored = {rule.removeprefix(ANYWHERE) for rule in rules[1:] if rule[0] != "!"}
         odd = [rule for rule in rules[1:] if not rule.startswith(("!", ANYWHERE))]
-        if odd or any("/" in one or "*" in one for one in self._kept | self.ignored):
-            raise BadDockerfile(f"{path}: only *, !NAME and **/NAME are understood")
+        if odd or any("/" in rule or "*" in rule for rule in self._kept | self.ignored):
+            raise CommandError(f"{path}: only *, !NAME and **/NAME are understood")
 
     def path(self, name: str) -> Path:
-        """A file or folder of the context. Raises BadDockerfile for what is not in it."""
+        """A file or folder of the context. Raises CommandError for what is not in it."""
         source = self._folder / name
         if name.partition("/")[0] not in self._kept or not source.exists():
-            raise BadDockerfile(f"COPY {name}: is not there, or is ignored by {IGNORE_FILE}")
+            raise CommandError(f"COPY {name}: is not there, or is ignored by {IGNORE_FILE}")
         return source
 
 

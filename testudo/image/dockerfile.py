@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from testudo.errors import CommandError
+
 FILE = Path("templates/Dockerfile")
 KNOWN = {"ARG", "COPY", "ENTRYPOINT", "ENV", "FROM", "LABEL", "RUN", "WORKDIR"}
 BASE = re.compile(
@@ -18,10 +20,6 @@ BASE = re.compile(
     r"@sha256:(?P<digest>[0-9a-f]{64})"
 )
 UNPINNED = "0" * 64
-
-
-class BadDockerfile(Exception):
-    """An instruction that is not understood, or does not work; with its line."""
 
 
 class Instruction(NamedTuple):
@@ -40,15 +38,15 @@ class Instruction(NamedTuple):
         if not self.value.startswith("["):
             return self.value.split()
         words = json.loads(self.value)
-        if not isinstance(words, list) or not all(isinstance(one, str) for one in words):
-            raise BadDockerfile(f"line {self.line}: {self.name} is no list of texts")
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise CommandError(f"line {self.line}: {self.name} is no list of texts")
         return words
 
     def assigned(self, values: Mapping[str, str]) -> tuple[str, str]:
         """Name and value of ENV or ARG, which here give one each."""
         name, equals, value = self.value.partition("=")
         if not equals or re.search(r"\s", self.value):
-            raise BadDockerfile(f"line {self.line}: {self.name} is not of the form NAME=VALUE")
+            raise CommandError(f"line {self.line}: {self.name} is not of the form NAME=VALUE")
         return name, self.filled(value, values)
 
     def filled(self, text: str, values: Mapping[str, str]) -> str:
@@ -56,7 +54,7 @@ class Instruction(NamedTuple):
 
         def value_of(found: re.Match[str]) -> str:
             if found[1] not in values:
-                raise BadDockerfile(f"line {self.line}: there is no argument {found[1]}")
+                raise CommandError(f"line {self.line}: there is no argument {found[1]}")
             return values[found[1]]
 
         return re.sub(r"\$\{(\w+)\}", value_of, text)
@@ -80,7 +78,7 @@ class Base(NamedTuple):
 
 
 def instructions(text: str) -> Iterator[Instruction]:
-    """Each instruction in order. Raises BadDockerfile at one that is not among KNOWN."""
+    """Each instruction in order. Raises CommandError at one that is not among KNOWN."""
     started, parts = 0, []
     for number, line in enumerate(text.splitlines(), 1):
         bare = line.strip()
@@ -92,13 +90,13 @@ def instructions(text: str) -> Iterator[Instruction]:
             yield _instruction(started, " ".join(parts))
             started, parts = 0, []
     if parts:
-        raise BadDockerfile(f"line {started}: the instruction has no end")
+        raise CommandError(f"line {started}: the instruction has no end")
 
 
 def _instruction(line: int, text: str) -> Instruction:
     name, _, rest = text.partition(" ")
     if name not in KNOWN:
-        raise BadDockerfile(f"line {line}: {name} is not understood here")
+        raise CommandError(f"line {line}: {name} is not understood here")
     flags = {}
     while found := re.match(r"--(\w+)=(\S+)\s+", rest):
         flags[found[1]] = found[2]
@@ -107,15 +105,15 @@ def _instruction(line: int, text: str) -> Instruction:
 
 
 def bases(text: str) -> list[Base]:
-    """The bases, by the arguments that name them. Raises BadDockerfile where there are none."""
+    """The bases, by the arguments that name them. Raises CommandError where there are none."""
     lines = (line.strip() for line in text.splitlines())
     found = [BASE.fullmatch(line) for line in lines if line.startswith("ARG ") and "_BASE" in line]
     if not found or not all(found):
-        raise BadDockerfile(
+        raise CommandError(
             "the bases are not of the form ARG NAME_BASE=REGISTRY/NAME:TAG@sha256:DIGEST"
         )
-    named = (one.groupdict() for one in found if one)
-    return [Base(**{field: one[field] for field in Base._fields}) for one in named]
+    named = (base.groupdict() for base in found if base)
+    return [Base(**{field: base[field] for field in Base._fields}) for base in named]
 
 
 def pinned(text: str, digests: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ import google.auth
 from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.requests import Request
 
+from testudo.errors import CommandError
 from testudo.image.dockerfile import Base
 
 TIMEOUT_S = 30.0
@@ -36,20 +37,16 @@ TAGGED = re.compile(
 )
 
 
-class RegistryError(Exception):
-    """The registry did not give what was asked for; says which image and why."""
-
-
 def by_digest(image: str) -> str:
     """The image by the digest that its tag names now; one that has a digest stays as it is.
 
-    Raises RegistryError for what is neither, and when the registry does not tell.
+    Raises CommandError for what is neither, and when the registry does not say.
     """
     if "@" in image:
         return image
     found = TAGGED.fullmatch(image)
     if not found:
-        raise RegistryError(f"{image!r} is neither REPOSITORY:TAG nor REPOSITORY@sha256:DIGEST")
+        raise CommandError(f"{image!r} is neither REPOSITORY:TAG nor REPOSITORY@sha256:DIGEST")
     base = Base("", found["registry"], found["name"], found["tag"], "")
     return f"{base.registry}/{base.name}@sha256:{digest_of(base)}"
 
@@ -62,9 +59,9 @@ def digest_of(base: Base) -> str:
     try:
         manifest = _manifest(base)
     except (OSError, ValueError, KeyError, GoogleAuthError) as error:
-        raise RegistryError(f"{base}: {type(error).__name__}: {error}") from error
+        raise CommandError(f"{base}: {type(error).__name__}: {error}") from error
     if len(manifest) > MAX_MANIFEST_BYTES:
-        raise RegistryError(f"{base}: its manifest is longer than {MAX_MANIFEST_BYTES} bytes")
+        raise CommandError(f"{base}: its manifest is longer than {MAX_MANIFEST_BYTES} bytes")
     return hashlib.sha256(manifest).hexdigest()
 
 
@@ -92,7 +89,7 @@ def _token(challenge: str, scheme: str) -> str:
     asked = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
     if not challenge.startswith("Bearer ") or not asked["realm"].startswith(f"{scheme}://"):
         raise ValueError(f"it wants {challenge!r}, which is not understood")
-    query = urllib.parse.urlencode({one: asked[one] for one in ("service", "scope")})
+    query = urllib.parse.urlencode({key: asked[key] for key in ("service", "scope")})
     answer = json.loads(_get(f"{asked['realm']}?{query}", ""))
     return str(answer.get("token") or answer["access_token"])
 
@@ -106,6 +103,6 @@ def _get(url: str, token: str) -> bytes:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 - the same
             body: bytes = answer.read(MAX_MANIFEST_BYTES + 1)
     except urllib.error.HTTPError as error:
-        error.close()  # it holds a connection for as long as it is looked at
+        error.close()  # it holds a connection for as long as it is read
         raise
     return body

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from testudo.errors import Failed
+
 PREFIX = "usr/local"  # of the base image's Python
 SYSTEM_PATH = "/usr/bin:/bin"  # for `rm` and the like
 # The way to package registries, which a container gets from its host too.
@@ -16,10 +18,6 @@ NETWORK = re.compile(
 )
 COMMAND_ALLOWED_S = 1800.0
 SHOWN_LINES = 20
-
-
-class StepFailed(Exception):
-    """A command of the Dockerfile failed; says which and ends with what it printed."""
 
 
 @dataclasses.dataclass
@@ -62,7 +60,7 @@ class Stage:
     def make_python(self, version: str, log: Path) -> None:
         """A virtual environment with pip, where the base image has its Python.
 
-        Raises StepFailed, also where this machine has no Python of the version.
+        Raises Failed, also where this machine has no Python of the version.
         """
         mine = f"{sys.version_info.major}.{sys.version_info.minor}"
         wanted = sys.executable if version == mine else version
@@ -74,10 +72,10 @@ class Stage:
         _run([uv, "venv", *flags, place], self.root.parent, dict(os.environ), log)
 
     def run(self, command: Sequence[str], log: Path) -> None:
-        """Run a command; what it prints is added to `log`. Raises StepFailed."""
+        """Run a command; what it prints is added to `log`. Raises Failed."""
         folder = self.path(".")
         folder.mkdir(parents=True, exist_ok=True)
-        # Found here: a child's PATH is not where its own program is looked for.
+        # Found here: a child's PATH is not searched for its own program.
         program = self.python.parent / command[0]
         found = [str(program), *command[1:]] if program.exists() else list(command)
         _run(found, folder, self.variables(), log)
@@ -99,4 +97,4 @@ def _run(command: list[str], folder: Path, variables: Mapping[str, str], log: Pa
         with log.open("rb") as printed:
             printed.seek(start)
             last = printed.read().decode("utf-8", "replace").splitlines()[-SHOWN_LINES:]
-        raise StepFailed("\n".join([f"{' '.join(command)}: exit code {code}", *last]))
+        raise Failed("\n".join([f"{' '.join(command)}: exit code {code}", *last]))

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from testudo.errors import CommandError
 from testudo.image.context import Context, lay
-from testudo.image.dockerfile import BadDockerfile, Instruction, bases, instructions
+from testudo.image.dockerfile import Instruction, bases, instructions
 from testudo.image.stages import Stage
 
 Report = Callable[[str], None]
@@ -40,7 +41,7 @@ def perform(
 ) -> Image:
     """Do the steps anew in `folder`, which is emptied first, and return what they made.
 
-    Raises BadDockerfile for what cannot be done this way, StepFailed for a command.
+    Raises CommandError for what cannot be done this way, Failed for a command.
     """
     text = dockerfile.read_text(encoding="utf-8")
     tags = {f"${{{base.argument}}}": base.tag for base in bases(text)}
@@ -71,7 +72,7 @@ class _Steps:
     @property
     def stage(self) -> Stage:
         if self._current is None:
-            raise BadDockerfile("a step stands in no stage that can be made here")
+            raise CommandError("a step stands in no stage that can be made here")
         return self._current
 
     def do(self, step: Instruction) -> None:
@@ -89,7 +90,7 @@ class _Steps:
             shutil.copytree(before.root, self.stage.root, symlinks=True)
             self.stage.environment.update(before.environment)
         else:
-            raise BadDockerfile(f"line {step.line}: there is no stage {source} to begin from")
+            raise CommandError(f"line {step.line}: there is no stage {source} to begin from")
         self._stages[name] = self._current
 
     def _arg(self, step: Instruction) -> None:
@@ -105,7 +106,7 @@ class _Steps:
         self.stage.folder = step.value
 
     def _copy(self, step: Instruction) -> None:
-        *sources, target = (step.filled(one, self.stage.arguments) for one in step.words)
+        *sources, target = (step.filled(word, self.stage.arguments) for word in step.words)
         for source in sources:
             if "from" not in step.flags:
                 found, ignored = self._context.path(source), self._context.ignored
@@ -120,13 +121,13 @@ class _Steps:
 
     def _run(self, step: Instruction) -> None:
         if not step.value.startswith("["):
-            raise BadDockerfile(f"line {step.line}: RUN is no list, and would need a shell")
+            raise CommandError(f"line {step.line}: RUN is no list, and would need a shell")
         if mount := step.flags.get("mount"):
-            kind = dict(one.split("=", 1) for one in mount.split(","))
+            kind = dict(option.split("=", 1) for option in mount.split(","))
             if kind.keys() != {"type", "target"} or kind["type"] != "cache":
-                raise BadDockerfile(f"line {step.line}: --mount={mount} is not understood")
+                raise CommandError(f"line {step.line}: --mount={mount} is not understood")
             self.stage.mount_cache(kind["target"])
-        self.stage.run([self.stage.word(one) for one in step.words], self._log)
+        self.stage.run([self.stage.word(word) for word in step.words], self._log)
 
     def _label(self, step: Instruction) -> None:
         """Of the image alone; nothing here reads it."""

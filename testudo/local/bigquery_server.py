@@ -1,7 +1,7 @@
 """Install the BigQuery stand-in, local-bigquery, into a virtual environment of its own.
 
 It needs Python 3.13 and its own pins, so it never shares Testudo's
-environment. DuckDB looks for its extensions below HOME: `home_folder` is the
+environment. DuckDB searches its extensions below HOME: `home_folder` is the
 HOME that it gets, so that nothing lands in the user's.
 """
 
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from testudo.local.missing import Missing, ToolMissing
+from testudo.errors import Missing, ToolsMissing
 
 REQUIREMENTS = Path(__file__).with_name("bigquery-requirements.txt")
 _EXTENSIONS = ("icu", "ducklake", "spatial")
@@ -32,7 +32,7 @@ def get_bigquery(folder: Path, report: Callable[[str], None], environ: Mapping[s
     """Return the `local-bigquery` program, installed into `folder` when it is not there yet.
 
     A first installation takes 5-30 s and needs the package index; it is made
-    again when the pins change. Raises ToolMissing with the installer's words.
+    again when the pins change. Raises ToolsMissing with the installer's words.
     """
     program = folder / "bigquery" / "venv" / "bin" / "local-bigquery"
     stamp = folder / "bigquery" / "installed"
@@ -43,7 +43,7 @@ def get_bigquery(folder: Path, report: Callable[[str], None], environ: Mapping[s
     try:
         _install(folder / "bigquery", environ)
     except (OSError, RuntimeError) as error:
-        raise ToolMissing(
+        raise ToolsMissing(
             Missing(
                 what="local-bigquery",
                 why=f"the stand-in for BigQuery; installing it failed: {error}",

@@ -1,4 +1,4 @@
-"""The process behind `testudo local up`: it holds the stack until it is told to end.
+"""The process behind `testudo local up`: it holds the stack until it is asked to end.
 
     python -m testudo.local.daemon HOME TOOLS KEEP_DATA
 
@@ -12,20 +12,19 @@ import signal
 import sys
 from pathlib import Path
 
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
+from testudo.errors import StackError
 from testudo.local.stack import LocalStack
 
 
 def main(home: Path, tools: Path, *, keep_data: bool) -> int:
     """Hold the stack; returns the exit code."""
     try:
-        with LocalStack(home, _tell, tools=tools, keep_data=keep_data):
+        with LocalStack(home, _report, tools=tools, keep_data=keep_data):
             _close_output()
             while True:
                 signal.pause()
-    except (StackError, ToolsMissing) as error:
-        _tell(str(error))
+    except StackError as error:
+        _report(str(error))
         return 1
     except KeyboardInterrupt:
         return 0
@@ -40,7 +39,7 @@ def _close_output() -> None:
     os.close(nowhere)
 
 
-def _tell(line: str) -> None:
+def _report(line: str) -> None:
     print(line, flush=True)
 
 

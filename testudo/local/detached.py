@@ -1,4 +1,4 @@
-"""Start, end and look at a stack that stays when the command that started it returns."""
+"""Start, end and read the state of a stack that stays when the command that started it returns."""
 
 import contextlib
 import json
@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 import psutil
 
-from testudo.local.processes import StackError
+from testudo.errors import StackError
+from testudo.local.jobs import python_path
 from testudo.local.stack import is_held, is_up, state_file
 from testudo.local.tools import install_tools
 from testudo.watch import forget
 
 _END_ALLOWED_S = 60.0
-_LOOK_EVERY_S = 0.05
-_PROJECT_ROOT = Path(__file__).resolve().parents[2]
+_POLL_S = 0.05
 
 
 class ServerState(NamedTuple):
@@ -64,7 +64,7 @@ def start_detached(
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        env={**os.environ, "PYTHONPATH": _python_path()},
+        env={**os.environ, "PYTHONPATH": python_path()},
     )
     try:
         said = _all_said(daemon)
@@ -88,11 +88,6 @@ def _all_said(daemon: "subprocess.Popen[str]") -> str:
         return ""
     with daemon.stdout as output:
         return output.read()
-
-
-def _python_path() -> str:
-    """A PYTHONPATH that finds this package from any working directory."""
-    return os.pathsep.join(filter(None, [str(_PROJECT_ROOT), os.environ.get("PYTHONPATH")]))
 
 
 def stop_detached(home: Path) -> bool:
@@ -120,7 +115,7 @@ def stop_detached(home: Path) -> bool:
             if not is_up(home) and not any(_alive(each.pid) for each in state.servers):
                 state_file(home).unlink(missing_ok=True)
                 return True
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(_POLL_S)
     raise StackError(f"The stack in {home}, process {state.pid}, does not end.")
 
 
@@ -132,7 +127,7 @@ def read_state(home: Path) -> StackState | None:
         saved = json.loads(state_file(home).read_text())
     except FileNotFoundError:
         return None
-    servers = [_look_at(each) for each in saved["servers"]]
+    servers = [_server_state(each) for each in saved["servers"]]
     return StackState(saved["pid"], Path(saved["tools"]), saved["environment"], servers)
 
 
@@ -144,7 +139,7 @@ def _alive(pid: int) -> bool:
         return False
 
 
-def _look_at(saved: dict[str, object]) -> ServerState:
+def _server_state(saved: dict[str, object]) -> ServerState:
     pid = int(str(saved["pid"]))
     ports = [int(each) for each in saved["ports"]]  # type: ignore[attr-defined]
     try:

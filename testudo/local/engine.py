@@ -15,7 +15,7 @@ from testudo.local.tools import install_tools
 from testudo.watch import forget, watch
 
 AFTER_ENGINE = "Start again: what has no outcome yet comes again, within half a minute."
-_START_ALLOWED_S = 300.0  # one that has ended is told at once
+_START_ALLOWED_S = 300.0  # one that has ended is reported at once
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""A process and what it started, on a machine with other work: none of that is looked at."""
+"""A process and what it started, on a machine with other work: none of that counts."""
 
 from collections.abc import Iterable
 
@@ -22,15 +22,15 @@ def living(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     One that has, and that nobody has waited for yet, holds nothing any more; nor is the one
     meant that has its number now.
     """
-    return [one for one in processes if lives(one)]
+    return [process for process in processes if lives(process)]
 
 
 def listening(processes: Iterable[psutil.Process]) -> set[tuple[str, int]]:
     """Addresses and ports at which these take TCP connections now."""
     found: set[tuple[str, int]] = set()
-    for one in processes:
+    for process in processes:
         try:
-            connections = one.net_connections("tcp")
+            connections = process.net_connections("tcp")
         except psutil.Error:
             continue  # it has ended
         found |= {(each.laddr.ip, each.laddr.port) for each in connections

@@ -20,7 +20,7 @@ import subprocess
 import sys
 
 _GRACE_S = 3.0
-_LOOK_EVERY_S = 0.3
+_POLL_S = 0.3
 
 
 def main(log: str, remove: str, command: list[str]) -> int:
@@ -40,7 +40,7 @@ def main(log: str, remove: str, command: list[str]) -> int:
     try:
         print(server.pid, flush=True)
         while server.poll() is None and not ending and os.getppid() == owner:
-            if select.select([sys.stdin], [], [], _LOOK_EVERY_S)[0]:
+            if select.select([sys.stdin], [], [], _POLL_S)[0]:
                 break  # nothing is ever written to the pipe: this is its end
     except OSError:
         pass  # the owner went before it could read the process id

@@ -4,8 +4,8 @@ import threading
 import time
 from collections.abc import Collection, Sequence
 
+from testudo.errors import StackError
 from testudo.local.detached import ServerState, StackState
-from testudo.local.processes import StackError
 from testudo.local.servers import ASKS
 from testudo.watch import watch
 
@@ -21,11 +21,11 @@ def troubles(servers: Sequence[ServerState], allowed_s: float = ANSWER_ALLOWED_S
     """
     deadline_s = time.monotonic() + allowed_s
     found, asked = {}, []
-    for one in servers:
-        if not one.alive or one.stopped:
-            found[one.name] = "is stopped" if one.alive else "has ended"
+    for server in servers:
+        if not server.alive or server.stopped:
+            found[server.name] = "is stopped" if server.alive else "has ended"
         else:
-            asked.append(_Asked(one, deadline_s))
+            asked.append(_Asked(server, deadline_s))
     for each in asked:
         if not each.answered.wait(max(0.0, deadline_s - time.monotonic())):
             found[each.server.name] = f"does not answer within {allowed_s:g} s ({each.reason})"
@@ -59,14 +59,14 @@ def check_and_watch(state: StackState, needed: Collection[str]) -> None:
 
     Raises StackError, in one line, with all that are dead or silent.
     """
-    servers = [one for one in state.servers if one.name in needed]
+    servers = [server for server in state.servers if server.name in needed]
     if found := troubles(servers):
-        told = (
-            f"{one.name} (process {one.pid}) {found[one.name]}, its log is {one.log}"
-            for one in servers
-            if one.name in found
+        wrong = (
+            f"{server.name} (process {server.pid}) {found[server.name]}, its log is {server.log}"
+            for server in servers
+            if server.name in found
         )
-        raise StackError(f"of the local stack, {'; '.join(told)}. {ANEW}")
+        raise StackError(f"of the local stack, {'; '.join(wrong)}. {ANEW}")
     watch("the local stack", state.pid, log=None, advice=ANEW)
-    for one in servers:
-        watch(f"{one.name} of the local stack", one.pid, log=one.log, advice=ANEW)
+    for server in servers:
+        watch(f"{server.name} of the local stack", server.pid, log=server.log, advice=ANEW)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from testudo.local.missing import Missing, ToolMissing
+from testudo.errors import Missing, ToolsMissing
 
 VERSION = f"v{version('apache-beam')}"
 MODULE = "github.com/apache/beam/sdks/v2"
@@ -28,13 +28,13 @@ def get_prism(folder: Path, report: Callable[[str], None], environ: Mapping[str,
     `TESTUDO_PRISM` in `environ` names a binary to use as it is. Otherwise the
     result lies in `folder`, under its version, and is kept for the next time.
     A first build takes about 90 s and says how far it is through `report`.
-    Raises ToolMissing, with the reason of each attempt that failed.
+    Raises ToolsMissing, with the reason of each attempt that failed.
     """
     given = environ.get("TESTUDO_PRISM")
     if given:
         if os.access(given, os.X_OK) and Path(given).is_file():
             return Path(given)
-        raise ToolMissing(_missing([f"TESTUDO_PRISM={given} is not a program"]))
+        raise ToolsMissing(_missing([f"TESTUDO_PRISM={given} is not a program"]))
     # Named by the patch too, so that a build with another is not taken for this one.
     digest = hashlib.sha256(PATCH.read_bytes()).hexdigest()[:8]
     built = folder / f"prism-{VERSION}-{digest}" / "prism"
@@ -48,7 +48,7 @@ def get_prism(folder: Path, report: Callable[[str], None], environ: Mapping[str,
             attempts.append(str(error))
         else:
             return built
-    raise ToolMissing(_missing(attempts))
+    raise ToolsMissing(_missing(attempts))
 
 
 def _missing(attempts: list[str]) -> Missing:
@@ -115,17 +115,17 @@ def _apply_patch(source: Path) -> None:
 
 
 def _run_reporting(command: list[str], folder: Path, report: Callable[[str], None]) -> None:
-    """Run a build; tell now and then how many packages are compiled."""
+    """Run a build; report now and then how many packages are compiled."""
     building = subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     lines: list[str] = []
-    told = time.monotonic()
+    reported_s = time.monotonic()
     with building:
         for line in building.stdout or ():
             lines.append(line.strip())
-            if time.monotonic() - told > _PROGRESS_EVERY_S:
-                told = time.monotonic()
+            if time.monotonic() - reported_s > _PROGRESS_EVERY_S:
+                reported_s = time.monotonic()
                 report(f"Prism: {len(lines)} packages, now {lines[-1]}")
     if building.returncode != 0:
         raise RuntimeError("Go cannot build Prism: " + " | ".join(lines[-5:]))

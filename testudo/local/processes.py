@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from testudo.errors import StackError
 from testudo.local.servers import HOST, Server
 from testudo.watch import lives
 
@@ -19,10 +20,6 @@ _GUARD = Path(__file__).with_name("guard.py")
 _PORT_TAKEN = re.compile(r"already in use|EADDRINUSE|failed to bind|BindException", re.IGNORECASE)
 _STARTS = 3
 _LOG_LINES = 15
-
-
-class StackError(RuntimeError):
-    """The stack cannot run; the text says which server, why, and its log's last lines."""
 
 
 class ServerProcess:
@@ -177,7 +174,7 @@ def wait_for_answers(
 
 
 def warn_of_open_addresses(servers: list[ServerProcess], report: Callable[[str], None]) -> None:
-    """Tell of every server that other machines could reach."""
+    """Report every server that other machines could reach."""
     for each in servers:
         for address in each.open_addresses():
             report(

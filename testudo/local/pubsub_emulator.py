@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from testudo.local.missing import Missing, ToolMissing
+from testudo.errors import Missing, ToolsMissing
 
 JAVA_VERSION = 11
 SDK_PLACES = (
@@ -28,20 +28,20 @@ JAVA_PLACES = ("/opt/homebrew/opt/openjdk/bin/java", "/usr/local/opt/openjdk/bin
 def find_emulator_jar(environ: Mapping[str, str], places: Sequence[str] = SDK_PLACES) -> Path:
     """Return the jar of the Google Cloud CLI's pubsub-emulator component.
 
-    Looks below CLOUDSDK_ROOT_DIR, the real place of `gcloud` on the PATH and
+    Searches below CLOUDSDK_ROOT_DIR, the real place of `gcloud` on the PATH and
     the usual places of installers, without running gcloud (which takes
-    seconds). Raises ToolMissing.
+    seconds). Raises ToolsMissing.
     """
     for root in _sdk_roots(environ, places):
         jars = sorted((root / "platform/pubsub-emulator/lib").glob("cloud-pubsub-emulator-*.jar"))
         if jars:
             return jars[-1]
-    raise ToolMissing(
+    raise ToolsMissing(
         Missing(
             what="The Pub/Sub emulator",
             why="the stand-in for Pub/Sub, a component of the Google Cloud CLI",
-            how="Install the Google Cloud CLI (https://cloud.google.com/sdk/docs/install), then "
-            "`gcloud components install pubsub-emulator`, or with apt "
+            how="Install the Google Cloud CLI (https://cloud.google.com/sdk/docs/install), "
+            "then `gcloud components install pubsub-emulator`, or with apt "
             "`apt-get install google-cloud-cli-pubsub-emulator`.",
         )
     )
@@ -58,7 +58,7 @@ def _sdk_roots(environ: Mapping[str, str], installed: Sequence[str]) -> Iterator
 
 
 def find_java(environ: Mapping[str, str], places: Sequence[str] = JAVA_PLACES) -> Path:
-    """Return a Java of version 11 or later that really runs; raises ToolMissing."""
+    """Return a Java of version 11 or later that really runs; raises ToolsMissing."""
     home = environ.get("JAVA_HOME")
     candidates = [
         f"{home}/bin/java" if home else None,
@@ -72,7 +72,7 @@ def find_java(environ: Mapping[str, str], places: Sequence[str] = JAVA_PLACES) -
             return java
         if version:
             too_old = f"; {java} is version {version}"
-    raise ToolMissing(
+    raise ToolsMissing(
         Missing(
             what=f"Java {JAVA_VERSION} or later",
             why=f"the Pub/Sub emulator runs on it{too_old}",

@@ -12,6 +12,9 @@ from google.api_core.exceptions import AlreadyExists, Conflict, NotFound
 from google.cloud import bigquery, pubsub_v1, storage
 from google.protobuf import duration_pb2
 
+from beam_pipeline.tables import TABLES, clustering_of, fill, statements, table_schema
+from testudo.environment import LOCAL, LOCAL_OVERFLOW
+
 RETENTION_S = 7 * 24 * 3600
 ACK_DEADLINE_S = 30
 
@@ -22,6 +25,29 @@ class Table(NamedTuple):
     fields: list[bigquery.SchemaField]
     partition_field: str
     clustering_fields: list[str]
+
+
+def prepare_stack() -> None:
+    """Create what the environment LOCAL names, where it does not exist."""
+    for environment in (LOCAL, LOCAL_OVERFLOW):
+        create_topic_and_subscription(
+            environment.project, environment.topic, environment.subscription
+        )
+    create_buckets(LOCAL.project, (LOCAL.bucket, *LOCAL.image_buckets))
+    create_dataset(LOCAL.project, LOCAL.dataset)
+
+
+def create_dataset(project: str, dataset: str) -> None:
+    """Create a dataset with all tables and views of Testudo, where they do not exist."""
+    create_tables(
+        project,
+        dataset,
+        {
+            name: Table(table_schema(name), partition, clustering_of(name))
+            for name, partition in TABLES.items()
+        },
+        {name: fill(sql, dataset) for name, sql in statements("views").items()},
+    )
 
 
 def create_topic_and_subscription(project: str, topic: str, subscription: str) -> tuple[str, str]:

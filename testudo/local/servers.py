@@ -11,11 +11,12 @@ from typing import NamedTuple
 import grpc
 import psutil
 
+from testudo.environment import LOCAL
 from testudo.local.tools import Tools
 from testudo.proxies import past_proxies
 
 HOST = "127.0.0.1"
-PROJECT = "testudo-local"
+PROJECT = LOCAL.project
 _ANSWER_TIMEOUT_S = 15.0  # on a machine that is busy with other work
 _PROJECT_ROOT = Path(__file__).resolve().parents[2]
 _EMULATOR_HEAP_MB = 4096

@@ -18,31 +18,21 @@ from types import TracebackType
 from typing import Self
 
 from testudo.clients import ENDPOINT
-from testudo.local.processes import (
-    ServerProcess,
-    StackError,
-    wait_for_answers,
-    warn_of_open_addresses,
-)
-from testudo.local.servers import (
-    PROJECT,
-    Server,
-    client_environment,
-    control_plane,
-    stack_servers,
-)
+from testudo.errors import StackError
+from testudo.local.processes import ServerProcess, wait_for_answers, warn_of_open_addresses
+from testudo.local.servers import PROJECT, Server, client_environment, control_plane, stack_servers
 from testudo.local.tools import install_tools
 from testudo.watch import forget, watch
 
 DEFAULT_HOME = Path(".testudo")
-START_ALLOWED_S = 300.0  # a server that has ended is told at once
+START_ALLOWED_S = 300.0  # a server that has ended is reported at once
 
 
 class LocalStack:
     """A context manager over the four servers.
 
     `home` gets logs, data and stack.json; `tools` (default: home/tools) the
-    programs, which several homes may share. `report` is told each step in a
+    programs, which several homes may share. `report` is given each step in a
     line of plain words. Data is deleted at the end unless `keep_data`, which
     also takes up the data of the last run that kept it (Pub/Sub's excepted:
     its emulator has memory only).
@@ -154,13 +144,13 @@ def is_up(home: Path) -> bool:
     Judged by a file lock, which the system drops when the process ends in
     whatever way: a state file left behind by kill -9 or a reboot never counts.
     """
-    return _refuses(_looked_at(home), fcntl.LOCK_SH)
+    return _refuses(_probe(home), fcntl.LOCK_SH)
 
 
-def _looked_at(home: Path) -> Path:
-    """The lock that lookers try: another than that which refuses a second start.
+def _probe(home: Path) -> Path:
+    """The lock that others try: another than that which refuses a second start.
 
-    Who starts waits for it, no longer than a look takes.
+    Who starts waits for it, no longer than a try takes.
     """
     return home / "stack.up"
 
@@ -186,14 +176,14 @@ def _refuses(path: Path, kind: int) -> bool:
 def only_owner(home: Path) -> Iterator[None]:
     """Hold the stack of this home within the block. Raises StackError when another does."""
     home.mkdir(parents=True, exist_ok=True)
-    with open(home / "stack.lock", "a") as lock, open(_looked_at(home), "a") as looked_at:
+    with open(home / "stack.lock", "a") as lock, open(_probe(home), "a") as probe:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise StackError(
                 f"A stack runs in {home} already; `testudo local down` ends it."
             ) from error
-        fcntl.flock(looked_at, fcntl.LOCK_EX)
+        fcntl.flock(probe, fcntl.LOCK_EX)
         yield
 
 

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+from testudo.errors import Missing, ToolsMissing
 from testudo.local.bigquery_server import get_bigquery, home_folder
-from testudo.local.missing import Missing, ToolMissing, ToolsMissing
 from testudo.local.prism import get_prism
 from testudo.local.pubsub_emulator import find_emulator_jar, find_java
 
@@ -33,7 +33,7 @@ def install_tools(
     """Return the stack's programs; what is absent and can be installed is installed.
 
     Takes milliseconds when all is there; the first time up to two minutes,
-    told through `report` (which several threads may call). Raises ToolsMissing
+    reported through `report` (which several threads may call). Raises ToolsMissing
     that lists every tool that this machine cannot get.
     """
     folder = folder.resolve()
@@ -56,29 +56,18 @@ def install_tools(
     for name, search in running.items():
         try:
             found[name] = search.result()
-        except ToolMissing as error:
-            missing.append(error.missing)
+        except ToolsMissing as error:
+            missing += error.missing
     if missing:
-        raise ToolsMissing(missing)
+        raise ToolsMissing(*missing)
     return Tools(**found, bigquery_home=home_folder(folder))
-
-
-def find_missing(
-    folder: Path, report: Callable[[str], None], environ: Mapping[str, str] = os.environ
-) -> list[Missing]:
-    """Install what can be installed; list what this machine cannot get, empty when ready."""
-    try:
-        install_tools(folder, report, environ)
-    except ToolsMissing as error:
-        return error.missing
-    return []
 
 
 def _find_storage() -> Path:
     program = Path(sys.executable).with_name("gcp-storage-emulator")
     if program.exists():
         return program
-    raise ToolMissing(
+    raise ToolsMissing(
         Missing(
             what="gcp-storage-emulator",
             why="the stand-in for Cloud Storage, a Python package",

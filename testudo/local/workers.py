@@ -10,11 +10,7 @@ from functools import partial
 import grpc
 from apache_beam.options.pipeline_options import DebugOptions, PipelineOptions, PortableOptions
 from apache_beam.portability import common_urns, python_urns
-from apache_beam.portability.api import (
-    beam_fn_api_pb2_grpc,
-    beam_runner_api_pb2,
-    endpoints_pb2,
-)
+from apache_beam.portability.api import beam_fn_api_pb2_grpc, beam_runner_api_pb2, endpoints_pb2
 from apache_beam.runners.portability.job_server import ExternalJobServer
 from apache_beam.runners.portability.portable_runner import JobServiceHandle, PortableRunner
 from apache_beam.runners.worker import sdk_worker_main
@@ -47,17 +43,17 @@ class LocalRunner(PortableRunner):
     ) -> list[Callable[[], object]]:
         """Start the workers' server where one is asked for; returns what ends it."""
         ours = [
-            one
-            for one in pipeline.components.environments.values()
-            if one.urn == python_urns.EMBEDDED_PYTHON_LOOPBACK
+            environment
+            for environment in pipeline.components.environments.values()
+            if environment.urn == python_urns.EMBEDDED_PYTHON_LOOPBACK
         ]
         if not ours:
             return []
         server, port = _start_pool(options)
         address = endpoints_pb2.ApiServiceDescriptor(url=f"{HOST}:{port}")
-        for one in ours:
-            one.urn = common_urns.environments.EXTERNAL.urn
-            one.payload = beam_runner_api_pb2.ExternalPayload(endpoint=address).SerializeToString()
+        for env in ours:
+            env.urn = common_urns.environments.EXTERNAL.urn
+            env.payload = beam_runner_api_pb2.ExternalPayload(endpoint=address).SerializeToString()
         return [partial(server.stop, _STOP_ALLOWED_S)]
 
 

@@ -1,11 +1,11 @@
-"""Alert policies and the dashboard, by REST: the service gives them ids, so they are looked for."""
+"""Alert policies and the dashboard, by REST: the service gives them ids, so they are searched."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from testudo.provisioning.monitoring import ALERT_LABEL
+from testudo.provisioning.provider import Provider, needs_role
 from testudo.provisioning.resources import Fields, Resource
-from testudo.provisioning.side import Side, needs_role
 from testudo.rest import call
 
 KNOWN_BY = (ALERT_LABEL, "environment")  # of a policy's userLabels
@@ -13,11 +13,11 @@ PAGE = "1000"
 
 
 def read_alert(resource: Resource) -> Fields | None:
-    wished = resource.fields["userLabels"]
-    for one in _all(resource, "/v3", "alertPolicies"):
-        labels = one.get("userLabels", {})
-        if all(labels.get(name) == wished[name] for name in KNOWN_BY):
-            return one
+    desired = resource.fields["userLabels"]
+    for policy in _all(resource, "/v3", "alertPolicies"):
+        labels = policy.get("userLabels", {})
+        if all(labels.get(name) == desired[name] for name in KNOWN_BY):
+            return policy
     return None
 
 
@@ -38,7 +38,7 @@ def change_alert(resource: Resource, fields: Sequence[str]) -> None:
 def read_dashboard(resource: Resource) -> Fields | None:
     title = resource.fields["displayName"]
     boards = _all(resource, "/v1", "dashboards")
-    return next((one for one in boards if one.get("displayName") == title), None)
+    return next((board for board in boards if board.get("displayName") == title), None)
 
 
 def create_dashboard(resource: Resource) -> None:
@@ -66,10 +66,10 @@ def _all(resource: Resource, version: str, name: str) -> Iterator[Mapping[str, A
         query["pageToken"] = page["nextPageToken"]
 
 
-ALERTS = Side(
+ALERTS = Provider(
     read_alert, create_alert, change_alert, needs_role("roles/monitoring.alertPolicyEditor")
 )
-DASHBOARDS = Side(
+DASHBOARDS = Provider(
     read_dashboard,
     create_dashboard,
     change_dashboard,

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from google.api_core.exceptions import NotFound
 from google.cloud import storage
 
+from testudo.provisioning.provider import Provider, differences, fixed, needs_role
 from testudo.provisioning.resources import Fields, Resource
-from testudo.provisioning.side import Side, differences, fixed, needs_role
 
 ROLE = needs_role("roles/storage.admin")
 AT_CREATION = ("location",)
 
 
-def buckets_side(project: str) -> Side:
-    """A bucket's name says nothing of its project, so the side is made for one."""
+def bucket_provider(project: str) -> Provider:
+    """A bucket's name says nothing of its project, so the provider is made for one."""
 
     def read(resource: Resource) -> Fields | None:
         with storage.Client(project=project) as client:
@@ -29,7 +29,7 @@ def buckets_side(project: str) -> Side:
                 _bucket(client, resource, list(resource.fields)),
                 location=resource.fields.get("location"),
             )
-            left = [one.field for one in differences(resource.fields, made._properties)]
+            left = [each.field for each in differences(resource.fields, made._properties)]
             if left:  # Google's takes all fields at once; the local stack's none
                 _bucket(client, resource, left).patch()
 
@@ -40,7 +40,7 @@ def buckets_side(project: str) -> Side:
     reasons = {
         "location": "a bucket stays where it is: name another bucket, and copy what is in it"
     }
-    return Side(read, create, change, ROLE, fixed(reasons))
+    return Provider(read, create, change, ROLE, fixed(reasons))
 
 
 def _bucket(client: storage.Client, resource: Resource, fields: Sequence[str]) -> storage.Bucket:

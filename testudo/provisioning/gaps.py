@@ -1,4 +1,4 @@
-"""What the local stack's stand-ins cannot show: found by trying, told in docs/cloud.md."""
+"""What the local stack's stand-ins cannot show: found by trying, listed in docs/cloud.md."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ EMULATED_RETENTION_DAYS = 7  # Pub/Sub itself keeps messages for up to 31
 
 def covered(resources: Sequence[Resource]) -> list[Resource]:
     """The resources as far as the stand-ins keep them."""
-    return [one._replace(fields=_kept(one.kind, dict(one.fields))) for one in resources]
+    return [each._replace(fields=_kept(each.kind, dict(each.fields))) for each in resources]
 
 
 def _kept(kind: Kind, fields: dict[str, Any]) -> dict[str, Any]:
@@ -19,6 +19,6 @@ def _kept(kind: Kind, fields: dict[str, Any]) -> dict[str, Any]:
     if kind in (Kind.TOPIC, Kind.SUBSCRIPTION):
         del fields["labels"]  # the emulator cannot change them
     if kind is Kind.SUBSCRIPTION:
-        wished_s = int(fields["messageRetentionDuration"].removesuffix("s"))
-        fields["messageRetentionDuration"] = f"{min(wished_s, EMULATED_RETENTION_DAYS * DAY_S)}s"
+        desired_s = int(fields["messageRetentionDuration"].removesuffix("s"))
+        fields["messageRetentionDuration"] = f"{min(desired_s, EMULATED_RETENTION_DAYS * DAY_S)}s"
     return fields

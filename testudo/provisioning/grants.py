@@ -25,16 +25,16 @@ def grants(environment: Environment) -> list[Resource]:
     return [
         Resource(
             Kind.GRANT,
-            f"{one.role} of {one.member} on {one.on}",
+            f"{grant.role} of {grant.member} on {grant.on}",
             {
-                "role": one.role,
-                "member": one.member,
-                "kind": one.target.value if one.target else "project",
-                "on": one.on,
+                "role": grant.role,
+                "member": grant.member,
+                "kind": grant.target.value if grant.target else "project",
+                "on": grant.on,
             },
-            _needs(environment, one),
+            _needs(environment, grant),
         )
-        for one in (
+        for grant in (
             *_of_worker(environment),
             *_of_overflow(environment),
             *_of_launcher(environment),
@@ -53,13 +53,13 @@ def _of_worker(environment: Environment) -> list[Grant]:
         Grant("roles/pubsub.subscriber", worker, Kind.SUBSCRIPTION, subscription),
         Grant("roles/pubsub.viewer", worker, Kind.SUBSCRIPTION, subscription),
         *(
-            Grant("roles/bigquery.dataEditor", worker, Kind.TABLE, one)
-            for one in _outcome_tables(environment)
+            Grant("roles/bigquery.dataEditor", worker, Kind.TABLE, table)
+            for table in _outcome_tables(environment)
         ),
         Grant("roles/storage.objectUser", worker, Kind.BUCKET, environment.bucket),
         *(
-            Grant("roles/storage.objectViewer", worker, Kind.BUCKET, one)
-            for one in environment.image_buckets
+            Grant("roles/storage.objectViewer", worker, Kind.BUCKET, bucket)
+            for bucket in environment.image_buckets
         ),
         Grant("roles/artifactregistry.reader", worker, Kind.REPOSITORY, _repository(environment)),
     ]
@@ -100,12 +100,12 @@ def _of_launcher(environment: Environment) -> list[Grant]:
         ),
         Grant("roles/storage.objectUser", launcher, Kind.BUCKET, environment.bucket),
         *(
-            Grant("roles/storage.objectViewer", launcher, Kind.BUCKET, one)
-            for one in environment.image_buckets
+            Grant("roles/storage.objectViewer", launcher, Kind.BUCKET, bucket)
+            for bucket in environment.image_buckets
         ),
         *(
-            Grant("roles/bigquery.dataViewer", launcher, Kind.TABLE, one)
-            for one in _outcome_tables(environment)
+            Grant("roles/bigquery.dataViewer", launcher, Kind.TABLE, table)
+            for table in _outcome_tables(environment)
         ),
         Grant("roles/pubsub.viewer", launcher, Kind.SUBSCRIPTION, environment.subscription_path),
         Grant("roles/pubsub.publisher", launcher, Kind.TOPIC, environment.topic_path),
@@ -131,7 +131,7 @@ def _of_pubsub(environment: Environment) -> list[Grant]:
 
 def _outcome_tables(environment: Environment) -> list[str]:
     dataset = f"projects/{environment.project}/datasets/{environment.dataset}"
-    return [f"{dataset}/tables/{one}" for one in OUTCOMES]
+    return [f"{dataset}/tables/{table}" for table in OUTCOMES]
 
 
 def _repository(environment: Environment) -> str:

@@ -16,7 +16,7 @@ from testudo.provisioning.warehouse import warehouse
 
 def inventory(environment: Environment) -> list[Resource]:
     return [
-        one
+        resource
         for part in (
             services,
             accounts,
@@ -27,5 +27,5 @@ def inventory(environment: Environment) -> list[Resource]:
             grants,
             monitoring,
         )
-        for one in part(environment)
+        for resource in part(environment)
     ]

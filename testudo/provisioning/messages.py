@@ -9,8 +9,8 @@ from google.cloud import pubsub_v1
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.pubsub_v1.types import Subscription, Topic
 
+from testudo.provisioning.provider import Provider, fixed, needs_role
 from testudo.provisioning.resources import Fields, Resource
-from testudo.provisioning.side import Side, fixed, needs_role
 
 ROLE = needs_role("roles/pubsub.admin")
 # Empty, and yet to be said: without it Pub/Sub deletes what nobody reads for 31 days.
@@ -68,11 +68,11 @@ def _message(kind: Any, resource: Resource) -> Any:
 
 
 def _mask(fields: Sequence[str]) -> dict[str, list[str]]:
-    return {"paths": [re.sub("([A-Z])", r"_\1", one).lower() for one in fields]}
+    return {"paths": [re.sub("([A-Z])", r"_\1", field).lower() for field in fields]}
 
 
-TOPICS = Side(read_topic, create_topic, change_topic, ROLE)
-SUBSCRIPTIONS = Side(
+TOPICS = Provider(read_topic, create_topic, change_topic, ROLE)
+SUBSCRIPTIONS = Provider(
     read_subscription,
     create_subscription,
     change_subscription,

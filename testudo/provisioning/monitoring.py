@@ -34,7 +34,7 @@ def monitoring(environment: Environment) -> list[Resource]:
 def alerts() -> list[str]:
     """The names of all alerts: of the files, and of the headings in docs/operate.md."""
     folder = resources.files("templates").joinpath("monitoring/alerts")
-    return sorted(one.name.removesuffix(".json") for one in folder.iterdir())
+    return sorted(file.name.removesuffix(".json") for file in folder.iterdir())
 
 
 def alert_policy(environment: Environment, key: str) -> Fields:

@@ -1,8 +1,8 @@
-"""A plan: each wished resource beside what exists, what to do about it, and the doing.
+"""A plan: each desired resource beside what exists, what to do about it, and the doing.
 
 Everything is read before anything is written, and nothing is ever deleted. A
 resource that cannot be read or made does not stop the others, but for those
-that stand on it; all errors are told at the end, each with the role it lacks.
+that stand on it; all errors are reported at the end, each with the role it lacks.
 """
 
 import dataclasses
@@ -13,8 +13,8 @@ from typing import Any
 
 from google.api_core.exceptions import Forbidden, GoogleAPICallError, GoogleAPIError, Unauthorized
 
+from testudo.provisioning.provider import Change, Provider, differences
 from testudo.provisioning.resources import Fields, Kind, Resource
-from testudo.provisioning.side import Change, Side, differences
 
 READERS = 8
 ERROR_CHARS = 400
@@ -22,7 +22,7 @@ NOT_ENABLED = "SERVICE_DISABLED"
 LABELS = ("labels", "userLabels")  # of them, those that others set stay
 ERRORS = (GoogleAPIError, OSError)  # of one resource; without credentials nothing can be read
 
-Sides = Mapping[Kind, Side]
+Providers = Mapping[Kind, Provider]
 
 
 class Action(enum.StrEnum):
@@ -58,34 +58,34 @@ class Step:
         return self.action in (Action.CREATE, Action.CHANGE)
 
 
-def make_plan(resources: Sequence[Resource], sides: Sides) -> list[Step]:
+def make_plan(resources: Sequence[Resource], providers: Providers) -> list[Step]:
     """Reads everything, eight at a time; the steps are in the order of the resources."""
     with ThreadPoolExecutor(READERS, "read") as threads:
-        return list(threads.map(lambda one: make_step(one, sides[one.kind]), resources))
+        return list(threads.map(lambda each: make_step(each, providers[each.kind]), resources))
 
 
-def make_step(resource: Resource, side: Side) -> Step:
+def make_step(resource: Resource, provider: Provider) -> Step:
     """What a service that is not enabled yet would hold is not there."""
     try:
-        found = side.read(resource)
+        found = provider.read(resource)
     except ERRORS as error:
         if getattr(error, "reason", None) == NOT_ENABLED and resource.kind is not Kind.SERVICE:
             return Step(resource=resource)
-        return Step(resource=resource, error=told(error, side.role(resource)))
+        return Step(resource=resource, error=error_text(error, provider.role(resource)))
     if found is None:
         return Step(resource=resource)
     all_changes = list(differences(resource.fields, found))
-    reasons = [(one, side.stuck(one)) for one in all_changes]
+    reasons = [(change, provider.stuck(change)) for change in all_changes]
     return Step(
         resource=resource,
         found=found,
-        changes=tuple(one for one, why in reasons if not why),
-        stuck=tuple((one, why) for one, why in reasons if why),
+        changes=tuple(change for change, why in reasons if not why),
+        stuck=tuple((change, why) for change, why in reasons if why),
     )
 
 
 def apply_plan(
-    steps: Sequence[Step], sides: Sides, report: Callable[[str], None]
+    steps: Sequence[Step], providers: Providers, report: Callable[[str], None]
 ) -> dict[str, str]:
     """Do the steps in their order. Returns what failed, by the resource's title.
 
@@ -96,28 +96,28 @@ def apply_plan(
     for step in steps:
         if not step.writes:
             continue
-        resource, side = step.resource, sides[step.resource.kind]
-        if under := [one for one in resource.needs if one in missing]:
+        resource, provider = step.resource, providers[step.resource.kind]
+        if under := [needed for needed in resource.needs if needed in missing]:
             failed[resource.title] = f"not tried, because it needs {', '.join(under)}"
             missing.add(resource.name)
             continue
         try:
-            _do(step, side)
+            _do(step, provider)
         except ERRORS as error:
-            failed[resource.title] = told(error, side.role(resource))
-            if step.found is None:  # else it is there, if not as wished
+            failed[resource.title] = error_text(error, provider.role(resource))
+            if step.found is None:  # else it is there, if not as desired
                 missing.add(resource.name)
         else:
             report(f"{'created' if step.found is None else 'changed'} {resource.title}")
     return failed
 
 
-def _do(step: Step, side: Side) -> None:
+def _do(step: Step, provider: Provider) -> None:
     if step.found is None:
-        side.create(step.resource)
+        provider.create(step.resource)
         return
     fields = list(dict.fromkeys(change.field for change in step.changes))
-    side.change(_with_labels(step.resource, step.found), fields)
+    provider.change(_with_labels(step.resource, step.found), fields)
 
 
 def _with_labels(resource: Resource, found: Fields) -> Resource:
@@ -129,7 +129,7 @@ def _with_labels(resource: Resource, found: Fields) -> Resource:
     return resource._replace(fields={**resource.fields, **kept})
 
 
-def told(error: Exception, role: str) -> str:
+def error_text(error: Exception, role: str) -> str:
     """What went wrong, in one line, and the role that is missing if that is it."""
     words = error.message if isinstance(error, GoogleAPICallError) else str(error)
     text = f"{type(error).__name__}: {' '.join(str(words).split())}"[:ERROR_CHARS]
@@ -138,19 +138,20 @@ def told(error: Exception, role: str) -> str:
 
 
 def lines(steps: Sequence[Step], show: Callable[[Any], str]) -> Iterator[str]:
-    """The plan as text: all that is not as wished, then the sum."""
+    """The plan as text: all that is not as desired, then the sum."""
     signs = {Action.CREATE: "+", Action.CHANGE: "~", Action.STUCK: "!", Action.UNREAD: "?"}
     for step in steps:
         if step.action is Action.KEEP:
             continue
         yield f"{signs[step.action]} {step.action} {step.resource.title}"
-        for one in step.changes:
-            yield f"    {one.path}: {show(one.old)} -> {show(one.new)}"
-        for one, why in step.stuck:
-            yield f"    {one.path}: {show(one.old)} -> {show(one.new)} {Action.STUCK}: {why}"
+        for change in step.changes:
+            yield f"    {change.path}: {show(change.old)} -> {show(change.new)}"
+        for change, why in step.stuck:
+            differs = f"{change.path}: {show(change.old)} -> {show(change.new)}"
+            yield f"    {differs} {Action.STUCK}: {why}"
     count = {action: sum(step.action is action for step in steps) for action in Action}
     yield (
         f"{count[Action.CREATE]} to create, {count[Action.CHANGE]} to change, "
-        f"{count[Action.KEEP]} as wished, {sum(bool(step.stuck) for step in steps)} with what "
+        f"{count[Action.KEEP]} as desired, {sum(bool(step.stuck) for step in steps)} with what "
         f"{Action.STUCK}, {count[Action.UNREAD]} that {Action.UNREAD}"
     )

@@ -14,8 +14,8 @@ from google.api_core.exceptions import Aborted, Conflict, NotFound, Precondition
 from google.api_core.retry import Retry, if_exception_type
 
 from testudo.provisioning.projects import project_number
+from testudo.provisioning.provider import Provider, nothing_to_change
 from testudo.provisioning.resources import Fields, Kind, Resource
-from testudo.provisioning.side import Side, nothing_to_change
 from testudo.rest import call
 
 ADD_ALLOWED_S = 60.0
@@ -51,7 +51,7 @@ PLACES = {
 }
 
 
-def policies_side(project: str) -> Side:
+def policy_provider(project: str) -> Provider:
     """For one project, whose number is asked for once, and only if a member's name has it."""
     number: Callable[[], str] = cache(lambda: project_number(project))
 
@@ -71,11 +71,11 @@ def policies_side(project: str) -> Side:
     def create(resource: Resource) -> None:
         add_member(resource, member(resource))
 
-    return Side(read, create, nothing_to_change, lambda one: ADMINS[one.fields["kind"]])
+    return Provider(read, create, nothing_to_change, lambda grant: ADMINS[grant.fields["kind"]])
 
 
 def add_member(resource: Resource, member: str) -> None:
-    kind, on, role = (str(resource.fields[one]) for one in ("kind", "on", "role"))
+    kind, on, role = (str(resource.fields[field]) for field in ("kind", "on", "role"))
 
     def once() -> None:
         policy = read_policy(kind, on)
@@ -89,17 +89,19 @@ def add_member(resource: Resource, member: str) -> None:
 def has(policy: Policy, role: str, member: str) -> bool:
     """Whether the member has the role at all times: a condition may not hold."""
     return any(
-        one["role"] == role and member in one.get("members", []) and not one.get("condition")
-        for one in policy.get("bindings", [])
+        binding["role"] == role
+        and member in binding.get("members", [])
+        and not binding.get("condition")
+        for binding in policy.get("bindings", [])
     )
 
 
 def with_member(policy: Policy, role: str, member: str) -> Policy:
     """The policy with one member more, and nothing less."""
-    bindings = [dict(one) for one in policy.get("bindings", [])]
-    for one in bindings:
-        if one["role"] == role and not one.get("condition"):
-            one["members"] = [*one.get("members", []), member]
+    bindings = [dict(binding) for binding in policy.get("bindings", [])]
+    for binding in bindings:
+        if binding["role"] == role and not binding.get("condition"):
+            binding["members"] = [*binding.get("members", []), member]
             break
     else:
         bindings.append({"role": role, "members": [member]})

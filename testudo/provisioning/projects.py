@@ -5,8 +5,8 @@ from typing import Any
 
 from google.api_core.exceptions import NotFound
 
+from testudo.provisioning.provider import Provider, fixed, needs_role, nothing_to_change
 from testudo.provisioning.resources import Fields, Resource
-from testudo.provisioning.side import Side, fixed, needs_role, nothing_to_change
 from testudo.rest import call, wait
 
 
@@ -75,16 +75,16 @@ def _found(service: str, resource: Resource) -> Fields | None:
         return None
 
 
-SERVICES = Side(
+SERVICES = Provider(
     read_service,
     enable_service,
     nothing_to_change,
     needs_role("roles/serviceusage.serviceUsageAdmin"),
 )
-ACCOUNTS = Side(
+ACCOUNTS = Provider(
     read_account, create_account, change_account, needs_role("roles/iam.serviceAccountAdmin")
 )
-REPOSITORIES = Side(
+REPOSITORIES = Provider(
     read_repository,
     create_repository,
     change_repository,

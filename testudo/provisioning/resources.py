@@ -65,8 +65,8 @@ def labels_of(environment: Environment) -> dict[str, str]:
 def services(environment: Environment) -> list[Resource]:
     project = f"projects/{environment.project}"
     return [
-        Resource(Kind.SERVICE, f"{project}/services/{one}.googleapis.com", {"state": "ENABLED"})
-        for one in SERVICES
+        Resource(Kind.SERVICE, f"{project}/services/{service}.googleapis.com", {"state": "ENABLED"})
+        for service in SERVICES
     ]
 
 
@@ -139,7 +139,7 @@ def _subscription(topic: str, retention_days: int) -> dict[str, Any]:
 
 def buckets(environment: Environment) -> list[Resource]:
     """The environment's bucket, and image buckets that are named as its own: BUCKET-something."""
-    own = [one for one in environment.image_buckets if is_own(environment, one)]
+    own = [bucket for bucket in environment.image_buckets if is_own(environment, bucket)]
     rules = [
         {
             "action": {"type": "Delete"},
@@ -156,7 +156,7 @@ def buckets(environment: Environment) -> list[Resource]:
     ]
     return [
         Resource(Kind.BUCKET, environment.bucket, _bucket(environment, {"rule": rules})),
-        *(Resource(Kind.BUCKET, one, _bucket(environment, {})) for one in own),
+        *(Resource(Kind.BUCKET, bucket, _bucket(environment, {})) for bucket in own),
     ]
 
 

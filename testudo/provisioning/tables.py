@@ -7,8 +7,8 @@ from typing import Any
 from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 
+from testudo.provisioning.provider import Change, Provider, fixed, needs_role
 from testudo.provisioning.resources import Fields, Resource
-from testudo.provisioning.side import Change, Side, fixed, needs_role
 
 ROLE = needs_role("roles/bigquery.dataOwner")
 RELAXED = ("NULLABLE", "REPEATED")
@@ -69,21 +69,21 @@ def _table(resource: Resource) -> bigquery.Table:
 def stuck_table(change: Change) -> str:
     """BigQuery adds columns and makes them nullable; it takes none away and changes no type."""
     if change.field == "timePartitioning":
-        return "a table's partitions stay: copy it to one that is partitioned as wished"
+        return "a table's partitions stay: copy it to one that is partitioned as desired"
     if change.field != "schema":
         return ""
-    wished = {field["name"]: field for field in change.new}
+    desired = {field["name"]: field for field in change.new}
     found = {field["name"]: field for field in change.old}
     odd = [
-        *(f"{name} is there and not wished" for name in found if name not in wished),
+        *(f"{name} is there and not desired" for name in found if name not in desired),
         *(
             f"{name} would be new, and must be NULLABLE then"
-            for name, field in wished.items()
+            for name, field in desired.items()
             if name not in found and field["mode"] not in RELAXED
         ),
         *(
             f"{name} cannot become {field['mode']} {field['type']}"
-            for name, field in wished.items()
+            for name, field in desired.items()
             if name in found and not _becomes(found[name], field)
         ),
     ]
@@ -97,7 +97,7 @@ def _becomes(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 
 def _plain(fields: Sequence[Mapping[str, Any]]) -> list[Fields]:
     """Columns as the client itself writes them: one name a type, every mode said."""
-    return [bigquery.SchemaField.from_api_repr(dict(one)).to_api_repr() for one in fields]
+    return [bigquery.SchemaField.from_api_repr(dict(field)).to_api_repr() for field in fields]
 
 
 def _id(resource: Resource) -> str:
@@ -111,12 +111,12 @@ def _client(resource: Resource) -> Iterator[bigquery.Client]:
         yield client
 
 
-DATASETS = Side(
+DATASETS = Provider(
     read_dataset,
     create_dataset,
     change_dataset,
     ROLE,
     fixed({"location": "a dataset stays where it is: name another dataset"}),
 )
-TABLES = Side(read_table, create_table, change_table, ROLE, stuck_table)
-VIEWS = Side(read_table, create_table, change_table, ROLE)
+TABLES = Provider(read_table, create_table, change_table, ROLE, stuck_table)
+VIEWS = Provider(read_table, create_table, change_table, ROLE)

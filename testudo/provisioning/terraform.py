@@ -32,19 +32,19 @@ def write_terraform(environment: Environment, resources: Sequence[Resource], fol
 def terraform(environment: Environment, resources: Sequence[Resource]) -> Block:
     """The whole file's content: each resource under its type and a name of words."""
     blocks: dict[str, dict[str, Block]] = {}
-    addresses = {one.name: f"{type_of(one)}.{_label(one)}" for one in resources}
-    services = [addresses[one.name] for one in resources if one.kind is Kind.SERVICE]
-    for one in resources:
-        if one.kind is Kind.GRANT:
-            block = _grant(one, environment.project)
+    addresses = {resource.name: f"{type_of(resource)}.{_label(resource)}" for resource in resources}
+    services = [addresses[resource.name] for resource in resources if resource.kind is Kind.SERVICE]
+    for resource in resources:
+        if resource.kind is Kind.GRANT:
+            block = _grant(resource, environment.project)
         else:
-            block = {**_literal(BLOCKS[one.kind][1](one)), "project": environment.project}
-        needs = [addresses[need] for need in one.needs if need in addresses]
-        if one.kind is not Kind.SERVICE:
+            block = {**_literal(BLOCKS[resource.kind][1](resource)), "project": environment.project}
+        needs = [addresses[need] for need in resource.needs if need in addresses]
+        if resource.kind is not Kind.SERVICE:
             block["depends_on"] = needs or services
-        if one.kind in KEPT:
+        if resource.kind in KEPT:
             block["lifecycle"] = {"prevent_destroy": True}
-        blocks.setdefault(type_of(one), {})[_label(one)] = block
+        blocks.setdefault(type_of(resource), {})[_label(resource)] = block
     return {
         "terraform": {"required_version": ">= 1.5", "required_providers": {"google": PROVIDER}},
         "provider": {"google": {"project": environment.project, "region": environment.region}},
@@ -77,7 +77,7 @@ def _literal(value: Any) -> Any:
         return value.replace("${", "$${").replace("%{", "%%{")
     if isinstance(value, Mapping):
         return {name: _literal(inner) for name, inner in value.items()}
-    return [_literal(one) for one in value] if isinstance(value, list) else value
+    return [_literal(item) for item in value] if isinstance(value, list) else value
 
 
 def _grant(resource: Resource, project: str) -> Block:

@@ -79,7 +79,7 @@ def bucket(resource: Resource) -> Block:
         "uniform_bucket_level_access": access["uniformBucketLevelAccess"]["enabled"],
         "public_access_prevention": access["publicAccessPrevention"],
         "soft_delete_policy": {"retention_duration_seconds": int(kept["retentionDurationSeconds"])},
-        "lifecycle_rule": [rule(one) for one in fields.get("lifecycle", {}).get("rule", [])],
+        "lifecycle_rule": [rule(each) for each in fields.get("lifecycle", {}).get("rule", [])],
         "labels": fields["labels"],
         "force_destroy": False,
     }
@@ -107,7 +107,7 @@ def alert(resource: Resource) -> Block:
         "severity": fields["severity"],
         "combiner": fields["combiner"],
         "enabled": fields["enabled"],
-        "conditions": [condition(one) for one in fields["conditions"]],
+        "conditions": [condition(each) for each in fields["conditions"]],
         "documentation": {
             "content": fields["documentation"]["content"],
             "mime_type": fields["documentation"]["mimeType"],

@@ -1,15 +1,8 @@
-"""The BigQuery side of an environment: dataset, tables, views, as templates/bigquery has them."""
+"""What an environment has in BigQuery: dataset, tables, views, as templates/bigquery has them."""
 
 from typing import Any
 
-from beam_pipeline.tables import (
-    NAMED,
-    TABLES,
-    clustering_of,
-    fill,
-    statements,
-    table_schema,
-)
+from beam_pipeline.tables import NAMED, TABLES, clustering_of, fill, statements, table_schema
 from testudo.environment import Environment
 from testudo.provisioning.resources import Fields, Kind, Resource, labels_of
 

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 
 from testudo.provisioning import alerts, messages, projects, tables
-from testudo.provisioning.buckets import buckets_side
-from testudo.provisioning.policies import policies_side
+from testudo.provisioning.buckets import bucket_provider
+from testudo.provisioning.policies import policy_provider
+from testudo.provisioning.provider import Provider
 from testudo.provisioning.resources import Kind
-from testudo.provisioning.side import Side
 
 
-def sides(project: str) -> Mapping[Kind, Side]:
+def providers(project: str) -> Mapping[Kind, Provider]:
     return {
         Kind.SERVICE: projects.SERVICES,
         Kind.ACCOUNT: projects.ACCOUNTS,
@@ -18,9 +18,9 @@ def sides(project: str) -> Mapping[Kind, Side]:
         Kind.DATASET: tables.DATASETS,
         Kind.TABLE: tables.TABLES,
         Kind.VIEW: tables.VIEWS,
-        Kind.BUCKET: buckets_side(project),
+        Kind.BUCKET: bucket_provider(project),
         Kind.REPOSITORY: projects.REPOSITORIES,
-        Kind.GRANT: policies_side(project),
+        Kind.GRANT: policy_provider(project),
         Kind.ALERT: alerts.ALERTS,
         Kind.DASHBOARD: alerts.DASHBOARDS,
     }

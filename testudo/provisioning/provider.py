@@ -1,4 +1,4 @@
-"""The two sides that a plan compares: what is wished, and what a service says there is."""
+"""What a plan compares: the desired fields of a resource, and those that its provider reads."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ def changes_in_place(_change: Change) -> str:
     return ""
 
 
-class Side(NamedTuple):
+class Provider(NamedTuple):
     """How resources of one kind are read, made and changed; each may raise Google's errors.
 
     `change` is given the fields of the resource to set. `stuck` says why a
@@ -55,13 +55,13 @@ def fixed(reasons: Mapping[str, str]) -> Callable[[Change], str]:
     return why
 
 
-def differences(wished: Fields, found: Fields, above: str = "") -> Iterator[Change]:
-    """The fields in which what exists is not as wished.
+def differences(desired: Fields, found: Fields, above: str = "") -> Iterator[Change]:
+    """The fields in which what exists is not as desired.
 
     What a service adds of its own is no difference, nor are labels that others
-    set. An empty value wishes that there is none.
+    set. An empty value says that there shall be none.
     """
-    for name, new in wished.items():
+    for name, new in desired.items():
         path, old = f"{above}{name}", found.get(name)
         if new and isinstance(new, Mapping) and isinstance(old, Mapping):
             yield from differences(new, old, f"{path}.")

@@ -21,15 +21,9 @@ from typing import NamedTuple
 
 import psutil
 
-ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "TF_NUM_INTRAOP_THREADS": "1",
-    "TF_NUM_INTEROP_THREADS": "1",
-    "TF_CPP_MIN_LOG_LEVEL": "2",
-}
-MODELS = "models.model_process"
+from loadtest.processes import MODELS, ONE_THREAD, MeasuringError, last_lines
+
 LARGEST = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
-_LAST_LINES = 15
 _TRIES = 5
 
 
@@ -55,10 +49,6 @@ class Cost(NamedTuple):
     @property
     def items_per_s(self) -> float:
         return self.items / self.wall_s
-
-
-class MeasuringError(Exception):
-    """A measured process ended badly; says which, and its last words."""
 
 
 def difference(run: Callable[[int], None], *, few: int, items: int) -> Cost:
@@ -126,10 +116,6 @@ def cost_of_process(module: str, wanted: "Wanted") -> Cost:
 def tell(cost: Cost) -> None:
     """Print a Cost for `cost_of_process`, on the last line of standard output."""
     print(json.dumps(cost._asdict()), flush=True)
-
-
-def last_lines(text: str) -> str:
-    return "\n".join(text.splitlines()[-_LAST_LINES:])
 
 
 class Wanted(NamedTuple):

@@ -3,8 +3,6 @@
 import contextlib
 import enum
 import random
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -16,11 +14,10 @@ from typing import Self
 import psutil
 
 from beam_pipeline.io.threads import Background
-from loadtest.measure import MODELS
+from loadtest.processes import MODELS
 from testudo.local.family import family_of, living
+from testudo.local.jobs import LocalJob
 
-RUN = (sys.executable, "-m", "testudo.cli", "run")
-IS_RUNNING = b"Running;"  # what `testudo run` says when its job is built
 LOOK_EVERY_S = 0.5
 STOP_ALLOWED_S = 300.0  # a machine with other work is slow
 KILL_ALLOWED_S = 300.0  # for a victim to be there
@@ -39,8 +36,8 @@ class Victim(enum.StrEnum):
 class Job:
     """`testudo run` as a context: started at the beginning, and again each time that it ends.
 
-    `on_change` is told True when the job runs, and False when it has ended. The
-    largest memory of its processes together, Prism apart, is looked for twice a second.
+    `on_change` is called with True when the job runs, and False when it has ended. The
+    largest memory of its processes together, Prism apart, is measured twice a second.
     """
 
     def __init__(
@@ -49,13 +46,13 @@ class Job:
         self.kills: Counter[Victim] = Counter()
         self.starts = 0
         self.peak_bytes = self.peak_engine_bytes = 0
-        self._command = [*RUN, *flags]
+        self._flags = flags
         self._log = log
         self._on_change = on_change
-        self._chance = random.Random(seed)  # noqa: S311 - chance that can be repeated
+        self._chance = random.Random(seed)
         self._stopping = threading.Event()
         self._seen: set[psutil.Process] = set()
-        self._process = self._start()
+        self._job = self._start()
         self._watcher = Background(self._watch, "watch-job")
 
     def __enter__(self) -> Self:
@@ -85,7 +82,7 @@ class Job:
 
     def family(self) -> list[psutil.Process]:
         """The running worker and all processes below it, itself first."""
-        return family_of(self._process.pid)
+        return family_of(self._job.process.pid)
 
     @property
     def pids(self) -> set[int]:
@@ -100,37 +97,25 @@ class Job:
         """End it as SIGTERM does; returns its exit code."""
         self._stopping.set()
         self._watcher.join()
-        self._process.terminate()
-        try:
-            code = self._process.wait(STOP_ALLOWED_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            code = self._process.wait()
+        code = self._job.stop(STOP_ALLOWED_S)
         self._watcher.check()
         return code
 
-    def _start(self) -> "subprocess.Popen[bytes]":
+    def _start(self) -> LocalJob:
         self.starts += 1
         self._runs = False
-        with self._log.open("ab") as log:
-            self._begin = log.tell()
-            return subprocess.Popen(self._command, stdout=log, stderr=log)
+        return LocalJob(self._flags, self._log, append=True)
 
     def _watch(self) -> None:
         while not self._stopping.wait(LOOK_EVERY_S):
-            if self._process.poll() is not None:
+            if self._job.ended():
                 if self._runs:
                     self._on_change(False)
-                self._process = self._start()
-            elif not self._runs and self._says_that_it_runs():
+                self._job = self._start()
+            elif not self._runs and self._job.runs():
                 self._runs = True
                 self._on_change(True)
             self._look_at_memory()
-
-    def _says_that_it_runs(self) -> bool:
-        with self._log.open("rb") as log:
-            log.seek(self._begin)
-            return IS_RUNNING in log.read()
 
     def _look_at_memory(self) -> None:
         used = engine = 0

@@ -11,16 +11,11 @@ CPU time is not counted, but they share the machine's cores.
 import dataclasses
 import itertools
 import json
-import os
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import BytesIO
-from pathlib import Path
 from typing import Self
 
 import psutil
@@ -28,23 +23,11 @@ import pyarrow.parquet as pq
 from google.cloud import bigquery, pubsub_v1, storage
 
 from beam_pipeline.tables import fill
-from loadtest.measure import (
-    ONE_THREAD,
-    Cost,
-    MeasuringError,
-    Wanted,
-    largest_memory_bytes,
-    last_lines,
-    used_cpu_s,
-)
-from testudo.commands.place import (
-    BUCKET,
-    SUBSCRIPTION,
-    Place,
-    local_place,
-    prepare_local_project,
-)
+from loadtest.processes import ONE_THREAD, MeasuringError, last_lines
+from rigs.costs import Cost, Wanted, largest_memory_bytes, used_cpu_s
 from testudo.commands.sending import Outgoing, publish
+from testudo.environment import LOCAL, Environment
+from testudo.local.jobs import LocalJob
 from testudo.local.stack import LocalStack
 from testudo.messages import message_attributes
 
@@ -63,20 +46,20 @@ FROM `{dataset}.predictions` WHERE received_at >= @since
 class Stored:
     """What is stored of the items that the job received since a moment."""
 
-    place: Place
+    place: Environment
     moment: datetime
     tables: bigquery.Client
     bucket: storage.Bucket
     _archived: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def since(cls, place: Place) -> Self:
+    def since(cls, place: Environment) -> Self:
         """From now on."""
         return cls(
             place,
             datetime.now(UTC),
             bigquery.Client(project=place.project),
-            storage.Client(project=place.project).bucket(BUCKET),
+            storage.Client(project=place.project).bucket(LOCAL.bucket),
         )
 
     def rows(self) -> tuple[int, float]:
@@ -105,47 +88,17 @@ def outgoing(lines: Iterable[bytes]) -> Iterator[Outgoing]:
 
 
 @contextmanager
-def own_stack(home: Path, report: Callable[[str], None]) -> Iterator[LocalStack]:
-    """A local stack with everything created, which this process's Google clients use."""
-    before = dict(os.environ)
-    (home / "tools").mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="testudo-bench-") as name:
-        folder = Path(name)
-        (folder / "tools").symlink_to((home / "tools").resolve())  # installed once for all
-        with LocalStack(folder, report) as stack:
-            os.environ.update(stack.environment)
-            try:
-                prepare_local_project(stack.project)
-                yield stack
-            finally:
-                for variable in stack.environment.keys() - before.keys():
-                    del os.environ[variable]
-                os.environ.update(before)
-
-
-@contextmanager
 def running_job(stack: LocalStack, releases: str) -> Iterator[psutil.Process]:
     """`testudo run` in a process of its own, ended at the end. Raises MeasuringError."""
     flags = [f"--home={stack.home}", f"--local_releases={releases}", f"--window_s={WINDOW_S}"]
     log = stack.home / "logs" / "job.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "testudo.cli", "run", *flags],
-            env={**os.environ, **ONE_THREAD},
-            stdout=output,
-            stderr=output,
-        )
-        try:
-            yield psutil.Process(process.pid)
-        except MeasuringError as failed:
-            raise MeasuringError(f"{failed}; its log:\n{last_lines(log.read_text())}") from failed
-        finally:
-            process.terminate()
-            try:
-                process.wait(END_ALLOWED_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    job = LocalJob(flags, log, variables=ONE_THREAD)
+    try:
+        yield psutil.Process(job.process.pid)
+    except MeasuringError as failed:
+        raise MeasuringError(f"{failed}; its log:\n{last_lines(log.read_text())}") from failed
+    finally:
+        job.stop(END_ALLOWED_S)
 
 
 def engine_of(job: psutil.Process) -> psutil.Process:
@@ -157,10 +110,10 @@ def cost_of_streaming(stack: LocalStack, wanted: Wanted) -> Cost:
     """What `wanted.items` items cost a warm job. Raises MeasuringError."""
     with wanted.messages.open("rb") as file:
         messages = list(outgoing(itertools.islice(file, wanted.items)))
-    place = local_place(stack.project)
+    place = LOCAL
     with running_job(stack, wanted.releases) as job:
         first, published = Stored.since(place), datetime.now(UTC)
-        publish(place.topic, messages)
+        publish(place.topic_path, messages)
         wait_for(first, wanted.items, job)
         second = Stored.since(place)
         engine = engine_of(job)
@@ -175,7 +128,7 @@ def cost_of_streaming(stack: LocalStack, wanted: Wanted) -> Cost:
 def turn_back(project: str, moment: datetime) -> None:
     """Have Pub/Sub deliver again what was published since a moment."""
     with pubsub_v1.SubscriberClient() as subscriber:
-        path = subscriber.subscription_path(project, SUBSCRIPTION)
+        path = subscriber.subscription_path(project, LOCAL.subscription)
         subscriber.seek(request={"subscription": path, "time": moment})
 
 

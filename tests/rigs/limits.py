@@ -1,4 +1,4 @@
-"""`python -m loadtest.traffic.limits`: how much one process of the generator can send.
+"""`python -m rigs limits`: how much one process of the generator can send.
 
 To a topic without a subscription, for which the emulator would keep everything. Rates rise
 until the generator falls behind. The highest that it held is one of this machine, whose
@@ -6,7 +6,6 @@ cores the emulator shares; messages a CPU second are the generator's own.
 """
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,18 +17,14 @@ from rich.console import Console
 from rich.table import Table
 
 from loadtest.results import Sent
-from loadtest.streaming import own_stack
+from loadtest.stack import own_stack
 from loadtest.traffic.kinds import Kind
 from loadtest.traffic.payloads import Payloads
 from loadtest.traffic.profile import Part, Profile
 from loadtest.traffic.schedule import make_schedule
 from loadtest.traffic.sender import send
-from loadtest.traffic.senders import SendError
 from loadtest.traffic.trace import save_trace
-from testudo.commands.place import add_home_argument
-from testudo.errors import shown
-from testudo.local.missing import ToolsMissing
-from testudo.local.processes import StackError
+from testudo.commands.environments import add_home_argument
 
 TOPIC = "generator-limits"
 GROWTH = 1.4  # of the rate, from probe to probe
@@ -129,26 +124,13 @@ def _probe_s(text: str) -> float:
     return float(text)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m loadtest.traffic.limits",
-        description="How much one process of the load generator can send.",
-        allow_abbrev=False,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--probe_s", type=_probe_s, default=5.0, help="length of each rate's trial (%(default)g)"
     )
     add_home_argument(parser)
-    flags = parser.parse_args()
-    try:
-        Console().print(measure(flags.home, flags.probe_s, Console(stderr=True)))
-    except (SendError, StackError, ToolsMissing) as error:
-        print(f"limits: {shown(str(error))}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+
+
+def main(arguments: argparse.Namespace) -> int:
+    Console().print(measure(arguments.home, arguments.probe_s, Console(stderr=True)))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
