@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-from testudo.errors import StackError
+from testudo.errors import CommandError
 from testudo.local.detached import ServerState, StackState
 from testudo.local.health import check_and_watch, troubles
 
@@ -77,7 +77,7 @@ def test_all_that_is_wrong_is_one_line_with_the_logs() -> None:
         state("bigquery", 1, stopped=True),
         state("control", 1, alive=False),
     ]
-    with pytest.raises(StackError) as caught:
+    with pytest.raises(CommandError) as caught:
         check_and_watch(StackState(1, Path(), {}, servers), ["pubsub", "bigquery", "storage"])
     pid = os.getpid()
     assert str(caught.value) == (

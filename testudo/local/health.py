@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Collection, Sequence
 
-from testudo.errors import StackError
+from testudo.errors import CommandError
 from testudo.local.detached import ServerState, StackState
 from testudo.local.servers import ASKS
 from testudo.watch import watch
@@ -57,7 +57,7 @@ class _Asked:
 def check_and_watch(state: StackState, needed: Collection[str]) -> None:
     """See that the servers that are needed answer; the command ends when one of them does.
 
-    Raises StackError, in one line, with all that are dead or silent.
+    Raises CommandError, since nothing was done yet, in one line with all that are dead or silent.
     """
     servers = [server for server in state.servers if server.name in needed]
     if found := troubles(servers):
@@ -66,7 +66,7 @@ def check_and_watch(state: StackState, needed: Collection[str]) -> None:
             for server in servers
             if server.name in found
         )
-        raise StackError(f"of the local stack, {'; '.join(wrong)}. {ANEW}")
+        raise CommandError(f"of the local stack, {'; '.join(wrong)}. {ANEW}")
     watch("the local stack", state.pid, log=None, advice=ANEW)
     for server in servers:
         watch(f"{server.name} of the local stack", server.pid, log=server.log, advice=ANEW)
