@@ -23,7 +23,8 @@ TRAINED = REPOSITORY / ".testudo" / "test-releases"
 KEPT_SETS = 3
 # Changes in these train nothing anew.
 NOT_OF_TRAINING = (
-    "exchange.py", "isolation.py", "kernels.py", "loaded.py", "model_process.py",
+    "exchange.py", "group_commit.py", "isolation.py", "kernels.py", "loaded.py", "model_process.py",
+    "progress.py",
 )  # fmt: skip
 # Tests that import tensorflow share one process: it costs seconds and 600 MB in each.
 WITH_TENSORFLOW = ("tests/graph/", "tests/transforms/test_texts.py")
