@@ -15,6 +15,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from models.loaded import current_pointer
 from models.manifest import Manifest
 from models.release import Pointer, find_pointer, read_manifest, write_pointer
 
@@ -56,7 +57,9 @@ class Releases(NamedTuple):
     traps: Manifest
 
     def point(self, pointer: Pointer) -> None:
+        """As a worker sees it that starts now: another reads it again in half a minute."""
         write_pointer(self.root, pointer, replacing=find_pointer(self.root))
+        current_pointer.cache_clear()
 
 
 class _ByFile(LoadScopeScheduling):
