@@ -75,10 +75,14 @@ class Child(ABC):
     pid: int
 
     def __init__(self, ends: Ends) -> None:
-        self.usable = True  # for another request
         self._killed = False
         self._ends = ends
         self._turn = threading.RLock()
+
+    @property
+    def usable(self) -> bool:
+        """For another request: what ends an exchange before its answer ends the process."""
+        return not self._killed
 
     @abstractmethod
     def _kill(self) -> None:
@@ -108,7 +112,6 @@ class Child(ABC):
     def kill(self) -> None:
         """End the process; whoever waits for its answer gets ProcessEnded. From any thread."""
         self._killed = True
-        self.usable = False
         self._kill()
 
     def end(self) -> None:
@@ -121,23 +124,23 @@ class Child(ABC):
     def _exchange(
         self, data: bytes, allowed_s: float, stalled_s: float, numbers: Sequence[int]
     ) -> bytes:
-        if not self.usable:
+        if self._killed:
             raise ProcessEnded("it had ended before")
-        self.usable = False  # until its answer is whole
+        whole = False
         watch = _Watch(self._ends, allowed_s, stalled_s)
         try:
             watch.send(len(data).to_bytes(LENGTH_BYTES) + data)
             if numbers:
                 socket.send_fds(self._ends.socket, [b"!"], list(numbers))
             answer = watch.receive()
-            self.usable = not self._killed
+            whole = True
         except _Late as late:
             place = self._ends.progress.place()
             raise ProcessEnded(str(late), cut=True, place=place) from late
         except (EOFError, OSError) as error:
             raise self._ended(error) from error
         finally:
-            if not self.usable:
+            if not whole:
                 self.end()
         return answer
 
