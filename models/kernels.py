@@ -101,6 +101,7 @@ class _Kernel(ABC):
 
     stage: Stage
     can_be_forked = True  # works in a fork of the process that loaded it
+    opens_files = True  # when it is called
 
     def __init__(
         self,
@@ -200,10 +201,12 @@ class TextKernel(_Kernel):
     """Text -> Encoded; a blank one has no features, as in training."""
 
     stage = Stage.TEXT
+    opens_files = False
 
     def _load(self, folder: Path) -> None:
         specs = self._manifest.features[Stage.TEXT]
         self._transform = TextTransform(folder / TEXT_TRANSFORM, specs)
+        self._transform(["a text"])  # the first call compiles, once for all that are forked
 
     def __call__(self, batch: Sequence[str]) -> list[Answer]:
         return self._call(self._features, batch, len(batch))

@@ -194,6 +194,9 @@ class Server:
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # of which an item would write many
             if can_be_forked(self._kernel):  # else it holds a device, which may not be everybody's
                 be_nobody()
+            if not getattr(self._kernel, "opens_files", True):
+                # TensorFlow's last words would be its libraries' symbols: a tenth of a second.
+                resource.setrlimit(resource.RLIMIT_NOFILE, (1, 1))  # a poll counts as one
         self._kernel.at = self._progress.at  # type: ignore[attr-defined]
         answers: list[Answer] = []
         for number, part in enumerate([[item] for item in items] if one_by_one else [items]):
