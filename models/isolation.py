@@ -61,10 +61,10 @@ class _First:
         self._over = False
 
     def fork(self) -> Child:
-        """Raises ProcessEnded; RuntimeError, which is no item's fault, while the worker ends."""
+        """Raises ProcessEnded; Closed, which is no item's fault, while the worker ends."""
         with self._lock:
             if self._over:
-                raise RuntimeError("this process is ending")
+                raise Closed("this process is ending")
             if sys.platform != "linux":  # where what is imported may not be forked
                 return self._start()
             if self._child is not None and not self._child.usable:
@@ -346,8 +346,9 @@ class ModelProcess:
     def submit(self, folder: Path, items: Sequence[Any]) -> Ticket[Answer]:
         """Hand in items, to be answered with whatever else waits for the release."""
         while True:
+            group = self._of(folder).group
             with contextlib.suppress(Closed):  # dropped in this moment
-                return self._of(folder).group.submit(items)
+                return group.submit(items)
 
     def answers(self, folder: Path, items: Sequence[Any]) -> list[Answer]:
         """An answer an item, in order, whatever the items do."""
@@ -358,10 +359,10 @@ class ModelProcess:
         self._end(for_good=False)
 
     def _of(self, folder: Path) -> _Release:
-        """Raises RuntimeError, which is no item's fault, while this process ends."""
+        """Raises Closed, which is no item's fault, while this process ends."""
         with self._lock:
             if self._over:
-                raise RuntimeError("this process is ending")
+                raise Closed("this process is ending")
             if str(folder) not in self._releases:
                 self._releases[str(folder)] = self._release(str(folder))
             return self._releases[str(folder)]

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from models.failures import Failure, Reason, Stage, attempt
-from models.group_commit import Ticket
+from models.group_commit import Closed, Ticket
 from models.isolation import ModelProcess
 from models.kernels import Answer
 from models.manifest import MANIFEST, Manifest, ReleaseError
@@ -217,6 +217,15 @@ class LoadedReleases:
         """The releases that are loaded now."""
         return frozenset(release for release, use in list(self._uses.items()) if use.folder)
 
+    def prepare_all(self, pointer: Pointer) -> None:
+        """Load what the pointer names; waits for the default release only.
+
+        What cannot be loaded now is tried again, and reported, item by item.
+        """
+        for release in pointer.releases - {pointer.default}:
+            self._behind(partial(self.prepare, release), release)
+        self.prepare(pointer.default)
+
     def prepare(self, release: str) -> Path | Failure:
         """Fetch, verify and load a release; RELEASE_UNAVAILABLE for one that cannot be.
 
@@ -255,14 +264,23 @@ class LoadedReleases:
             if use.trying or time.monotonic() - use.failed_s < UNUSABLE_FOR_S:
                 return
             use.trying = True
-        work = partial(self._prepare_again, release, use)
-        threading.Thread(target=work, name=f"load-{release}", daemon=True).start()
+        self._behind(partial(self._prepare_again, release, use), release)
 
     def _prepare_again(self, release: str, use: _Use) -> None:
         try:
             self._prepare(release, use)
         finally:
             use.trying = False
+
+    @staticmethod
+    def _behind(work: Callable[[], object], release: str) -> None:
+        """Do it in a thread of its own, which nobody waits for."""
+
+        def do() -> None:
+            with contextlib.suppress(Closed):  # at the end of the worker
+                work()
+
+        threading.Thread(target=do, name=f"load-{release}", daemon=True).start()
 
     def _prepare(self, release: str, use: _Use) -> Path | Failure:
         with use.lock:

@@ -11,7 +11,6 @@ import gc
 import time
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
 import orjson
@@ -71,9 +70,7 @@ class ReleaseHandler(
         process = model_process(self._setup, self._batch_size)
         releases = LoadedReleases(self._root, self.stage, process)
         with contextlib.suppress(ReleaseError):
-            named = current_pointer(self._root).get(REFRESH_S).releases
-            with ThreadPoolExecutor(len(named), "load") as threads:
-                list(threads.map(releases.prepare, named))
+            releases.prepare_all(current_pointer(self._root).get(REFRESH_S))
         # The modules loaded by now are no garbage: a full collection that walks
         # them all stops every thread for a good while.
         gc.freeze()

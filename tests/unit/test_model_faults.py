@@ -255,6 +255,19 @@ def test_a_release_that_is_slow_to_fetch_holds_up_no_other(
         assert reasons(waiting.result()) == [""] * 20
 
 
+def test_a_release_that_is_slow_to_load_keeps_no_stage_from_its_start(
+    make: Make, root: Path, good: Path
+) -> None:
+    """The default is waited for; those of tenants are loaded meanwhile."""
+    hanging, other = save(root, "hang"), save(root, "other")
+    process = make()
+    models = LoadedReleases(str(root), Stage.IMAGE, process)
+    models.prepare_all(Pointer(good.name, tenants={"acme": hanging, "bolt": other}))
+    assert reasons(models.answers(good.name, GOOD)) == [""] * 20
+    assert reasons(models.answers(other, GOOD)) == [""] * 20
+    assert models.loaded == {good.name, other}
+
+
 def test_what_failed_is_tried_again_behind_the_back_of_those_that_ask(
     make: Make, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
