@@ -135,10 +135,10 @@ class _Kernel(ABC):
             return []
 
         def limited(part: Sequence[Any]) -> list[ResultT]:
+            self.at(0, count)
             with time_limit(self._calls.call_s):
                 return call(part)
 
-        self.at(0, count)
         started_ns = time.perf_counter_ns()
         results = isolate(self.stage, limited, batch)
         spent_us = _us_since(started_ns) // len(batch)
