@@ -4,6 +4,7 @@ Looked at with the real clients before the job starts, all at the same time, so
 that a table that is missing is told at once and with everything else that is.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -29,6 +30,15 @@ DELETED_TOPIC = "_deleted-topic_"
 # What a type is called in a schema file, and what BigQuery's SQL calls the same.
 TYPES = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN", "STRUCT": "RECORD"}
 
+# Of a worker process, for each release like the sample's that it keeps loaded.
+RELEASE_MB = 60
+MANY_RELEASES = 10
+MANY_WARNING = (
+    "current.json names %d releases, and a worker process keeps all of them loaded, in some %d MB: "
+    "where that is too much, they make room for each other, and items wait while one is loaded"
+)
+
+LOG = logging.getLogger(__name__)
 Problems = list[str]
 
 
@@ -162,7 +172,10 @@ def bucket_problems(flag: str, uri: str, role: str, retry_for_s: float) -> Probl
 def release_problems(root: str, retry_for_s: float) -> Problems:
     problems = []
     try:
-        for release in sorted(read_pointer(root, retry_for_s=retry_for_s).releases):
+        releases = sorted(read_pointer(root, retry_for_s=retry_for_s).releases)
+        if len(releases) > MANY_RELEASES:
+            LOG.warning(MANY_WARNING, len(releases), len(releases) * RELEASE_MB)
+        for release in releases:
             try:
                 read_manifest(root, release, retry_for_s=retry_for_s)
             except ReleaseError as error:

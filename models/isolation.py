@@ -1,34 +1,44 @@
 """Models in processes of their own, so that no item can end, hang or fill a worker.
 
-A call that crashes, hangs or takes too much memory ends the model's process. It
-is started again, and the batch's items are sent one by one: only an item that
-ends the process again when it is alone gets a failure, the others their results.
-Once may be chance, such as the system's want of memory; twice is the item's doing.
+A stage has one process that has imported what it needs. Each release is loaded in a
+fork of it, and answers in a fork of that: so a release that crashes, hangs or is slow
+to load holds up no other, and one that has lost its process goes on after a fork. The
+items of all threads and bundles that wait for a release are its next batch.
+
+A call that crashes, hangs or takes too much memory ends the release's process, which
+has said which item it was at. That item is set aside, the others go on as a batch, and
+at last it is tried once more, alone: once may be chance, such as the system's want of
+memory; twice is the item's doing. Where a call on a whole batch ended the process, the
+next one calls item by item, and who ends it then has ended two.
 """
 
 import atexit
+import contextlib
 import functools
 import logging
 import os
 import re
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgpack
-
-from models.exchange import Child, ProcessEnded
+from models.exchange import Child, Forked, ProcessEnded, Started
 from models.failures import Failure, Reason, attempt
+from models.group_commit import Closed, GroupCommit, Ticket
 from models.kernels import Answer
-from models.model_process import LOAD_ALLOWED_S, Setup, unpack_answers
+from models.model_process import LOAD_ALLOWED_S, Setup, unpack_answers, unpack_loaded
 
 LOG = logging.getLogger(__name__)
 LOAD_TRIES = 2
-# Of a request, beyond what one item may take: for the others of its batch, however many
-# (those of a batch that needs more go one by one), and for a release that is loaded again.
-SPARE_S = LOAD_ALLOWED_S
+BATCH_SIZE = 64
+REQUEST_S = 180.0  # for all items of a batch, however many of them end the process
+SPARE_S = 10.0  # beyond the time of a call, for a process that its own alarm cannot end
+FORK_ALLOWED_S = 30.0
+DROP_ALLOWED_S = 1.0  # for a call to end by itself
+MAX_BATCH_BYTES = 2**26
 # -P: a folder `models` where the user happens to stand is not this package.
 COMMAND = (sys.executable, "-P", "-m", "models.model_process")
 ROOT = str(Path(__file__).parents[1])
@@ -38,133 +48,345 @@ ACCESS = re.compile(
     re.IGNORECASE,
 )
 
+Restore = Callable[[], Failure | None]
 
-class ModelProcess:
-    """One stage's models in a process of their own; started when it is first needed.
 
-    Safe to use from several threads; calls take turns.
-    """
+class _First:
+    """The process of a stage that the others are forked from; started when it is needed."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = command
+        self._lock = threading.Lock()
+        self._child: Child | None = None
+        self._over = False
+
+    def fork(self) -> Child:
+        """Raises ProcessEnded; Closed, which is no item's fault, while the worker ends."""
+        with self._lock:
+            if self._over:
+                raise Closed("this process is ending")
+            if sys.platform != "linux":  # where what is imported may not be forked
+                return self._start()
+            if self._child is not None and not self._child.usable:
+                self._child.end()
+                self._child = None
+            if self._child is None:
+                self._child = self._start()
+            return Forked(self._child, allowed_s=LOAD_ALLOWED_S)
+
+    def end(self, *, for_good: bool) -> None:
+        child, self._over = self._child, for_good
+        if child is not None:
+            child.kill()
+        with self._lock:
+            child, self._child = self._child, None
+            if child is not None:
+                child.end()
+
+    def _start(self) -> Child:
+        environment = {k: v for k, v in os.environ.items() if not ACCESS.search(k)}
+        paths = filter(None, (ROOT, environment.get("PYTHONPATH")))
+        environment["PYTHONPATH"] = os.pathsep.join(paths)
+        return Started(self._command, environment)
+
+
+class _Release:
+    """One release's part of a stage, in a process that has loaded it and one that answers."""
 
     def __init__(
-        self, setup: Setup, *, spare_s: float = SPARE_S, command: Sequence[str] = COMMAND
+        self,
+        setup: Setup,
+        folder: str,
+        first: _First,
+        *,
+        batch_size: int,
+        request_s: float,
+        spare_s: float,
     ) -> None:
+        self.restore: Restore | None = None
+        self.group: GroupCommit[Any, Answer] = GroupCommit(
+            self._run,
+            most_items=batch_size,
+            name=f"{setup.stage}-models",
+            weigh=_size_bytes,
+            most_weight=MAX_BATCH_BYTES,
+        )
         self._setup = setup
-        self._allowed_s = spare_s + setup.calls.decode_s + 2 * setup.calls.call_s
-        self._command = (*command, setup.to_json())
+        self._folder = folder
+        self._first = first
+        self._request_s = request_s
+        self._stalled_s = spare_s + max(setup.calls.decode_s, setup.calls.call_s)
         self._turn = threading.Lock()
-        self._child: Child | None = None
-        self._loaded: set[str] = set()
-        self._over = False  # when this process ends, so that no other is started any more
-        atexit.register(self._close_for_good)
+        self._loader: Child | None = None
+        self._server: Child | None = None
+        self._can_be_forked = True
+        self._over = False
 
     @property
     def pid(self) -> int:
-        """Of the running process; 0 when there is none now."""
-        child = self._child
-        return child.pid if child is not None else 0
+        """Of the process that answers; 0 when there is none now."""
+        server = self._server
+        return server.pid if server is not None and server.usable else 0
 
-    def load(self, folder: Path) -> Failure | None:
-        """Load a release's part; returns why it cannot be."""
+    @property
+    def is_loaded(self) -> bool:
+        loader = self._loader
+        return loader is not None and loader.usable
+
+    def load(self) -> Failure | None:
+        """Load it, unless it is loaded, and be ready to answer; returns why it cannot be."""
         with self._turn:
-            return self._load(str(folder))
+            ready = self._ready()
+            return ready if isinstance(ready, Failure) else None
 
-    def answers(self, folder: Path, items: Sequence[Any]) -> list[Answer]:
+    def end(self) -> None:
+        """End its processes; what waits for them gets an error."""
+        self._over = True
+        self.group.close()
+        if self._server is not None:
+            self._server.kill()
+        if not self._turn.acquire(timeout=DROP_ALLOWED_S):  # it is being loaded
+            if self._loader is not None:
+                self._loader.kill()
+            self._turn.acquire()
+        try:
+            self._end_children()
+        finally:
+            self._turn.release()
+
+    # With the turn held:
+
+    def _run(self, items: list[Any]) -> list[Answer]:
         """An answer an item, in order, whatever the items do."""
         with self._turn:
+            end_s = time.monotonic() + self._request_s
+            found: dict[int, Answer] = {}
+            suspects = self._together(items, end_s, found)
+            for number in suspects:
+                found[number] = self._alone(items[number], end_s)
+            return [found[number] for number in range(len(items))]
+
+    def _together(self, items: list[Any], end_s: float, found: dict[int, Answer]) -> list[int]:
+        """Answer what can be as a batch; returns which items are to be tried alone."""
+        suspects: list[int] = []
+        left = list(range(len(items)))
+        one_by_one = again = False
+        while left and time.monotonic() < end_s:
             try:
-                return self._ask(str(folder), items)
+                answers = self._ask([items[number] for number in left], end_s, one_by_one)
             except ProcessEnded as ended:
-                LOG.warning("%s models: %s; one item at a time now", self._setup.stage, ended)
-            return [self._alone(str(folder), item) for item in items]
+                LOG.warning("%s models: %s", self._setup.stage, ended)
+                place = ended.place
+                if place.items == 1 and place.first < len(left):
+                    number = left.pop(place.first)
+                    if one_by_one:
+                        found[number] = self._culprit(ended)
+                    else:
+                        suspects.append(number)
+                    one_by_one = False
+                elif place.items and not one_by_one:
+                    one_by_one = True
+                elif again:  # twice, and at no item
+                    break
+                else:
+                    again = True
+            else:
+                found.update(zip(left, answers, strict=True))
+                return suspects
+        return suspects + left
 
-    def close(self) -> None:
-        """End the process; a later call starts another."""
-        child, self._child = self._child, None
-        if child is not None:
-            child.end()
-
-    def _close_for_good(self) -> None:
-        self._over = True
-        self.close()
-
-    def _alone(self, folder: str, item: Any) -> Answer:
+    def _alone(self, item: Any, end_s: float) -> Answer:
+        if time.monotonic() >= end_s:
+            detail = f"the time of its batch was over, {self._request_s:g} s"
+            return self._failed(Reason.TIMED_OUT, detail)
         try:
-            return self._ask(folder, [item])[0]
+            return self._ask([item], end_s)[0]
         except ProcessEnded as ended:
-            if ended.cut:
-                return self._failed(Reason.TIMED_OUT, f"cut ({ended}); {self._allowed()}")
-            return self._failed(Reason.CRASHED, f"it ended the model's process: {ended}")
+            return self._culprit(ended)
 
-    def _allowed(self) -> str:
+    def _culprit(self, ended: ProcessEnded) -> Answer:
+        if not ended.cut:
+            return self._failed(Reason.CRASHED, f"it ended the model's process: {ended}")
         calls = self._setup.calls
-        return f"allowed are {calls.decode_s:g} s to decode and {calls.call_s:g} s a call"
+        allowed = f"allowed are {calls.decode_s:g} s to decode and {calls.call_s:g} s a call"
+        return self._failed(Reason.TIMED_OUT, f"cut ({ended}); {allowed}")
 
     def _failed(self, reason: Reason, detail: str) -> Answer:
         LOG.warning("%s models: %s: %s", self._setup.stage, reason, detail)
         return Answer(Failure(self._setup.stage, reason, detail), 0)
 
-    def _ask(self, folder: str, items: Sequence[Any]) -> list[Answer]:
+    def _ask(self, items: Sequence[Any], end_s: float, one_by_one: bool = False) -> list[Answer]:
         """Raises ProcessEnded."""
-        failure = self._load(folder)
-        if failure is not None:
-            return [Answer(failure, 0)] * len(items)
-        # The process cuts itself; this is for one that even its alarm cannot end.
-        return self._exchange(folder, items, self._allowed_s)
-
-    def _load(self, folder: str) -> Failure | None:
-        for _ in range(LOAD_TRIES):
-            try:
-                return self._load_once(folder)
-            except ProcessEnded as error:
-                ended = error
-        detail = f"loading it ended the model's process: {ended}"
-        return Failure(self._setup.stage, Reason.RELEASE_UNAVAILABLE, detail)
-
-    def _load_once(self, folder: str) -> Failure | None:
-        """Raises ProcessEnded."""
-        self._running()
-        if folder in self._loaded:
-            return None
-        answers = self._exchange(folder, [], 2 * LOAD_ALLOWED_S)
-        if answers:
-            return answers[0].result
-        self._loaded.add(folder)
-        return None
-
-    def _exchange(self, folder: str, items: Sequence[Any], allowed_s: float) -> list[Answer]:
-        """Raises ProcessEnded."""
-        stage, request = self._setup.stage, msgpack.packb((folder, items))
-        child = self._running()
-        data = child.ask(request, allowed_s)
+        stage, ready = self._setup.stage, self._ready()
+        if isinstance(ready, Failure):
+            return [Answer(ready, 0)] * len(items)
+        data = ready.ask(
+            ["answer", items, one_by_one],
+            allowed_s=max(0.0, end_s - time.monotonic()),
+            stalled_s=self._stalled_s,
+        )
         answers = attempt(stage, Reason.CRASHED, unpack_answers, stage, data, len(items))
         if isinstance(answers, Failure):
-            child.end()  # what else it would say is worth as little
+            ready.end()  # what else it would say is worth as little
             raise ProcessEnded(f"its answer cannot be read: {answers.detail}")
         return answers
 
-    def _running(self) -> Child:
-        """Raises RuntimeError, which is no item's fault, while this process ends."""
+    def _ready(self) -> Child | Failure:
+        """The process that answers, forked from the one that has loaded the release."""
         if self._over:
-            raise RuntimeError("this process is ending")
-        if self._child is None or not self._child.usable:
-            self.close()
-            environment = {k: v for k, v in os.environ.items() if not ACCESS.search(k)}
-            paths = filter(None, (ROOT, environment.get("PYTHONPATH")))
-            environment["PYTHONPATH"] = os.pathsep.join(paths)
-            self._loaded = set()
-            self._child = Child(self._command, environment)
-        return self._child
+            raise Closed("the release is not to be used any more")
+        how = ""
+        for _ in range(LOAD_TRIES):
+            try:
+                if self._loader is None or not self._loader.usable:
+                    failure = self._load()
+                    if failure is not None:
+                        return failure
+                assert self._loader is not None  # noqa: S101 - for mypy
+                if not self._can_be_forked:
+                    self._server = self._loader
+                elif self._server is None or not self._server.usable:
+                    self._server = Forked(self._loader, allowed_s=FORK_ALLOWED_S)
+                return self._server
+            except ProcessEnded as ended:
+                how = str(ended)
+                if ended.cut:
+                    break
+        detail = f"loading it ended the model's process: {how}"
+        return Failure(self._setup.stage, Reason.RELEASE_UNAVAILABLE, detail)
+
+    def _load(self) -> Failure | None:
+        """Raises ProcessEnded."""
+        if self.restore is not None:
+            failure = self.restore()
+            if failure is not None:
+                return failure
+        self._end_children()
+        loader = self._loader = self._first.fork()
+        data = loader.ask(["load", self._folder], allowed_s=2 * LOAD_ALLOWED_S)
+        loaded = attempt(self._setup.stage, Reason.CRASHED, unpack_loaded, data)
+        if isinstance(loaded, Failure):
+            loader.end()
+            return loaded._replace(reason=Reason.RELEASE_UNAVAILABLE)
+        self._can_be_forked = loaded
+        return None
+
+    def _end_children(self) -> None:
+        """The one that was forked first: only the other knows how it ended."""
+        for child in (self._server, self._loader):
+            if child is not None:
+                child.end()
+        self._server = self._loader = None
+
+
+def _size_bytes(item: Any) -> int:
+    return len(item) if isinstance(item, bytes | str) else 1
+
+
+class ModelProcess:
+    """One stage's models in processes of their own; started when they are first needed.
+
+    Safe to use from several threads, which share batches of at most `batch_size`.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        batch_size: int = BATCH_SIZE,
+        request_s: float = REQUEST_S,
+        spare_s: float = SPARE_S,
+        command: Sequence[str] = COMMAND,
+    ) -> None:
+        self._first = _First((*command, setup.to_json()))
+        self._release = functools.partial(
+            _Release,
+            setup,
+            first=self._first,
+            batch_size=batch_size,
+            request_s=request_s,
+            spare_s=spare_s,
+        )
+        self._lock = threading.Lock()
+        self._releases: dict[str, _Release] = {}
+        self._over = False  # when this process ends, so that no other is started any more
+        atexit.register(self._end, for_good=True)
+
+    @property
+    def pid(self) -> int:
+        """Of a process that answers; 0 when there is none now."""
+        return max((one.pid for one in list(self._releases.values())), default=0)
+
+    @property
+    def mean_batch(self) -> float:
+        """Items a batch, over all releases that are loaded."""
+        groups = [one.group for one in list(self._releases.values())]
+        return sum(one.items for one in groups) / max(1, sum(one.batches for one in groups))
+
+    def load(self, folder: Path, restore: Restore | None = None) -> Failure | None:
+        """Load a release's part; returns why it cannot be.
+
+        Whenever it is to be loaded, `restore` is called first, to see that its files are there.
+        """
+        release = self._of(folder)
+        release.restore = restore
+        return release.load()
+
+    def is_loaded(self, folder: Path) -> bool:
+        release = self._releases.get(str(folder))
+        return release is not None and release.is_loaded
+
+    def drop(self, folder: Path) -> None:
+        """End the release's processes; a later call starts others."""
+        with self._lock:
+            release = self._releases.pop(str(folder), None)
+        if release is not None:
+            release.end()
+
+    def submit(self, folder: Path, items: Sequence[Any]) -> Ticket[Answer]:
+        """Hand in items, to be answered with whatever else waits for the release."""
+        while True:
+            group = self._of(folder).group
+            with contextlib.suppress(Closed):  # dropped in this moment
+                return group.submit(items)
+
+    def answers(self, folder: Path, items: Sequence[Any]) -> list[Answer]:
+        """An answer an item, in order, whatever the items do."""
+        return self.submit(folder, items).answers()
+
+    def close(self) -> None:
+        """End all processes; a later call starts others."""
+        self._end(for_good=False)
+
+    def _of(self, folder: Path) -> _Release:
+        """Raises Closed, which is no item's fault, while this process ends."""
+        with self._lock:
+            if self._over:
+                raise Closed("this process is ending")
+            if str(folder) not in self._releases:
+                self._releases[str(folder)] = self._release(str(folder))
+            return self._releases[str(folder)]
+
+    def _end(self, *, for_good: bool) -> None:
+        with self._lock:
+            self._over = for_good
+            releases, self._releases = list(self._releases.values()), {}
+        if for_good:
+            self._first.end(for_good=True)
+        for release in releases:
+            release.end()
+        self._first.end(for_good=for_good)
 
 
 _starting = threading.Lock()
 
 
-def model_process(setup: Setup) -> ModelProcess:
+def model_process(setup: Setup, batch_size: int = BATCH_SIZE) -> ModelProcess:
     """This process's one model process of a kind, shared by its threads and pipelines."""
     with _starting:
-        return _model_process(setup)
+        return _model_process(setup, batch_size)
 
 
 @functools.cache
-def _model_process(setup: Setup) -> ModelProcess:
-    return ModelProcess(setup)
+def _model_process(setup: Setup, batch_size: int) -> ModelProcess:
+    return ModelProcess(setup, batch_size=batch_size)

@@ -88,6 +88,10 @@ def _one_each(
     return answers
 
 
+def _tell_nobody(first: int, count: int) -> None:
+    pass
+
+
 def _us_since(started_ns: int) -> int:
     return (time.perf_counter_ns() - started_ns) // 1000
 
@@ -96,6 +100,8 @@ class _Kernel(ABC):
     """One stage's part of one release, loaded."""
 
     stage: Stage
+    can_be_forked = True  # works in a fork of the process that loaded it
+    opens_files = True  # when it is called
 
     def __init__(
         self,
@@ -107,6 +113,8 @@ class _Kernel(ABC):
         self._manifest = manifest
         self._calls = calls
         self._images = images
+        # Told which items of the batch, the first and how many, the next call is about.
+        self.at: Callable[[int, int], None] = _tell_nobody
         self._load(folder)
 
     @abstractmethod
@@ -114,13 +122,20 @@ class _Kernel(ABC):
         """Load this stage's files of the release in `folder`."""
 
     def _call(
-        self, call: Callable[[Sequence[Any]], list[ResultT]], batch: Sequence[Any]
+        self,
+        call: Callable[[Sequence[Any]], list[ResultT]],
+        batch: Sequence[Any],
+        count: int,
     ) -> list[Answer]:
-        """An answer an item, each call of the model within its time."""
+        """An answer an item, each call of the model within its time.
+
+        `count` is that of the kernel's batch, of which some may have failed before.
+        """
         if not batch:
             return []
 
         def limited(part: Sequence[Any]) -> list[ResultT]:
+            self.at(0, count)
             with time_limit(self._calls.call_s):
                 return call(part)
 
@@ -137,11 +152,16 @@ class ImageKernel(_Kernel):
 
     def _load(self, folder: Path) -> None:
         self._model = _encoder(self._manifest, folder)
+        self.can_be_forked = isinstance(self._model, LiteRTModel)  # TensorFlow has threads
 
     def __call__(self, batch: Sequence[bytes]) -> list[Answer]:
-        decoded = [self._decode(data) for data in batch]
+        decoded = []
+        for number, data in enumerate(batch):
+            self.at(number, 1)
+            decoded.append(self._decode(data))
         good = [one for one in decoded if not isinstance(one, Failure)]
-        encoded = iter(self._call(self._encode, [pixels for pixels, _, _ in good]))
+        pixels = [one[0] for one in good]
+        encoded = iter(self._call(self._encode, pixels, len(batch)))
         return [
             Answer(one, 0) if isinstance(one, Failure) else _with_facts(next(encoded), *one[1:])
             for one in decoded
@@ -181,13 +201,15 @@ class TextKernel(_Kernel):
     """Text -> Encoded; a blank one has no features, as in training."""
 
     stage = Stage.TEXT
+    opens_files = False
 
     def _load(self, folder: Path) -> None:
         specs = self._manifest.features[Stage.TEXT]
         self._transform = TextTransform(folder / TEXT_TRANSFORM, specs)
+        self._transform(["a text"])  # the first call compiles, once for all that are forked
 
     def __call__(self, batch: Sequence[str]) -> list[Answer]:
-        return self._call(self._features, batch)
+        return self._call(self._features, batch, len(batch))
 
     def _features(self, texts: Sequence[str]) -> list[Encoded]:
         features = self._transform(texts)
@@ -210,7 +232,7 @@ class ScoreKernel(_Kernel):
         self._models = {one.name: LiteRTModel(folder / one.path) for one in self._manifest.scorers}
 
     def __call__(self, batch: Sequence[Mapping[str, bytes]]) -> list[Answer]:
-        return [self._finite(answer) for answer in self._call(self._scores, batch)]
+        return [self._finite(answer) for answer in self._call(self._scores, batch, len(batch))]
 
     def _scores(self, batch: Sequence[Mapping[str, bytes]]) -> list[list[Score]]:
         inputs = scorer_inputs(self._manifest, batch)

@@ -1,29 +1,45 @@
-"""The releases of a worker: fetched once a process, and used by its models' processes."""
+"""The releases of a worker: fetched once a process, and used by its models' processes.
+
+As many stay loaded as `current.json` names, and what it no longer names as long as items
+ask for it; where memory ends, the one that was used least lately makes room. A release
+that cannot be used costs its own items a failure, and nobody a wait but the first.
+"""
 
 import atexit
 import contextlib
 import functools
+import logging
 import os
 import re
 import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from models.failures import Failure, Reason, Stage, attempt
+from models.group_commit import Closed, Ticket
 from models.isolation import ModelProcess
 from models.kernels import Answer
-from models.release import fetch_release
+from models.manifest import MANIFEST, Manifest, ReleaseError
+from models.release import Pointer, fetch_release, read_pointer
 
+LOG = logging.getLogger(__name__)
 CACHE = "testudo-releases-"
 OWNER = re.compile(rf"{CACHE}(\d+)-")
 # How long what cannot be used is not tried again: a wait for many items, not for each.
 UNUSABLE_FOR_S = 15.0
-
-_fetching = threading.Lock()
+# How long a release that the pointer no longer names is kept after its last item.
+UNNAMED_FOR_S = 600.0
+TIDY_EVERY_S = 30.0
+# Of the machine's memory, for the items of three stages; less is made more.
+LEAST_FREE_BYTES = 1_000_000_000
+MEMORY = re.compile(r"^MemAvailable:\s+(\d+) kB$", re.MULTILINE)
+CGROUP = Path("/sys/fs/cgroup")
+POINTER_RETRY_FOR_S = 5.0  # a pointer is in use meanwhile, and items wait
 
 
 @functools.cache
@@ -55,41 +71,287 @@ def _is_running(pid: int) -> bool:
     return True
 
 
-class LoadedReleases:
-    """One stage's part of the releases under `root`, each loaded when it is first used."""
+def free_bytes() -> int:
+    """What processes may still take, of the machine or of this container. Linux only."""
+    free = 2**62
+    with contextlib.suppress(OSError):
+        if found := MEMORY.search(Path("/proc/meminfo").read_text(encoding="ascii")):
+            free = int(found[1]) * 1024
+    with contextlib.suppress(OSError, ValueError):  # none, or "max"
+        limit = int((CGROUP / "memory.max").read_text(encoding="ascii"))
+        free = min(free, limit - int((CGROUP / "memory.current").read_text(encoding="ascii")))
+    return free
 
-    def __init__(self, root: str, stage: Stage, process: ModelProcess) -> None:
+
+class CurrentPointer:
+    """`current.json`, read once a process however many threads and stages ask for it."""
+
+    def __init__(self, root: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._root = root
+        self._clock = clock
+        self._reading = threading.Lock()
+        self._read: tuple[Pointer, float] | None = None  # and when
+        self._failures = 0
+
+    def get(self, refresh_s: float) -> Pointer:
+        """The pointer, read again when it is older than `refresh_s`.
+
+        Only the first reading is waited for, and may raise ReleaseError; later one thread
+        reads, and the pointer in use stays in use until it has another.
+        """
+        read = self._read
+        if read is None:
+            with self._reading:
+                read = self._read = self._read or (read_pointer(self._root), self._clock())
+            return read[0]
+        if self._clock() - read[1] < refresh_s or not self._reading.acquire(blocking=False):
+            return read[0]
+        try:
+            self._read = (self._again(read[0]), self._clock())
+            return self._read[0]
+        finally:
+            self._reading.release()
+
+    def new_failures(self) -> int:
+        """How often it could not be read again, since this was asked last."""
+        failures, self._failures = self._failures, 0
+        return failures
+
+    def _again(self, pointer: Pointer) -> Pointer:
+        try:
+            return read_pointer(self._root, retry_for_s=POINTER_RETRY_FOR_S)
+        except ReleaseError as error:
+            LOG.warning("the pointer in use stays in use: %s", error)
+            self._failures += 1
+            return pointer
+
+
+@functools.cache
+def current_pointer(root: str) -> CurrentPointer:
+    """This process's one pointer under a root."""
+    return CurrentPointer(root)
+
+
+class _Cache:
+    """Copies of releases, which the stages of a process share."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._turns: dict[str, threading.Lock] = {}
+        self._used_s: dict[str, float] = {}
+
+    def fetch(self, root: str, release: str) -> Path:
+        """A whole copy: what was removed under it is fetched again. Slow ones hold up no other."""
+        with self._turn(release):
+            self.use(release)
+            folder = _release_cache() / release
+            if not _is_whole(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+                fetch_release(root, release, _release_cache())
+            return folder
+
+    def use(self, release: str) -> None:
+        self._used_s[release] = time.monotonic()
+
+    def forget(self, named: frozenset[str]) -> None:
+        """Remove what is neither named nor was used for a while."""
+        for release, used_s in list(self._used_s.items()):
+            if release not in named and time.monotonic() - used_s > UNNAMED_FOR_S:
+                with self._turn(release):
+                    self._used_s.pop(release, None)
+                    shutil.rmtree(_release_cache() / release, ignore_errors=True)
+
+    def _turn(self, release: str) -> threading.Lock:
+        with self._lock:
+            return self._turns.setdefault(release, threading.Lock())
+
+
+_cache = _Cache()
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the files of a copy are all there: its digests were verified when it was made."""
+    with contextlib.suppress(OSError, ValueError, ReleaseError):
+        manifest = Manifest.from_json((folder / MANIFEST).read_text(encoding="utf-8"))
+        return all((folder / name).is_file() for name in manifest.files)
+    return False
+
+
+class _Use:
+    """What one stage knows of one release."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.folder: Path | None = None
+        self.failure: Failure | None = None
+        self.failed_s = 0.0
+        self.trying = False
+        self.used_s = time.monotonic()
+
+
+class LoadedReleases:
+    """One stage's part of the releases under `root`, each loaded when it is first used.
+
+    `evictions` counts those that made room for another although they were in use.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        stage: Stage,
+        process: ModelProcess,
+        *,
+        free: Callable[[], int] = free_bytes,
+    ) -> None:
         self.process = process
+        self.evictions = 0
         self._root = root
         self._stage = stage
+        self._free = free
         self._lock = threading.Lock()
-        self._folders: dict[str, Path] = {}
-        self._unusable: dict[str, tuple[Failure, float]] = {}  # and until when
+        self._uses: dict[str, _Use] = {}
+        self._tidied_s = time.monotonic()
+
+    @property
+    def loaded(self) -> frozenset[str]:
+        """The releases that are loaded now."""
+        return frozenset(release for release, use in list(self._uses.items()) if use.folder)
+
+    def prepare_all(self, pointer: Pointer) -> None:
+        """Load what the pointer names; waits for the default release only.
+
+        What cannot be loaded now is tried again, and reported, item by item.
+        """
+        for release in pointer.releases - {pointer.default}:
+            self._behind(partial(self.prepare, release), release)
+        self.prepare(pointer.default)
 
     def prepare(self, release: str) -> Path | Failure:
-        """Fetch, verify and load a release; RELEASE_UNAVAILABLE for one that cannot be."""
-        with self._lock:
-            if release in self._folders:
-                return self._folders[release]
-            failure, until_s = self._unusable.get(release, (None, 0.0))
-            if failure is not None and time.monotonic() < until_s:
-                return failure
-            folder = attempt(self._stage, Reason.RELEASE_UNAVAILABLE, self._fetch, release)
-            if not isinstance(folder, Failure):
-                folder = self.process.load(folder) or folder
-            if isinstance(folder, Failure):
-                self._unusable[release] = folder, time.monotonic() + UNUSABLE_FOR_S
-            else:
-                self._folders[release] = folder
+        """Fetch, verify and load a release; RELEASE_UNAVAILABLE for one that cannot be.
+
+        Waits for the first try only. What failed is tried again behind the back of those
+        that ask for it, who get the failure meanwhile.
+        """
+        use = self._use(release)
+        folder = use.folder
+        if folder is not None:
             return folder
+        failure = use.failure
+        if failure is not None:
+            self._retry(release, use)
+            return use.folder or failure
+        return self._prepare(release, use)
+
+    def submit(self, release: str, items: Sequence[Any]) -> "Ticket[Answer] | Failure":
+        """Hand in items, to be answered with whatever else waits for their release."""
+        self._tidy()
+        folder = self.prepare(release)
+        return folder if isinstance(folder, Failure) else self.process.submit(folder, items)
 
     def answers(self, release: str, items: Sequence[Any]) -> list[Answer]:
         """An answer an item, in order."""
-        folder = self.prepare(release)
-        if isinstance(folder, Failure):
-            return [Answer(folder, 0)] * len(items)
-        return self.process.answers(folder, items)
+        return answers_of(self.submit(release, items), len(items))
 
-    def _fetch(self, release: str) -> Path:
-        with _fetching:
-            return fetch_release(self._root, release, _release_cache())[1]
+    def _use(self, release: str) -> _Use:
+        with self._lock:
+            use = self._uses.setdefault(release, _Use())
+        use.used_s = time.monotonic()
+        _cache.use(release)
+        return use
+
+    def _retry(self, release: str, use: _Use) -> None:
+        with self._lock:
+            if use.trying or time.monotonic() - use.failed_s < UNUSABLE_FOR_S:
+                return
+            use.trying = True
+        self._behind(partial(self._prepare_again, release, use), release)
+
+    def _prepare_again(self, release: str, use: _Use) -> None:
+        try:
+            self._prepare(release, use)
+        finally:
+            use.trying = False
+
+    @staticmethod
+    def _behind(work: Callable[[], object], release: str) -> None:
+        """Do it in a thread of its own, which nobody waits for."""
+
+        def do() -> None:
+            with contextlib.suppress(Closed):  # at the end of the worker
+                work()
+
+        threading.Thread(target=do, name=f"load-{release}", daemon=True).start()
+
+    def _prepare(self, release: str, use: _Use) -> Path | Failure:
+        with use.lock:
+            if use.folder is not None:
+                return use.folder
+            if use.failure is not None and not use.trying:
+                return use.failure  # of the first try, which others waited for too
+            folder = self._fetch(release)
+            if not isinstance(folder, Failure):
+                restore = partial(self._restore, release)
+                folder = self.process.load(folder, restore) or folder
+            if isinstance(folder, Failure):
+                use.failure, use.failed_s = folder, time.monotonic()
+                return folder
+            use.folder, use.failure = folder, None
+        self._make_room(release)
+        return folder
+
+    def _fetch(self, release: str) -> Path | Failure:
+        return attempt(self._stage, Reason.RELEASE_UNAVAILABLE, _cache.fetch, self._root, release)
+
+    def _restore(self, release: str) -> Failure | None:
+        folder = self._fetch(release)
+        return folder if isinstance(folder, Failure) else None
+
+    def _make_room(self, kept: str) -> None:
+        """Let go what was used least lately until there is memory for items."""
+        named = self._named()
+        while self._free() < LEAST_FREE_BYTES:
+            others = [
+                (release in named, use.used_s, release) for release, use in self._others(kept)
+            ]
+            if not others:
+                return
+            _, _, release = min(others)
+            self.evictions += 1
+            LOG.warning("%s models: %s makes room for %s", self._stage, release, kept)
+            self._let_go(release)
+
+    def _others(self, kept: str) -> list[tuple[str, _Use]]:
+        with self._lock:
+            return [(name, use) for name, use in self._uses.items() if use.folder and name != kept]
+
+    def _named(self) -> frozenset[str]:
+        try:
+            return current_pointer(self._root).get(TIDY_EVERY_S).releases
+        except ReleaseError:
+            return frozenset(self._uses)  # nobody knows, so all count as named
+
+    def _tidy(self) -> None:
+        """Now and then: end what the pointer does not name and nobody asked for for a while."""
+        now_s = time.monotonic()
+        with self._lock:
+            if now_s - self._tidied_s < TIDY_EVERY_S:
+                return
+            self._tidied_s = now_s
+        named = self._named()
+        for release, use in self._others(""):
+            if release not in named and now_s - use.used_s > UNNAMED_FOR_S:
+                self._let_go(release)
+        _cache.forget(named)
+
+    def _let_go(self, release: str) -> None:
+        with self._lock:
+            use = self._uses.pop(release, None)
+        if use is not None and use.folder is not None:
+            self.process.drop(use.folder)
+
+
+def answers_of(submitted: "Ticket[Answer] | Failure", count: int) -> list[Answer]:
+    """The answers to `count` items that were handed in; waits for them."""
+    if isinstance(submitted, Failure):
+        return [Answer(submitted, 0)] * count
+    return submitted.answers()

@@ -1,45 +1,57 @@
-"""The process that holds the models of one stage, and that may be lost at any time.
+"""The processes that hold the models of one stage, and that may be lost at any time.
 
-    python -P -m models.model_process SETUP FD
+    python -P -m models.model_process SETUP SOCKET FILE
 
-Requests come over the socket FD from the worker that started it (models.isolation)
-and are answered one by one; when the worker is gone, in whatever way, the socket
-ends, and so does this process, in the middle of a call too. Time limits are the
-system's alarm, and memory is limited by the system too: an item that breaks out of
-either ends this process, and nothing else. No Beam is imported here, so that it starts fast.
+The first one imports what its stage needs. Asked to, it forks another one, which loads
+a release; that one forks the one that answers for items. So to begin again after a death
+costs a fork, and no import and no load. Each is asked over a socket of its own by the
+worker that started the first (models.isolation); when the worker is gone, in whatever
+way, the sockets end, and so do the processes, in the middle of a call too. Time limits
+are the system's alarm, and memory is limited by the system too: an item that breaks out
+of either ends one process, and nothing else. No Beam is imported here, so that they
+start fast.
 
-A request is msgpack of [folder of a release, items]; without items it only loads.
-The answer is [failed, value, microseconds] an item. Nothing is ever unpickled.
+Requests are msgpack: ["fork"], with the new process's files; ["ended", PID];
+["load", FOLDER]; ["answer", ITEMS, ONE_BY_ONE]. The answer to the last two is
+[failed, value, microseconds] an item. Nothing is ever unpickled.
 """
 
 import contextlib
+import ctypes
+import gc
 import json
 import os
+import pwd
 import re
 import resource
 import select
 import signal
+import socket
 import sys
 import threading
-from collections import OrderedDict
+import warnings
 from collections.abc import Sequence
 from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgpack
 
 from models.branches import BRANCHES, Kernel
+from models.exchange import LENGTH_BYTES
 from models.facts import Encoded, Score
 from models.failures import Failure, Reason, Stage, attempt
 from models.features import ImageLimits
 from models.kernels import Answer, CallLimits, ScoreKernel, time_limit
 from models.manifest import MANIFEST, Manifest
+from models.progress import Progress
 
-KEPT_RELEASES = 3  # the one in use, the one before it, and a canary
 LOAD_ALLOWED_S = 120.0  # importing TensorFlow on a busy machine is much of it
 DATA_SIZE = re.compile(r"^VmData:\s+(\d+) kB$", re.MULTILINE)
+ROOT = Path(__file__).parents[1]
+NOBODY = "nobody"
+TO_READ = 0o005  # by everybody, folders too
+DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
 class Setup(NamedTuple):
@@ -82,11 +94,24 @@ def unpack_answers(stage: Stage, data: bytes, count: int) -> list[Answer]:
         Answer(_failure(value) if failed else result(value), int(spent_us))
         for failed, value, spent_us in msgpack.unpackb(data)
     ]
-    # Without items there is nothing to answer, or why the release cannot be loaded.
-    refused = not count and len(answers) == 1 and isinstance(answers[0].result, Failure)
-    if len(answers) != count and not refused:
+    if len(answers) != count:
         raise ValueError(f"{len(answers)} answers to {count} items")
     return answers
+
+
+def pack_loaded(loaded: Failure | Kernel) -> bytes:
+    told = (True, loaded) if isinstance(loaded, Failure) else (False, can_be_forked(loaded))
+    packed: bytes = msgpack.packb(told)
+    return packed
+
+
+def unpack_loaded(data: bytes) -> bool | Failure:
+    """Whether what was loaded can be forked, or why it was not.
+
+    Raises ValueError or TypeError for what `pack_loaded` never packs.
+    """
+    failed, value = msgpack.unpackb(data)
+    return _failure(value) if failed else bool(value)
 
 
 def _failure(value: Sequence[Any]) -> Failure:
@@ -107,48 +132,129 @@ def _scores(value: Sequence[Any]) -> list[Score]:
 
 
 class Server:
-    """Answers requests with the kernels of the last few releases."""
+    """Answers the requests of one of the processes, and is the same in those that it forks."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, connection: "Connection", progress: Progress) -> None:
         self._setup = setup
-        self._kernels: OrderedDict[str, Kernel] = OrderedDict()
+        self._connection = connection
+        self._progress = progress
+        self._kernel: Kernel | None = None
+        self._guarded = False
 
-    def answer(self, request: bytes) -> list[Answer]:
-        folder, items = msgpack.unpackb(request)
-        loaded = self._loaded(folder)
-        if isinstance(loaded, Failure):
-            return [Answer(loaded, 0)] * max(1, len(items))
-        return loaded(items) if items else []
+    def serve(self) -> None:
+        """Answer until the worker is gone. Raises EOFError or OSError then."""
+        while True:
+            verb, *values = msgpack.unpackb(self._connection.receive())
+            self.handle(verb, values)
 
-    def _loaded(self, folder: str) -> Kernel | Failure:
-        kernel = self._kernels.get(folder)
-        if kernel is not None:
-            self._kernels.move_to_end(folder)
-            return kernel
-        limit_memory(None)
+    def handle(self, verb: str, values: Sequence[Any]) -> None:
+        if verb == "fork":
+            self._fork()
+        elif verb == "ended":
+            _, status = os.waitpid(values[0], 0)
+            self._connection.send(msgpack.packb(os.waitstatus_to_exitcode(status)))
+        elif verb == "load":
+            self._connection.send(pack_loaded(self._load(Path(values[0]))))
+        else:
+            self._connection.send(pack_answers(self._answers(*values)))
+
+    def _fork(self) -> None:
+        """What follows happens in both: the worker asks each by its own connection."""
+        number, file = self._connection.receive_files(2)
+        parent = os.getpid()
+        pid = os.fork()
+        if pid:
+            os.close(number)
+            os.close(file)
+            self._connection.send(msgpack.packb(pid))
+            return
+        end_with_parent(parent)
+        self._connection.close()
+        self._progress.close()
+        self._connection, self._progress = Connection(number), Progress(file)
+        end_with_worker(number)
+
+    def _load(self, folder: Path) -> Kernel | Failure:
+        stage = self._setup.stage
         with time_limit(LOAD_ALLOWED_S):
-            load = partial(load_kernel, self._setup, Path(folder))
-            loaded = attempt(self._setup.stage, Reason.RELEASE_UNAVAILABLE, load)
+            load = partial(load_kernel, self._setup, folder)
+            loaded = attempt(stage, Reason.RELEASE_UNAVAILABLE, load)
         if not isinstance(loaded, Failure):
-            self._kernels[folder] = loaded
-            while len(self._kernels) > KEPT_RELEASES:
-                self._kernels.popitem(last=False)
-        limit_memory(self._setup.calls.memory_bytes)
+            self._kernel = loaded
+            # What is loaded by now is no garbage, and stays shared with what is forked.
+            gc.collect()
+            gc.freeze()
         return loaded
 
+    def _answers(self, items: Sequence[Any], one_by_one: bool) -> list[Answer]:
+        assert self._kernel is not None, "no release was loaded"  # noqa: S101 - the worker's bug
+        if not self._guarded:
+            self._guarded = True
+            limit_memory(self._setup.calls.memory_bytes)
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # of which an item would write many
+            if can_be_forked(self._kernel):  # else it holds a device, which may not be everybody's
+                be_nobody()
+            if not getattr(self._kernel, "opens_files", True):
+                # TensorFlow's last words would be its libraries' symbols: a tenth of a second.
+                resource.setrlimit(resource.RLIMIT_NOFILE, (1, 1))  # a poll counts as one
+        self._kernel.at = self._progress.at  # type: ignore[attr-defined]
+        answers: list[Answer] = []
+        for number, part in enumerate([[item] for item in items] if one_by_one else [items]):
+            self._progress.begin_at(number)
+            answers += self._kernel(part)
+        self._progress.at(0, 0)
+        return answers
 
-def limit_memory(more_bytes: int | None) -> None:
-    """Let this process take so much more memory than now, or as much as there is.
+
+def can_be_forked(kernel: Kernel) -> bool:
+    """Whether a loaded kernel works in a fork of the process that loaded it."""
+    return sys.platform == "linux" and getattr(kernel, "can_be_forked", False)
+
+
+class Connection:
+    """Whole messages over the socket to the worker. Raises EOFError when it is gone."""
+
+    def __init__(self, number: int) -> None:
+        self._socket = socket.socket(fileno=number)
+        self._socket.setblocking(True)
+
+    def receive(self) -> bytes:
+        return self._exactly(int.from_bytes(self._exactly(LENGTH_BYTES)))
+
+    def receive_files(self, count: int) -> list[int]:
+        _, files, _, _ = socket.recv_fds(self._socket, 1, count)
+        if len(files) != count:
+            raise EOFError
+        return list(files)
+
+    def send(self, data: bytes) -> None:
+        self._socket.sendall(len(data).to_bytes(LENGTH_BYTES) + data)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _exactly(self, count: int) -> bytes:
+        data = bytearray(count)
+        left = memoryview(data)
+        while left:
+            received = self._socket.recv_into(left)
+            if not received:
+                raise EOFError
+            left = left[received:]
+        return bytes(data)
+
+
+def limit_memory(more_bytes: int) -> None:
+    """Let this process take so much more memory than now, and no more.
 
     Linux only; elsewhere nothing happens.
     """
     with contextlib.suppress(OSError):
         status = Path("/proc/self/status").read_text(encoding="ascii")
         _, most = resource.getrlimit(resource.RLIMIT_DATA)
-        limit = most
-        if more_bytes is not None and (size := DATA_SIZE.search(status)):
+        if size := DATA_SIZE.search(status):
             limit = int(size[1]) * 1024 + more_bytes
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
+            resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
 
 
 def be_first_to_go() -> None:
@@ -169,27 +275,63 @@ def _outlive_nobody(watch: select.poll) -> None:
     os._exit(0)
 
 
+def end_with_parent(parent: int) -> None:
+    """End this process when the one that forked it ends. Linux only."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None, use_errno=True).prctl(DIE_WITH_PARENT, signal.SIGKILL)
+    if os.getppid() != parent:  # it was faster
+        os._exit(0)
+
+
+def be_nobody() -> None:
+    """Give up what root may: from here on this process reads senders' bytes.
+
+    Only where it is root, and where the code is everybody's to read: some of it is
+    imported when it is first needed.
+    """
+    if os.geteuid() or not all(map(_is_open, (ROOT, Path(sys.prefix), Path(sys.base_prefix)))):
+        return
+    parent = os.getppid()
+    with contextlib.suppress(OSError, KeyError):  # a container may know no nobody
+        nobody = pwd.getpwnam(NOBODY)
+        os.setgroups([])
+        os.setresgid(nobody.pw_gid, nobody.pw_gid, nobody.pw_gid)
+        os.setresuid(nobody.pw_uid, nobody.pw_uid, nobody.pw_uid)
+    end_with_parent(parent)  # which another user has to say anew
+
+
+def _is_open(path: Path) -> bool:
+    """Whether everybody may read what lies there."""
+    return all(one.stat().st_mode & TO_READ == TO_READ for one in (path, *path.resolve().parents))
+
+
 def let_alarms_end() -> None:
     """A worker's own ways with signals are inherited: one that it ignores would cut nothing."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def main(number: int, setup: Setup) -> int:
+def import_for(stage: Stage) -> None:
+    """What takes long to import, and every release of the stage needs."""
+    if stage == Stage.TEXT:
+        import tensorflow  # noqa: F401 - seconds, that no release's own process is to take
+
+
+def main(number: int, file: int, setup: Setup) -> int:
     """Answer until the worker is gone."""
     let_alarms_end()
     end_with_worker(number)
     be_first_to_go()
-    server = Server(setup)
-    with Connection(number) as connection:
-        while True:
-            try:
-                request = connection.recv_bytes()
-                connection.send_bytes(pack_answers(server.answer(request)))
-            except (EOFError, OSError):  # also in the middle of a request
-                return 0
+    # The other thread of a process that forks waits in a call of the system.
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+    import_for(setup.stage)
+    gc.collect()
+    gc.freeze()
+    with contextlib.suppress(EOFError, OSError):  # also in the middle of a request
+        Server(setup, Connection(number), Progress(file)).serve()
+    return 0
 
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.exit(main(int(sys.argv[2]), Setup.from_json(sys.argv[1])))
+    sys.exit(main(int(sys.argv[2]), int(sys.argv[3]), Setup.from_json(sys.argv[1])))

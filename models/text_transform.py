@@ -4,11 +4,14 @@ The transform is the tensorflow-transform graph that training analysed, loaded
 as a plain SavedModel: serving needs tensorflow, not tensorflow-transform.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from models.features import FeatureSpec, normalise_text, pack_features
-from models.saved_model import load_signature
+from models.saved_model import SIGNATURE
 
 TEXT_INPUT = "text"
 
@@ -22,33 +25,53 @@ def normalised(texts: Sequence[str]) -> list[bytes]:
 
 
 class TextTransform:
-    """The text transform of one release, callable from any number of threads."""
+    """The text transform of one release, callable from any number of threads.
+
+    It runs in the thread that calls, and in a fork of the process that loaded it: a
+    session can be told so, where eager TensorFlow waits for threads that a fork has not.
+    """
 
     def __init__(self, folder: Path, features: tuple[FeatureSpec, ...]) -> None:
         """Load the SavedModel in `folder`, whose outputs must hold `features`.
 
-        Raises ValueError when `folder` is not a text transform with those features.
+        Imports tensorflow, which takes several seconds the first time. Raises ValueError
+        when `folder` is not a text transform with those features.
         """
-        self._loaded, self._signature = load_signature(folder)
-        import tensorflow as tf  # imported by then; it costs seconds, and not everybody needs it
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        import tensorflow as tf  # it costs seconds, and not everybody needs it
 
-        outputs = self._signature.structured_outputs
+        v1 = tf.compat.v1
+        config = v1.ConfigProto(
+            inter_op_parallelism_threads=-1,  # none but the caller's
+            intra_op_parallelism_threads=1,
+            device_count={"GPU": 0},
+        )
+        with tf.Graph().as_default() as graph:
+            self._session = v1.Session(graph=graph, config=config)
+            tf.get_logger().setLevel("ERROR")  # it advises eager loading
+            try:
+                loaded = v1.saved_model.load(self._session, [v1.saved_model.SERVING], str(folder))
+                signature = loaded.signature_def[SIGNATURE]
+                text = signature.inputs[TEXT_INPUT].name
+            except (OSError, RuntimeError, KeyError) as error:
+                raise ValueError(f"{folder.name} is not a SavedModel to serve: {error}") from error
         for spec in features:
-            found = outputs.get(spec.name)
-            if found is None or (found.dtype.name, tuple(found.shape[1:])) != (
-                spec.dtype,
-                spec.shape,
-            ):
+            found = ("nothing", ())
+            if spec.name in signature.outputs:
+                info = signature.outputs[spec.name]
+                shape = tuple(tf.TensorShape(info.tensor_shape).as_list()[1:])
+                found = (tf.as_dtype(info.dtype).name, shape)
+            if found != (spec.dtype, spec.shape):
                 raise ValueError(f"{folder.name} gives {found} where the release says {spec}")
-        self._constant = tf.constant
+        self._call = self._session.make_callable(
+            [signature.outputs[spec.name].name for spec in features], feed_list=[text]
+        )
         self._features = features
 
     def __call__(self, texts: Sequence[str]) -> list[bytes]:
         """The packed features of each text, in order, computed in one batch."""
         if not texts:
             return []
-        batch = self._constant(normalised(texts))
-        arrays = self._signature(**{TEXT_INPUT: batch})
-        return pack_features(
-            self._features, {spec.name: arrays[spec.name].numpy() for spec in self._features}
-        )
+        arrays = self._call(np.array(normalised(texts), object))
+        named = zip((spec.name for spec in self._features), arrays, strict=True)
+        return pack_features(self._features, dict(named))

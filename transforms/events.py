@@ -22,8 +22,8 @@ from apache_beam.metrics import Metrics
 from apache_beam.typehints.decorators import no_annotations
 
 from models.failures import Failure, Reason, Rejected, Stage, attempt
-from models.manifest import ReleaseError
-from models.release import Pointer, read_pointer
+from models.loaded import current_pointer
+from models.release import Pointer
 from transforms import coders  # noqa: F401 - registers the records'
 from transforms.dead_letters import count_bug, counted
 from transforms.records import DeadLetter, Envelope, Item, Message
@@ -35,7 +35,6 @@ ATTEMPT = re.compile("[0-9]{1,9}")
 ID = re.compile("[A-Za-z0-9._:-]{1,128}")  # as in the message schema
 MAX_ATTRIBUTES_CHARS = 300  # twice they cross the join, in 2 KB an item at most
 REJECTED = "rejected"
-REFRESH_RETRY_FOR_S = 5.0  # a pointer is in use meanwhile, and items wait
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -216,17 +215,14 @@ class _ParseDoFn(beam.DoFn):
         self._max_bytes = max_bytes
 
     def setup(self) -> None:
-        self._pointer = read_pointer(self._releases)
-        self._read_at = time.monotonic()
+        self._current = current_pointer(self._releases)
+        self._current.get(self._refresh_s)  # without any the job fails, and no item
 
     def start_bundle(self) -> None:
-        if time.monotonic() - self._read_at < self._refresh_s:
-            return
-        self._read_at = time.monotonic()
-        try:
-            self._pointer = read_pointer(self._releases, retry_for_s=REFRESH_RETRY_FOR_S)
-        except ReleaseError:
-            self.pointer_failures.inc()  # the pointer in use stays in use
+        """A pointer that cannot be read again stays in use."""
+        self._pointer = self._current.get(self._refresh_s)
+        if failures := self._current.new_failures():
+            self.pointer_failures.inc(failures)
 
     def process(
         self, message: Message

@@ -2,7 +2,8 @@
 
 A batch may hold items of several releases; each is scored by its own. The models
 themselves run in a process of their own (models.isolation), one a stage, shared by
-the worker's threads.
+the worker's threads. A batch here is only what a bundle happens to hold: the process's
+own batches are of all bundles that wait.
 """
 
 import contextlib
@@ -20,12 +21,13 @@ from models.failures import Failure, Stage
 from models.features import ImageLimits
 from models.isolation import model_process
 from models.kernels import CallLimits
-from models.loaded import LoadedReleases
+from models.loaded import LoadedReleases, answers_of, current_pointer
 from models.manifest import ReleaseError
 from models.model_process import Setup
-from models.release import read_pointer
 from transforms.dead_letters import count_bug
 from transforms.records import DeadLetter, Envelope, Fetched, Item, Joined, Part, Scored
+
+REFRESH_S = 30.0  # how old the pointer may be when models are loaded
 
 ExampleT = TypeVar("ExampleT", Fetched, Item, Joined)
 AnswerT = TypeVar("AnswerT")
@@ -49,6 +51,7 @@ class ReleaseHandler(
     ) -> None:
         super().__init__(min_batch_size=batch_size, max_batch_size=batch_size)
         self._root = releases
+        self._batch_size = batch_size
         self._setup = Setup(self.stage, calls, images)
 
     @abstractmethod
@@ -64,10 +67,10 @@ class ReleaseHandler(
 
         What cannot be loaded now is tried again, and reported, item by item.
         """
-        releases = LoadedReleases(self._root, self.stage, model_process(self._setup))
+        process = model_process(self._setup, self._batch_size)
+        releases = LoadedReleases(self._root, self.stage, process)
         with contextlib.suppress(ReleaseError):
-            for release in read_pointer(self._root).releases:
-                releases.prepare(release)
+            releases.prepare_all(current_pointer(self._root).get(REFRESH_S))
         # The modules loaded by now are no garbage: a full collection that walks
         # them all stops every thread for a good while.
         gc.freeze()
@@ -82,14 +85,14 @@ class ReleaseHandler(
         by_release: dict[str, list[ExampleT]] = {}
         for example in batch:
             by_release.setdefault(example.envelope.release, []).append(example)
+        submitted = [
+            (examples, model.submit(release, [self.item(example) for example in examples]))
+            for release, examples in by_release.items()
+        ]
         return [
             self.answer(example, count_bug(answer.result), answer.spent_us)
-            for release, examples in by_release.items()
-            for example, answer in zip(
-                examples,
-                model.answers(release, [self.item(example) for example in examples]),
-                strict=True,
-            )
+            for examples, answers in submitted
+            for example, answer in zip(examples, answers_of(answers, len(examples)), strict=True)
         ]
 
     @abstractmethod

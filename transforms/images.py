@@ -33,6 +33,8 @@ from transforms.records import Fetched, Item, Part
 FETCHES_AT_ONCE = 16
 MAX_NAME_BYTES = 1024  # of an object of Cloud Storage
 ANSWERED = "answered"
+# Of image files in memory, until they are encoded.
+MAX_FILES_BYTES = 640_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,9 +145,31 @@ def inline_image(image_base64: str) -> bytes:
         raise Rejected(Reason.IMAGE_NOT_BASE64, str(error)) from error
 
 
-# However many threads a worker has: two batches of files are in memory at a time, the
-# one that is encoded and the one that is fetched meanwhile.
-_batches_at_once = threading.BoundedSemaphore(2)
+class Room:
+    """Memory for files, however many threads want some: whoever finds none waits, in turn."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._used_bytes = 0
+        self._turn = threading.Lock()
+        self._changed = threading.Condition()
+
+    def take(self, count: int) -> int:
+        """Wait for so many bytes, or for all where that is more; returns how many it took."""
+        count = min(count, self._most_bytes)
+        with self._turn, self._changed:
+            while self._used_bytes + count > self._most_bytes:
+                self._changed.wait()
+            self._used_bytes += count
+        return count
+
+    def give_back(self, count: int) -> None:
+        with self._changed:
+            self._used_bytes -= count
+            self._changed.notify_all()
+
+
+_room = Room(MAX_FILES_BYTES)  # of the process, for all of its threads
 
 
 class _FetchDoFn(beam.DoFn):
@@ -165,15 +189,28 @@ class _FetchDoFn(beam.DoFn):
     def process(
         self, items: Sequence[Item]
     ) -> Iterator[list[Fetched] | beam.pvalue.TaggedOutput[Literal["answered"], Part]]:
-        with _batches_at_once:  # until the encoder, fused to this step, has answered
+        taken = _room.take(sum(map(self._most_bytes, items)))
+        try:
             fetched = []
             for answer in self._fetch(items):
                 if isinstance(answer, Part):
                     yield beam.pvalue.TaggedOutput(ANSWERED, answer)
                 else:
                     fetched.append(answer)
+            spare = taken - sum(len(one.data) for one in fetched)
+            if spare > 0:
+                _room.give_back(spare)
+                taken -= spare
             if fetched:
-                yield fetched
+                yield fetched  # until the encoder, fused to this step, has answered
+        finally:
+            _room.give_back(taken)
+
+    def _most_bytes(self, item: Item) -> int:
+        """What the file of an item may take, before it is fetched."""
+        if item.image_uri:
+            return self._limits.max_bytes + 1
+        return len(item.image_base64) * 3 // 4
 
     def _fetch(self, items: Sequence[Item]) -> Iterator[Part | Fetched]:
         # The batch's fetches wait together; inline images have nothing to wait for.

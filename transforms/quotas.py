@@ -75,7 +75,7 @@ class Admission:
         self._lock = threading.Lock()
 
     def admits(self, tenant_id: str, *, waited_s: float, now_s: float) -> bool:
-        """Whether a message that waited so long is to be scored here."""
+        """Whether a message that waited so long is to be scored here; `now_s` never goes back."""
         with self._lock:
             slot = self._slot(now_s)
             if waited_s > self._quota.after_s and self._has_excess(tenant_id):
@@ -91,7 +91,7 @@ class Admission:
         return of_tenant >= max(LEAST_MESSAGES, self._quota.share * admitted)
 
     def _slot(self, now_s: float) -> _Slot:
-        """The slot of this moment; of the last one, should the clock have gone back."""
+        """The slot of this moment; of the last one, where another thread was faster."""
         begin_s = int(now_s) // SLOT_S * SLOT_S
         if not self._slots or self._slots[-1].begin_s < begin_s:
             self._slots.append(_Slot(begin_s))
@@ -152,10 +152,10 @@ class _AdmitDoFn(beam.DoFn):
     def process(
         self, message: Message
     ) -> Iterator[Message | beam.pvalue.TaggedOutput[Literal["overflow"], Message]]:
-        now_s = time.time()
         tenant_id = message.attributes.get(TENANT_ATTRIBUTE, "")
-        waited_s = now_s - message.publish_time_us / 1e6
-        if self._admission.admits(tenant_id, waited_s=waited_s, now_s=now_s):
+        # Against Pub/Sub's clock; the seconds are counted by one that no correction moves.
+        waited_s = time.time() - message.publish_time_us / 1e6
+        if self._admission.admits(tenant_id, waited_s=waited_s, now_s=time.monotonic()):
             yield message
             return
         self.overflowed.inc()

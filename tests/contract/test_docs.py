@@ -133,7 +133,7 @@ def test_make_help_lists_every_target() -> None:
 def test_the_version_is_that_of_the_changelog() -> None:
     """What is installed is the newest version that the changelog speaks of."""
     changelog = (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
-    newest = re.search(r"^## (\d+\.\d+\.\d+)", changelog, re.MULTILINE)
+    newest = re.search(r"^## (\d+\.\d+\.\d+) - ", changelog, re.MULTILINE)
     assert newest
     assert version("testudo") == newest[1]
 

@@ -229,13 +229,18 @@ def outcome(
     )
     source.write_text("".join(json.dumps(line) + "\n" for line in lines))
     limits = ImageLimits(max_bytes=1_000_000)
-    for stage in (Stage.IMAGE, Stage.TEXT, Stage.SCORE):  # those of earlier tests print elsewhere
-        its_limits = limits if stage is Stage.IMAGE else ImageLimits()
-        model_process(Setup(stage, CallLimits(), its_limits)).close()
     made = Config(
         output=str(tmp_path / "out"), releases=releases.root, input_file=str(source),
         max_image_bytes=limits.max_bytes, image_buckets=BUCKET, fetch_timeout_s=300,
     )  # fmt: skip
+    sizes = {
+        Stage.IMAGE: made.image_batch_size,
+        Stage.TEXT: made.text_batch_size,
+        Stage.SCORE: made.score_batch_size,
+    }
+    for stage, size in sizes.items():  # those of earlier tests print elsewhere
+        its_limits = limits if stage is Stage.IMAGE else ImageLimits()
+        model_process(Setup(stage, CallLimits(), its_limits), size).close()
     with caplog.at_level(logging.INFO):
         ran = run_all(made)
         logged = caplog.text

@@ -77,7 +77,7 @@ def difference(run: Callable[[int], None], *, few: int, items: int) -> Cost:
 
 def with_models(process: psutil.Process) -> list[psutil.Process]:
     """A worker's process, and those of its models."""
-    return [process, *(one for one in process.children() if MODELS in one.cmdline())]
+    return [process, *(one for one in process.children(recursive=True) if MODELS in one.cmdline())]
 
 
 def used_cpu_s(process: psutil.Process) -> float:

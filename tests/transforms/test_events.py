@@ -8,6 +8,7 @@ import pytest
 from builders import Ran, created, fields, message, run
 
 from models.failures import Reason, Stage
+from models.loaded import current_pointer
 from models.manifest import ReleaseError
 from models.release import POINTER, Pointer, write_pointer
 from transforms.events import ParseItems, _ParseDoFn
@@ -80,7 +81,9 @@ def release_of(stage: _ParseDoFn) -> str:
 
 
 def test_the_pointer_is_read_again_between_bundles(tmp_path: Path) -> None:
-    """A switch holds from the next bundle on that comes after `refresh_s`, not before."""
+    """A switch holds from the next bundle on that comes after `refresh_s`, not before, and then
+    for all threads of the process.
+    """
     root = str(tmp_path)
     write_pointer(root, Pointer("old"))
     eager, lazy = _ParseDoFn(root, 0, 10_000), _ParseDoFn(root, 3_600, 10_000)
@@ -89,10 +92,12 @@ def test_the_pointer_is_read_again_between_bundles(tmp_path: Path) -> None:
         stage.start_bundle()
     write_pointer(root, Pointer("new"), replacing=Pointer("old"))
     assert release_of(eager) == "old"
-    for stage in (eager, lazy):
+    for stage in (lazy, eager):
         stage.start_bundle()
-    assert release_of(eager) == "new"
     assert release_of(lazy) == "old"
+    assert release_of(eager) == "new"
+    lazy.start_bundle()
+    assert release_of(lazy) == "new"
 
 
 @pytest.mark.parametrize("text", ["{", '{"default": "a", "canary_share": "half"}'])
@@ -105,6 +110,7 @@ def test_a_pointer_that_breaks_later_leaves_the_old_one_in_use(tmp_path: Path, t
     (tmp_path / POINTER).write_text(text)
     stage.start_bundle()
     assert release_of(stage) == "old"
+    current_pointer.cache_clear()  # as in another process
     fresh = _ParseDoFn(root, 0, 10_000)
     with pytest.raises(ReleaseError):
         fresh.setup()

@@ -4,6 +4,7 @@ import base64
 import json
 import socket
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from builders import Ran, created, encoded, grain, item, jpeg, quadrants, reject
 from conftest import Releases
 from gcp_storage_emulator.server import create_server
 from google.cloud import storage
+from waiting import eventually
 
 from models.facts import ImageFacts
 from models.failures import Reason, Stage
@@ -21,7 +23,7 @@ from models.features import ImageLimits, decode_image, pack_features
 from models.litert import LiteRTModel
 from models.manifest import ENCODER
 from models.release import Pointer
-from transforms.images import EncodeImages, ImageAccess, ImageStore
+from transforms.images import EncodeImages, ImageAccess, ImageStore, Room
 from transforms.records import Item, Part
 
 BUCKET = "pictures-for-tests"
@@ -203,3 +205,20 @@ def test_a_storage_that_does_not_answer_is_a_failure_of_the_item(
         store = ImageStore(ImageAccess(frozenset({BUCKET}), timeout_s=0.2), 1_000)
         rejected = rejection(lambda: store.fetch(f"gs://{BUCKET}/a.jpg"))
     assert rejected.reason == Reason.IMAGE_FETCH_FAILED
+
+
+def test_files_in_memory_are_bounded_by_their_bytes() -> None:
+    """Small ones of many threads have room together; whoever finds none waits, in turn."""
+    room = Room(100)
+    small = [room.take(10) for _ in range(9)]
+    with ThreadPoolExecutor(2) as threads:
+        large = threads.submit(room.take, 1_000)
+        eventually(room._turn.locked, bool, poll_s=0.01)
+        last = threads.submit(room.take, 5)
+        for count in small:
+            assert not large.done()
+            room.give_back(count)
+        assert large.result() == 100  # all there is: it goes alone
+        assert not last.done()
+        room.give_back(100)
+        assert last.result() == 5

@@ -4,12 +4,14 @@ import time
 from collections import Counter
 
 import apache_beam as beam
+import pytest
 from apache_beam.io.gcp.pubsub import PubsubMessage
 from builders import created, run
 
 from beam_pipeline.endpoints import Collect
 from beam_pipeline.io.pubsub import ReadWithinQuotas, overflow_message
-from transforms.quotas import AdmitTenants, Quota
+from transforms import quotas
+from transforms.quotas import AdmitTenants, Quota, _AdmitDoFn
 from transforms.records import Message
 
 
@@ -51,6 +53,44 @@ def admit(records: list[Message], quota: Quota) -> tuple[list[Message], list[Mes
     ran = run(connect)
     overflow = ran.records.get("overflow", [])
     return ran.records["messages"], overflow, ran.counters.get("overflowed_messages", 0)
+
+
+class Clock:
+    """The clock on the wall, which is put right now and then, and the one that only goes on."""
+
+    def __init__(self) -> None:
+        self.wall_s, self.steady_s = 1_770_000_000.0, 50.0
+
+    def time(self) -> float:
+        return self.wall_s
+
+    def monotonic(self) -> float:
+        return self.steady_s
+
+    def pass_by(self, seconds: float) -> None:
+        self.wall_s += seconds
+        self.steady_s += seconds
+
+
+@pytest.mark.parametrize("jump_s", [-86_400, 86_400])
+def test_quotas_survive_a_jump_of_a_day(monkeypatch: pytest.MonkeyPatch, jump_s: int) -> None:
+    """Put right by a day, the clock neither forgets what was admitted nor keeps it for a day."""
+    clock = Clock()
+    monkeypatch.setattr(quotas, "time", clock)
+    stage = _AdmitDoFn(Quota(share=0.2))
+    stage.setup()
+
+    def admitted(count: int) -> int:
+        published_us = round((clock.wall_s - 60) * 1e6)
+        sent = Message(b"{}", {"tenant_id": "wild"}, "1", published_us)
+        outs = [out for _ in range(count) for out in stage.process(sent)]
+        return sum(isinstance(out, Message) for out in outs)
+
+    assert admitted(100) < 100
+    clock.wall_s += jump_s
+    assert admitted(10) == 0
+    clock.pass_by(quotas.WINDOW_S + 1)
+    assert admitted(10) == 10
 
 
 def test_each_message_is_scored_or_sent_on() -> None:

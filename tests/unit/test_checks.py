@@ -1,10 +1,13 @@
 """Start checks: which tables take the rows that the pipeline writes."""
 
+from pathlib import Path
+
 import pytest
 from google.cloud.bigquery import SchemaField
 
-from beam_pipeline.checks import schema_problems
+from beam_pipeline.checks import release_problems, schema_problems
 from beam_pipeline.tables import OUTCOMES, table_schema
+from models.release import Pointer, write_pointer
 
 WANTED = [
     SchemaField("item_id", "STRING"),
@@ -61,3 +64,14 @@ def test_a_table_that_would_refuse_rows_is_told_by_its_column(
 ) -> None:
     """At every depth."""
     assert schema_problems(WANTED, found) == [problem]
+
+
+@pytest.mark.parametrize(("tenants", "warnings"), [(9, 0), (10, 1)])
+def test_many_releases_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, tenants: int, warnings: int
+) -> None:
+    """Each stays loaded in every worker process: beyond ten the memory is told."""
+    chosen = {f"tenant-{number}": f"release-{number}" for number in range(tenants)}
+    write_pointer(str(tmp_path), Pointer("release", tenants=chosen))
+    assert len(release_problems(str(tmp_path), 1)) == tenants + 1  # none of them is there
+    assert ["660 MB" in one for one in caplog.messages] == [True] * warnings

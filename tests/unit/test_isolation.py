@@ -167,8 +167,8 @@ def test_what_cannot_be_used_is_not_asked_for_again_at_once(
     assert reasons(models.answers(missing, GOOD)) == [Reason.RELEASE_UNAVAILABLE] * 3
     (root / missing).symlink_to(root / releases.first.release)
     assert reasons(models.answers(missing, GOOD)) == [Reason.RELEASE_UNAVAILABLE] * 3
-    models._unusable.clear()  # as when the time is over
-    assert reasons(models.answers(missing, GOOD)) == [""] * 3
+    models._uses[missing].failed_s -= loaded.UNUSABLE_FOR_S
+    eventually(lambda: reasons(models.answers(missing, GOOD)), lambda found: found == [""] * 3)
 
 
 def test_folders_of_killed_workers_are_found(
