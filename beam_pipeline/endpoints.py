@@ -9,7 +9,6 @@ import apache_beam as beam
 from apache_beam.coders import BytesCoder
 
 from beam_pipeline.config import Config
-from beam_pipeline.io.inserts import EVERY_S
 from beam_pipeline.io.lines import holds_message, message_from_line
 from beam_pipeline.io.pubsub import (
     ReadFromPubSub,
@@ -18,13 +17,14 @@ from beam_pipeline.io.pubsub import (
     on_arrival,
 )
 from beam_pipeline.io.writers import WriteArchive, WriteLines, WriteTable
+from beam_pipeline.tables import table_schema
 from transforms import coders  # noqa: F401 - registers the records'
 from transforms.outcomes import dead_letter_row, prediction_row
 from transforms.quotas import AdmitTenants
 from transforms.records import Message
 
 # A request costs the stand-in a tenth of a second of CPU, however few its rows are.
-LOCAL_INSERTS_EVERY_S = 0.5
+LOCAL_APPENDS_EVERY_S = 0.5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ def emulator_ends(config: Config) -> Endpoints:
     read = ReadFromSubscription(subscription=config.input_subscription)
     ack = AckMessages(subscription=config.input_subscription)
     overflow = Then(first=PublishMessages(topic=config.overflow_topic), then=ack)
-    ends = _tables(config, _within_quotas(config, read, overflow), LOCAL_INSERTS_EVERY_S)
+    ends = _tables(config, _within_quotas(config, read, overflow), LOCAL_APPENDS_EVERY_S)
     return dataclasses.replace(
         ends,
         predictions=Then(first=ends.predictions, then=ack),
@@ -93,15 +93,23 @@ def _within_quotas(
     return ReadWithinQuotas(read=read, admit=AdmitTenants(quota=config.quota), overflow=overflow)
 
 
-def _tables(config: Config, read: beam.PTransform, insert_every_s: float = EVERY_S) -> Endpoints:
+def _tables(config: Config, read: beam.PTransform, appends_every_s: float = 0.0) -> Endpoints:
     write = partial(
-        WriteTable, rejects=f"{config.dead_letters}/rejected-rows", insert_every_s=insert_every_s
+        WriteTable, rejects=f"{config.dead_letters}/rejected-rows", every_s=appends_every_s
     )
     return Endpoints(
         read=read,
-        predictions=write(to_row=prediction_row, table=config.predictions_table),
+        predictions=write(
+            to_row=prediction_row,
+            table=config.predictions_table,
+            schema=table_schema("predictions"),
+        ),
         archive=WriteArchive(prefix=config.archive, shards=config.archive_shards),
-        dead_letters=write(to_row=dead_letter_row, table=config.dead_letters_table),
+        dead_letters=write(
+            to_row=dead_letter_row,
+            table=config.dead_letters_table,
+            schema=table_schema("dead_letters"),
+        ),
     )
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindows, IntervalWindow
 from apache_beam.utils.windowed_value import PaneInfo, WindowedValue
+from google.cloud.bigquery import SchemaField
 
-from beam_pipeline.io.inserts import EVERY_S, InsertRows, KeyedRow
+from beam_pipeline.io.appends import AppendRows, Refused
 from models.failures import Failure, Reason, Stage
 from models.objects import OBJECTS, join
 from transforms.outcomes import (
@@ -58,10 +59,10 @@ class _WriteLinesDoFn(beam.DoFn):
         yield from map(GlobalWindows.windowed_value, self._message_ids)
 
 
-def rejected_row(rejected: tuple[str, Mapping[str, Any], Sequence[Any]]) -> Row:
+def rejected_row(refused: Refused) -> Row:
     """The dead letter of a row that its table did not take."""
-    table, row, errors = rejected
-    failure = Failure(Stage.SINK, Reason.ROW_REJECTED, f"{table}: {errors}"[:500])
+    table, row, why = refused
+    failure = Failure(Stage.SINK, Reason.ROW_REJECTED, f"{table}: {why!r}"[:500])
     return {
         **{name: row.get(name) for name in ("item_id", "tenant_id", "message_id", "release")},
         "payload_uri": row.get("payload_uri"),
@@ -71,39 +72,33 @@ def rejected_row(rejected: tuple[str, Mapping[str, Any], Sequence[Any]]) -> Row:
     }
 
 
-def _keyed_row(to_row: Callable[[Any], Row], record: Record) -> KeyedRow:
-    """The delivery is the key: new at each delivery, the same when a bundle is run again."""
-    envelope = record.envelope if isinstance(record, DeadLetter) else record.joined.envelope
-    return envelope.delivery, to_row(record)
-
-
 @dataclasses.dataclass(eq=False, kw_only=True)
 class WriteTable(beam.PTransform):
-    """Records -> rows of an existing BigQuery table, streamed in; their message ids leave then.
+    """Records -> rows of an existing BigQuery table; their message ids leave when they are stored.
 
-    Transient errors are tried again; a row that the table refuses for good
-    becomes a line under `rejects`, with the reason and the whole row. So each
-    message id that leaves has its outcome stored in one of the two.
+    A row that is wrong for good becomes a line under `rejects`, with the reason and the
+    whole row. So each message id that leaves has its outcome stored in one of the two.
     """
 
     to_row: Callable[[Any], Row]
     table: str
+    schema: Sequence[SchemaField]
     rejects: str
-    insert_every_s: float = EVERY_S
+    every_s: float
 
     def expand(self, records: beam.PCollection[Record]) -> beam.PCollection[str]:
-        inserted = (
+        appended = (
             records
-            | "ToRow" >> beam.Map(partial(_keyed_row, self.to_row))
+            | "ToRow" >> beam.Map(self.to_row).with_output_types(Row)
             | "Unwindow" >> beam.WindowInto(GlobalWindows())
-            | "Insert" >> InsertRows(table=self.table, every_s=self.insert_every_s)
+            | "Append" >> AppendRows(table=self.table, schema=self.schema, every_s=self.every_s)
         )
         kept = (
-            inserted.refused
+            appended.refused
             | "Rejected" >> beam.Map(rejected_row).with_output_types(Row)
             | "Keep" >> beam.ParDo(_WriteLinesDoFn(self.rejects)).with_output_types(str)
         )
-        return (inserted.message_ids, kept) | "Stored" >> beam.Flatten()
+        return (appended.message_ids, kept) | "Stored" >> beam.Flatten()
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)

@@ -169,6 +169,11 @@ OWN_METRICS: Mapping[str, tuple[str, str, str]] = {
         "rows",
         "Rows of predictions and dead letters that BigQuery took.",
     ),
+    "append_requests": (
+        "counter",
+        "requests",
+        "Requests that these rows went in, those that were sent again included.",
+    ),
     "bugs": (
         "counter",
         "failures",
