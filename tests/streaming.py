@@ -12,7 +12,6 @@ from beam_pipeline.tables import statements
 from testudo.commands.engines import BigQueryEngine
 
 REPOSITORY = Path(__file__).parents[1]
-WINDOW_S = 5
 REFRESH_S = 2  # a test that changes releases need not wait half a minute
 
 
@@ -36,8 +35,7 @@ class Pipeline:
 
     def __init__(self, home: Path, releases: Path) -> None:
         self._command = [sys.executable, "-m", "testudo.cli", "run", f"--home={home}"]
-        self._command += [f"--local_releases={releases}", f"--window_s={WINDOW_S}"]
-        self._command.append(f"--release_refresh_s={REFRESH_S}")
+        self._command += [f"--local_releases={releases}", f"--release_refresh_s={REFRESH_S}"]
         self.log = home / "logs" / "pipeline.log"
         self.start()
 

@@ -1,21 +1,18 @@
 """Writers that the ends are made of: table rows, JSON Lines and the Parquet archive."""
 
 import dataclasses
-import random
+import hashlib
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
-from apache_beam.metrics import Metrics
-from apache_beam.transforms.window import GlobalWindows, IntervalWindow
-from apache_beam.utils.windowed_value import PaneInfo, WindowedValue
+from apache_beam.transforms.window import GlobalWindows
+from apache_beam.utils.windowed_value import WindowedValue
 from google.cloud.bigquery import SchemaField
 
 from beam_pipeline.io.appends import AppendRows, Refused
@@ -32,6 +29,7 @@ from transforms.outcomes import (
 from transforms.records import DeadLetter, Scored
 
 Record = Scored | DeadLetter
+FILE_ITEMS = 20_000  # of the archive: 20 MB of items
 
 
 class _WriteLinesDoFn(beam.DoFn):
@@ -118,48 +116,44 @@ class WriteLines(beam.PTransform):
         )
 
 
-def _in_shard(shards: int, scored: Scored) -> tuple[int, Scored]:
-    return random.randrange(shards), scored  # noqa: S311 - only spreads the work
-
-
 class _WriteParquetDoFn(beam.DoFn):
-    written = Metrics.counter("testudo", "archive_files")
+    """Writes the items of each bundle, FILE_ITEMS a file at most."""
 
-    def __init__(self, prefix: str, run: str) -> None:
+    def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._run = run
 
-    def process(
-        self,
-        shard: tuple[int, Iterable[Scored]],
-        window: IntervalWindow = beam.DoFn.WindowParam,
-        pane: PaneInfo = beam.DoFn.PaneInfoParam,
-    ) -> None:
-        number, items = shard
-        start = datetime.fromtimestamp(int(window.start), UTC)
-        table = pa.Table.from_pylist([archive_row(one) for one in items], schema=ARCHIVE_SCHEMA)
+    def start_bundle(self) -> None:
+        self._items: list[Scored] = []
+
+    def process(self, scored: Scored) -> None:
+        self._items.append(scored)
+        if len(self._items) == FILE_ITEMS:
+            self._write()
+
+    def finish_bundle(self) -> None:
+        if self._items:
+            self._write()
+
+    def _write(self) -> None:
+        envelopes = [one.joined.envelope for one in self._items]
+        # A bundle that is run again writes the same name; another job never does.
+        name = hashlib.sha256("".join(one.delivery for one in envelopes).encode()).hexdigest()
+        table = pa.Table.from_pylist(list(map(archive_row, self._items)), schema=ARCHIVE_SCHEMA)
         file = BytesIO()
         pq.write_table(table, file, compression="zstd")
-        # A bundle that is run again writes the same name; another job never does.
-        name = f"{start:%H%M%S}-{self._run}-{number}-{pane.index}.parquet"
-        path = join(self._prefix, f"dt={start:%Y-%m-%d}", name)
-        OBJECTS.write(path, file.getvalue())
-        self.written.inc()
+        day = f"dt={day_of(envelopes[0].received_us)}"
+        OBJECTS.write(join(self._prefix, day, f"{name[:32]}.parquet"), file.getvalue())
+        self._items = []
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class WriteArchive(beam.PTransform):
-    """Scored -> one Parquet file a window and shard: `<prefix>/dt=YYYY-MM-DD/*.parquet`."""
+    """Scored -> Parquet files `<prefix>/dt=YYYY-MM-DD/*.parquet`, by the day of arrival.
+
+    Of files mode alone, whose bundles are large: nothing is gathered for it.
+    """
 
     prefix: str
-    shards: int
 
     def expand(self, scored: beam.PCollection[Scored]) -> None:
-        run = uuid.uuid4().hex[:8]
-        (
-            scored
-            | "Shard"
-            >> beam.Map(partial(_in_shard, self.shards)).with_output_types(tuple[int, Scored])
-            | "Group" >> beam.GroupByKey()
-            | "Parquet" >> beam.ParDo(_WriteParquetDoFn(self.prefix, run))
-        )
+        scored | "Parquet" >> beam.ParDo(_WriteParquetDoFn(self.prefix))

@@ -45,11 +45,10 @@ SHARES = {
 }
 DELAY_S, SILENCE_S = 0.3, 8.0
 CALL_TIMEOUT_S = 4.0  # so that a model that hangs is cut soon
-WINDOW_S = 10
 LOOK_EVERY_S = 2.0
 LOST = "lost"
 REPLAYS = "SELECT replay_message_id FROM `{dataset}.replays`"
-FLAGS = (f"--window_s={WINDOW_S}", f"--call_timeout_s={CALL_TIMEOUT_S}")
+FLAGS = (f"--call_timeout_s={CALL_TIMEOUT_S}",)
 
 
 class Chaos:

@@ -159,11 +159,6 @@ OWN_METRICS: Mapping[str, tuple[str, str, str]] = {
         "items",
         "Items that lost a part (`half_missing`). Alert on any.",
     ),
-    "archive_files": (
-        "counter",
-        "files",
-        "Parquet files written under `archive/`.",
-    ),
     "rows_inserted": (
         "counter",
         "rows",
