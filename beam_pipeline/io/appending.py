@@ -47,6 +47,11 @@ class Bundle:
     """One that is under way, until it appends; of one that fails, whoever holds this lets go."""
 
 
+def pause_after(failures: int, first_pause_s: float = FIRST_PAUSE_S) -> float:
+    """The longest pause after so many failures before: twice as long each time, to a last one."""
+    return min(first_pause_s * 2 ** min(failures, 30), LAST_PAUSE_S)
+
+
 class _Caller:
     def __init__(self, count: int) -> None:
         self.since_s = time.monotonic()
@@ -100,7 +105,8 @@ class Appender:
         self._in_flight: deque[_Request] = deque()  # in the order of their answers
         self._call: Call | None = None
         self._stream: AppendStream | None = None
-        self._free_s = 0.0  # when the next request may go
+        self._free_s = 0.0  # when the next request may go, if all is well
+        self._paused_until_s = 0.0
         self._failures = 0  # since the last request that was taken
         self._why = "no answer yet"
         self._closed = False
@@ -173,10 +179,11 @@ class Appender:
         """When the next request is to go, if nothing changes until then."""
         if not self._waiting or len(self._in_flight) >= MAX_IN_FLIGHT:
             return float("inf")
+        free_s = max(self._free_s, self._paused_until_s)
         if len(self._waiting) >= MAX_ROWS:
-            return self._free_s
+            return free_s
         wait_s = self._linger_s if self._bundles else min(SETTLE_S, self._linger_s)
-        return max(self._free_s, self._waiting[0].caller.since_s + wait_s)
+        return max(free_s, self._waiting[0].caller.since_s + wait_s)
 
     def _send(self, now_s: float) -> None:
         if self._stream is None:
@@ -251,9 +258,12 @@ class Appender:
         self._waiting.extendleft(reversed(kept))
 
     def _fail(self, why: str) -> None:
+        """Pause before the next request; of several that fail together, the first counts."""
         self._why = why
-        pause_s = min(self._first_pause_s * 2**self._failures, LAST_PAUSE_S)
-        pause_s *= random.uniform(0.5, 1)  # noqa: S311 - so that workers come one by one
-        self._free_s = max(self._free_s, time.monotonic() + pause_s)
-        self._failures += 1
-        LOG.warning("%s: %s; trying again", self._name, why)
+        now_s = time.monotonic()
+        if now_s >= self._paused_until_s:
+            pause_s = pause_after(self._failures, self._first_pause_s)
+            pause_s *= random.uniform(0.5, 1)  # noqa: S311 - so that workers come one by one
+            self._paused_until_s = now_s + pause_s
+            self._failures += 1
+            LOG.warning("%s: %s; trying again", self._name, why)

@@ -17,7 +17,7 @@ from google.cloud.bigquery_storage_v1 import types
 from waiting import eventually
 
 from beam_pipeline.io.append_stream import EMULATOR, AppendAnswer, append_call, default_stream
-from beam_pipeline.io.appending import MAX_ROWS, Appender, AppendError
+from beam_pipeline.io.appending import MAX_ROWS, Appender, AppendError, pause_after
 from beam_pipeline.io.row_encoding import MAX_ROW_BYTES, RowEncoder, UnencodableError
 
 SCHEMA = [SchemaField("name", "STRING")]
@@ -190,6 +190,23 @@ def test_what_lasts_fails_the_bundle_and_refuses_nothing(
         appends.append(encoded("c"))
         assert names_of(table) == ["c"]
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
+
+
+def test_pauses_grow_to_a_last_one() -> None:
+    """However long BigQuery is away."""
+    assert [pause_after(failures) for failures in (0, 1, 2, 5, 6)] == [0.5, 1, 2, 16, 16]
+    assert pause_after(100_000) == 16
+
+
+def test_requests_that_fail_together_are_one_failure(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else eight that were under way would pause for long after one overload."""
+    with Busy(3) as table, appender(first_pause_s=0.5) as appends:
+        monkeypatch.setenv(EMULATOR, table.address)
+        appends.append(encoded(*["a"] * (2 * MAX_ROWS + 1)))
+        assert sum(table.requests) == 2 * (2 * MAX_ROWS + 1)
+        assert len(caplog.records) == 1
 
 
 def test_a_service_that_is_not_there_fails_the_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
