@@ -25,7 +25,6 @@ ENDS = "what to read and where to write"
 MODELS = "models"
 LIMITS = "limits"
 QUOTAS = "quotas of tenants"
-WINDOWS = "windows and archive"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -101,7 +100,7 @@ class Config:
     output: str = flag(
         "",
         "Prefix (gs://bucket/folder, or a local folder with --input_file) under which "
-        "archive/, payloads/ and dead-letters/ are written.",
+        "payloads/ and dead-letters/ are written, and files mode's rows and archive/.",
         group=ENDS,
         metavar="PREFIX",
         pattern=GS_PREFIX,
@@ -197,24 +196,6 @@ class Config:
         "How long messages may wait before quotas hold, in seconds.",
         least=0.1,
         group=QUOTAS,
-    )
-    window_s: int = number(
-        60,
-        "Length of the windows in seconds: an archive file a window and shard.",
-        least=1,
-        group=WINDOWS,
-    )
-    allowed_lateness_s: int = number(
-        3600,
-        "How long a window stays open for late elements, in seconds.",
-        least=0,
-        group=WINDOWS,
-    )
-    archive_shards: int = number(
-        1,
-        "Archive files a window; one writes about 5,000 items a second.",
-        least=1,
-        group=WINDOWS,
     )
 
     @property

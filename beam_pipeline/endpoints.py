@@ -9,7 +9,6 @@ import apache_beam as beam
 from apache_beam.coders import BytesCoder
 
 from beam_pipeline.config import Config
-from beam_pipeline.io.inserts import EVERY_S
 from beam_pipeline.io.lines import holds_message, message_from_line
 from beam_pipeline.io.pubsub import (
     ReadFromPubSub,
@@ -18,22 +17,22 @@ from beam_pipeline.io.pubsub import (
     on_arrival,
 )
 from beam_pipeline.io.writers import WriteArchive, WriteLines, WriteTable
+from beam_pipeline.tables import table_schema
 from transforms import coders  # noqa: F401 - registers the records'
-from transforms.outcomes import dead_letter_row, prediction_row
+from transforms.outcomes import dead_letter_row, prediction_line, prediction_row
 from transforms.quotas import AdmitTenants
-from transforms.records import Message
+from transforms.records import Message, Scored
 
 # A request costs the stand-in a tenth of a second of CPU, however few its rows are.
-LOCAL_INSERTS_EVERY_S = 0.5
+LOCAL_APPENDS_EVERY_S = 0.5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Endpoints:
-    """One read of Messages; writes of Scored items (twice) and of DeadLetters."""
+    """One read of Messages; a write of Scored items, and one of DeadLetters."""
 
     read: beam.PTransform
     predictions: beam.PTransform
-    archive: beam.PTransform
     dead_letters: beam.PTransform
 
 
@@ -56,7 +55,7 @@ def emulator_ends(config: Config) -> Endpoints:
     read = ReadFromSubscription(subscription=config.input_subscription)
     ack = AckMessages(subscription=config.input_subscription)
     overflow = Then(first=PublishMessages(topic=config.overflow_topic), then=ack)
-    ends = _tables(config, _within_quotas(config, read, overflow), LOCAL_INSERTS_EVERY_S)
+    ends = _tables(config, _within_quotas(config, read, overflow), LOCAL_APPENDS_EVERY_S)
     return dataclasses.replace(
         ends,
         predictions=Then(first=ends.predictions, then=ack),
@@ -68,8 +67,10 @@ def file_ends(config: Config) -> Endpoints:
     """JSON Lines in; JSON Lines and Parquet out; no server at all."""
     return Endpoints(
         read=ReadFromLines(pattern=config.input_file),
-        predictions=WriteLines(to_row=prediction_row, prefix=f"{config.output}/predictions"),
-        archive=WriteArchive(prefix=config.archive, shards=config.archive_shards),
+        predictions=WriteScored(
+            lines=WriteLines(to_row=prediction_line, prefix=f"{config.output}/predictions"),
+            archive=WriteArchive(prefix=config.archive),
+        ),
         dead_letters=WriteLines(to_row=dead_letter_row, prefix=f"{config.output}/dead_letters"),
     )
 
@@ -79,7 +80,6 @@ def memory_ends(messages: list[Message]) -> Endpoints:
     return Endpoints(
         read=beam.Create(messages, reshuffle=False).with_output_types(Message),
         predictions=Collect(name="predictions"),
-        archive=Collect(name="archive"),
         dead_letters=Collect(name="dead_letters"),
     )
 
@@ -93,15 +93,22 @@ def _within_quotas(
     return ReadWithinQuotas(read=read, admit=AdmitTenants(quota=config.quota), overflow=overflow)
 
 
-def _tables(config: Config, read: beam.PTransform, insert_every_s: float = EVERY_S) -> Endpoints:
+def _tables(config: Config, read: beam.PTransform, appends_every_s: float = 0.0) -> Endpoints:
     write = partial(
-        WriteTable, rejects=f"{config.dead_letters}/rejected-rows", insert_every_s=insert_every_s
+        WriteTable, rejects=f"{config.dead_letters}/rejected-rows", every_s=appends_every_s
     )
     return Endpoints(
         read=read,
-        predictions=write(to_row=prediction_row, table=config.predictions_table),
-        archive=WriteArchive(prefix=config.archive, shards=config.archive_shards),
-        dead_letters=write(to_row=dead_letter_row, table=config.dead_letters_table),
+        predictions=write(
+            to_row=prediction_row,
+            table=config.predictions_table,
+            schema=table_schema("predictions"),
+        ),
+        dead_letters=write(
+            to_row=dead_letter_row,
+            table=config.dead_letters_table,
+            schema=table_schema("dead_letters"),
+        ),
     )
 
 
@@ -133,6 +140,18 @@ class Then(beam.PTransform):
 
     def expand(self, records: beam.PCollection) -> None:
         records | "Write" >> self.first | "Ack" >> self.then
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class WriteScored(beam.PTransform):
+    """Scored items as lines, and with their features in the archive."""
+
+    lines: beam.PTransform
+    archive: beam.PTransform
+
+    def expand(self, scored: beam.PCollection[Scored]) -> None:
+        scored | "Rows" >> self.lines
+        scored | "Archive" >> self.archive
 
 
 class _CollectDoFn(beam.DoFn):

@@ -20,11 +20,10 @@ def build(pipeline: beam.Pipeline, config: Config, ends: Endpoints) -> None:
     Every edge between stages is here. What an end does with its service, it does within:
     quotas turn messages away in Read, acknowledgements follow a write (beam_pipeline.endpoints).
     """
-    window_s, lateness_s = config.window_s, config.allowed_lateness_s
     parsed = (
         pipeline
         | "Read" >> ends.read
-        | "Window" >> WindowByArrival(window_s=window_s, allowed_lateness_s=lateness_s)
+        | "Window" >> WindowByArrival()
         | "Keep" >> KeepPayloads(root=config.payloads)
         | "Parse"
         >> ParseItems(
@@ -43,9 +42,7 @@ def build(pipeline: beam.Pipeline, config: Config, ends: Endpoints) -> None:
     texts = parsed.items | "Texts" >> EncodeTexts(
         releases=config.releases, batch_size=config.text_batch_size, calls=config.calls
     )
-    joined = {Stage.IMAGE: images, Stage.TEXT: texts} | "Join" >> JoinParts(
-        window_s=window_s, allowed_lateness_s=lateness_s
-    )
+    joined = {Stage.IMAGE: images, Stage.TEXT: texts} | "Join" >> JoinParts()
     scored = joined.items | "Score" >> ScoreItems(
         releases=config.releases, batch_size=config.score_batch_size, calls=config.calls
     )
@@ -56,6 +53,5 @@ def build(pipeline: beam.Pipeline, config: Config, ends: Endpoints) -> None:
     ) | "AllDeadLetters" >> beam.Flatten()
 
     scored.items | "Predictions" >> ends.predictions
-    scored.items | "Archive" >> ends.archive
     dead_letters | "DeadLetters" >> ends.dead_letters
     check_consumed(pipeline)

@@ -11,7 +11,6 @@ from testudo.commands.engines import BigQueryEngine
 from testudo.local.jobs import LocalJob
 
 REPOSITORY = Path(__file__).parents[1]
-WINDOW_S = 5
 REFRESH_S = 2  # a test that changes releases need not wait half a minute
 
 
@@ -34,7 +33,7 @@ class Pipeline:
     """`testudo run` on the stack, in a process of its own, as a user starts it."""
 
     def __init__(self, home: Path, releases: Path) -> None:
-        self._flags = [f"--home={home}", f"--local_releases={releases}", f"--window_s={WINDOW_S}"]
+        self._flags = [f"--home={home}", f"--local_releases={releases}"]
         self._flags.append(f"--release_refresh_s={REFRESH_S}")
         self.log = home / "logs" / "pipeline.log"
         self.start()

@@ -1,9 +1,11 @@
 """Outcomes: what a scored item or a dead letter looks like where it is stored.
 
 Pure functions from records to rows; the rows' BigQuery schemas stand in
-templates/bigquery, and a test holds the two against each other.
+templates/bigquery, and a test holds the two against each other. Features are bytes in
+a row of BigQuery; of files, they are in the archive, and lines have none.
 """
 
+import base64
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -48,6 +50,14 @@ def day_of(time_us: int) -> str:
 
 def prediction_row(scored: Scored) -> Row:
     """The row of table predictions for one scored item."""
+    features = scored.joined.features
+    return prediction_line(scored) | {
+        f"{branch}_features": features.get(branch) or None for branch in BRANCHES
+    }
+
+
+def prediction_line(scored: Scored) -> Row:
+    """The same without features."""
     joined = scored.joined
     return {
         **_identity(joined.envelope),
@@ -82,7 +92,7 @@ def dead_letter_row(dead_letter: DeadLetter) -> Row:
 
 
 def archive_row(scored: Scored) -> Row:
-    """The archive's row: the features and scores to retrain and watch drift with."""
+    """The row of files mode's archive: the features and scores to retrain and watch drift with."""
     joined, envelope = scored.joined, scored.joined.envelope
     return {
         "item_id": envelope.item_id,
@@ -98,7 +108,14 @@ def archive_row(scored: Scored) -> Row:
 
 
 def json_line(row: Mapping[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":"))
+    """Bytes in base64, as BigQuery writes them."""
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":"), default=_in_base64)
+
+
+def _in_base64(value: object) -> str:
+    if not isinstance(value, bytes):
+        raise TypeError(f"{type(value).__name__} in a row")
+    return base64.b64encode(value).decode()
 
 
 def _identity(envelope: Envelope) -> Row:

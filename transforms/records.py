@@ -82,7 +82,7 @@ class Joined(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """An item with its scores: becomes one prediction row and one archive row."""
+    """An item with its scores: becomes one prediction row."""
 
     joined: Joined
     scores: list[Score]

@@ -5,6 +5,7 @@ import time
 
 import apache_beam as beam
 from apache_beam.io.gcp.pubsub import PubsubMessage
+from apache_beam.utils.timestamp import Timestamp
 
 from transforms import coders  # noqa: F401 - registers the records'
 from transforms.quotas import AdmitTenants, as_first_published, overflow_attributes
@@ -35,9 +36,15 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
-def on_arrival(message: Message) -> beam.window.TimestampedValue:
-    """The message with the present time as its timestamp."""
-    return beam.window.TimestampedValue(message, time.time())
+def on_arrival(
+    message: Message, read: Timestamp = beam.DoFn.TimestampParam
+) -> beam.window.TimestampedValue:
+    """The message with the present time as its timestamp.
+
+    A reader's own time (of Pub/Sub: the publishing) stands where this machine's clock is behind
+    it: the watermark is never later than that, so no message is late from its beginning.
+    """
+    return beam.window.TimestampedValue(message, max(Timestamp(time.time()), read))
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)

@@ -1,23 +1,21 @@
 """Writers that the ends are made of: table rows, JSON Lines and the Parquet archive."""
 
 import dataclasses
-import random
+import hashlib
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
-from apache_beam.metrics import Metrics
-from apache_beam.transforms.window import GlobalWindows, IntervalWindow
-from apache_beam.utils.windowed_value import PaneInfo, WindowedValue
+from apache_beam.transforms.window import GlobalWindows
+from apache_beam.utils.windowed_value import WindowedValue
+from google.cloud.bigquery import SchemaField
 
-from beam_pipeline.io.inserts import EVERY_S, InsertRows, KeyedRow
+from beam_pipeline.io.appends import AppendRows, Refused
 from models.failures import Failure, Reason, Stage
 from models.objects import OBJECTS, join
 from transforms.outcomes import (
@@ -31,6 +29,7 @@ from transforms.outcomes import (
 from transforms.records import DeadLetter, Scored
 
 Record = Scored | DeadLetter
+FILE_ITEMS = 20_000  # of the archive: 20 MB of items
 
 
 class _WriteLinesDoFn(beam.DoFn):
@@ -58,10 +57,10 @@ class _WriteLinesDoFn(beam.DoFn):
         yield from map(GlobalWindows.windowed_value, self._message_ids)
 
 
-def rejected_row(rejected: tuple[str, Mapping[str, Any], Sequence[Any]]) -> Row:
+def rejected_row(refused: Refused) -> Row:
     """The dead letter of a row that its table did not take."""
-    table, row, errors = rejected
-    failure = Failure(Stage.SINK, Reason.ROW_REJECTED, f"{table}: {errors}"[:500])
+    table, row, why = refused
+    failure = Failure(Stage.SINK, Reason.ROW_REJECTED, f"{table}: {why!r}"[:500])
     return {
         **{name: row.get(name) for name in ("item_id", "tenant_id", "message_id", "release")},
         "payload_uri": row.get("payload_uri"),
@@ -71,39 +70,33 @@ def rejected_row(rejected: tuple[str, Mapping[str, Any], Sequence[Any]]) -> Row:
     }
 
 
-def _keyed_row(to_row: Callable[[Any], Row], record: Record) -> KeyedRow:
-    """The delivery is the key: new at each delivery, the same when a bundle is run again."""
-    envelope = record.envelope if isinstance(record, DeadLetter) else record.joined.envelope
-    return envelope.delivery, to_row(record)
-
-
 @dataclasses.dataclass(eq=False, kw_only=True)
 class WriteTable(beam.PTransform):
-    """Records -> rows of an existing BigQuery table, streamed in; their message ids leave then.
+    """Records -> rows of an existing BigQuery table; their message ids leave when they are stored.
 
-    Transient errors are tried again; a row that the table refuses for good
-    becomes a line under `rejects`, with the reason and the whole row. So each
-    message id that leaves has its outcome stored in one of the two.
+    A row that is wrong for good becomes a line under `rejects`, with the reason and the
+    whole row. So each message id that leaves has its outcome stored in one of the two.
     """
 
     to_row: Callable[[Any], Row]
     table: str
+    schema: Sequence[SchemaField]
     rejects: str
-    insert_every_s: float = EVERY_S
+    every_s: float
 
     def expand(self, records: beam.PCollection[Record]) -> beam.PCollection[str]:
-        inserted = (
+        appended = (
             records
-            | "ToRow" >> beam.Map(partial(_keyed_row, self.to_row))
+            | "ToRow" >> beam.Map(self.to_row).with_output_types(Row)
             | "Unwindow" >> beam.WindowInto(GlobalWindows())
-            | "Insert" >> InsertRows(table=self.table, every_s=self.insert_every_s)
+            | "Append" >> AppendRows(table=self.table, schema=self.schema, every_s=self.every_s)
         )
         kept = (
-            inserted.refused
+            appended.refused
             | "Rejected" >> beam.Map(rejected_row).with_output_types(Row)
             | "Keep" >> beam.ParDo(_WriteLinesDoFn(self.rejects)).with_output_types(str)
         )
-        return (inserted.message_ids, kept) | "Stored" >> beam.Flatten()
+        return (appended.message_ids, kept) | "Stored" >> beam.Flatten()
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -123,48 +116,44 @@ class WriteLines(beam.PTransform):
         )
 
 
-def _in_shard(shards: int, scored: Scored) -> tuple[int, Scored]:
-    return random.randrange(shards), scored  # noqa: S311 - only spreads the work
-
-
 class _WriteParquetDoFn(beam.DoFn):
-    written = Metrics.counter("testudo", "archive_files")
+    """Writes the items of each bundle, FILE_ITEMS a file at most."""
 
-    def __init__(self, prefix: str, run: str) -> None:
+    def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._run = run
 
-    def process(
-        self,
-        shard: tuple[int, Iterable[Scored]],
-        window: IntervalWindow = beam.DoFn.WindowParam,
-        pane: PaneInfo = beam.DoFn.PaneInfoParam,
-    ) -> None:
-        number, items = shard
-        start = datetime.fromtimestamp(int(window.start), UTC)
-        table = pa.Table.from_pylist([archive_row(one) for one in items], schema=ARCHIVE_SCHEMA)
+    def start_bundle(self) -> None:
+        self._items: list[Scored] = []
+
+    def process(self, scored: Scored) -> None:
+        self._items.append(scored)
+        if len(self._items) == FILE_ITEMS:
+            self._write()
+
+    def finish_bundle(self) -> None:
+        if self._items:
+            self._write()
+
+    def _write(self) -> None:
+        envelopes = [one.joined.envelope for one in self._items]
+        # A bundle that is run again writes the same name; another job never does.
+        name = hashlib.sha256("".join(one.delivery for one in envelopes).encode()).hexdigest()
+        table = pa.Table.from_pylist(list(map(archive_row, self._items)), schema=ARCHIVE_SCHEMA)
         file = BytesIO()
         pq.write_table(table, file, compression="zstd")
-        # A bundle that is run again writes the same name; another job never does.
-        name = f"{start:%H%M%S}-{self._run}-{number}-{pane.index}.parquet"
-        path = join(self._prefix, f"dt={start:%Y-%m-%d}", name)
-        OBJECTS.write(path, file.getvalue())
-        self.written.inc()
+        day = f"dt={day_of(envelopes[0].received_us)}"
+        OBJECTS.write(join(self._prefix, day, f"{name[:32]}.parquet"), file.getvalue())
+        self._items = []
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class WriteArchive(beam.PTransform):
-    """Scored -> one Parquet file a window and shard: `<prefix>/dt=YYYY-MM-DD/*.parquet`."""
+    """Scored -> Parquet files `<prefix>/dt=YYYY-MM-DD/*.parquet`, by the day of arrival.
+
+    Of files mode alone, whose bundles are large: nothing is gathered for it.
+    """
 
     prefix: str
-    shards: int
 
     def expand(self, scored: beam.PCollection[Scored]) -> None:
-        run = uuid.uuid4().hex[:8]
-        (
-            scored
-            | "Shard"
-            >> beam.Map(partial(_in_shard, self.shards)).with_output_types(tuple[int, Scored])
-            | "Group" >> beam.GroupByKey()
-            | "Parquet" >> beam.ParDo(_WriteParquetDoFn(self.prefix, run))
-        )
+        scored | "Parquet" >> beam.ParDo(_WriteParquetDoFn(self.prefix))

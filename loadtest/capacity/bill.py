@@ -11,7 +11,7 @@ from testudo.cloud.prices import Prices
 
 MONTH_S = 30 * 24 * HOUR_S
 # Measured: the table of docs/cost.md.
-JOIN_BYTES, ROW_BYTES, ARCHIVE_BYTES = 739, 1_121, 360
+JOIN_BYTES, ROW_BYTES = 739, 843
 MESSAGES_PER_OBJECT = 7.8
 KEPT_MONTHS = 1.0
 OF_WORKERS = ("vCPU", "memory", "disk")
@@ -45,7 +45,6 @@ def million_items_usd(mix: Mix, prices: Prices) -> float:
         message_bytes=mix.message_bytes,
         join_bytes=JOIN_BYTES,
         row_bytes=ROW_BYTES,
-        archive_bytes=ARCHIVE_BYTES,
         messages_per_object=MESSAGES_PER_OBJECT,
         image_reads=mix.by_uri_share,
     )

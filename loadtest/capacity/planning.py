@@ -152,7 +152,7 @@ def _quotas(machine: str, most: int, peak: float, question: Question) -> list[Qu
         **needed_quotas(fleet),
         "Dataflow workers of a job": float(most),
         "Pub/Sub publisher throughput, MB/s": peak * question.mix.message_bytes / 1e6,
-        "BigQuery streaming inserts, MB/s": peak * ROW_BYTES / 1e6,
+        "BigQuery appends, MB/s": peak * ROW_BYTES / 1e6,
         "Cloud Storage object writes, 1/s": peak / MESSAGES_PER_OBJECT,
     }
     return [Quota(name, value, DEFAULTS.get(name, "")) for name, value in needed.items()]

@@ -35,7 +35,7 @@ def test_the_graph_is_the_reviewed_one(graph: Graph) -> None:
 @pytest.mark.slow
 def test_flags_that_people_set_do_not_change_the_graph(graph: Graph) -> None:
     """Else an update that only sets a flag would replace the job."""
-    flags = ["--window_s=10", "--archive_shards=4", "--image_batch_size=8", "--call_timeout_s=5"]
+    flags = ["--image_batch_size=8", "--call_timeout_s=5"]
     flags += ["--input_subscription=projects/other-project/subscriptions/others"]
     others = built_graph([*EXAMPLE_FLAGS, *flags])
     assert others == graph
@@ -68,6 +68,6 @@ def test_step_names_are_words_of_our_own(graph: Graph) -> None:
 
 
 def test_only_these_steps_keep_state(graph: Graph) -> None:
-    """The ids that Pub/Sub's reader remembers, and two groupings; no cell, no timer."""
+    """The ids that Pub/Sub's reader remembers, and one grouping; no cell, no timer."""
     stateful = {name for name, step in graph.items() if step["state"]}
-    assert stateful == {"Read/Pull/Read", "Join/Group", "Archive/Group"}
+    assert stateful == {"Read/Pull/Read", "Join/Group"}

@@ -19,7 +19,7 @@ from transforms.outcomes import dead_letter_row, prediction_row
 
 from builders import ARRIVAL, message  # isort: skip
 
-TYPES = {"STRING": str, "INTEGER": int, "FLOAT": (int, float)}
+TYPES = {"STRING": str, "INTEGER": int, "FLOAT": (int, float), "BYTES": bytes}
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 REPLAYED = Sent(letter(), "message-2", NOW)

@@ -30,6 +30,7 @@ ON_THE_STACK = {
     "access": ["list", "local"],
     "replay": [],
     "provision": ["local"],
+    "export": ["--day=2026-11-24", "--to=out"],
     "release": ["push", "local"],
     "launch": ["local", TEMPLATE],
     "status": ["local"],

@@ -39,7 +39,7 @@ num_workers = 2
 max_num_workers = 4
 threads = 6
 labels = {team = "listings"}
-flags = {archive_shards = 2}
+flags = {image_batch_size = 2}
 """
 NAMES = ("request", "planned", "way", "parallel", "broken", "refused", "ended")
 GONE = "Legacy/Step"
@@ -125,7 +125,7 @@ def state(job: Job) -> str:
 
 def test_the_request_says_all_that_the_environment_wants(cloud: Cloud) -> None:
     """What Beam sends to Dataflow: streaming, runner v2, image, workers, network, labels, graph."""
-    ran = cloud.run("launch", "request", "--template=v1", "--set=window_s=30")
+    ran = cloud.run("launch", "request", "--template=v1", "--set=text_batch_size=30")
     assert ran.code == 0, ran.errors
     (job,) = cloud.active("request")
     assert job.id == ran.printed.strip()
@@ -154,7 +154,7 @@ def test_the_request_says_all_that_the_environment_wants(cloud: Cloud) -> None:
     assert container.container_image == cloud.image("v1")
     assert container.use_single_core_per_container
     options = environment.sdk_pipeline_options["options"]
-    assert (options["window_s"], options["archive_shards"]) == (30, 2)
+    assert (options["text_batch_size"], options["image_batch_size"]) == (30, 2)
     assert not options["save_main_session"]
 
 
@@ -308,7 +308,7 @@ def test_a_launch_that_fails_in_the_launcher_says_why(cloud: Cloud) -> None:
     [
         (["--template=v9"], ["--template: there is no version v9", "testudo template build"]),
         (["--template=v1", "--set=nonsense=1"], ["--set: 'nonsense=1' is no FLAG=VALUE"]),
-        (["--template=v1", "--set=window_s=x"], ["--window_s: 'x' does not match"]),
+        (["--template=v1", "--set=text_batch_size=x"], ["--text_batch_size: 'x' does not match"]),
         (
             ["--template=v1", "--set=predictions_table=testudo-local:testudo.nothing"],
             ["--predictions_table: there is no table testudo-local:testudo.nothing"],

@@ -170,9 +170,9 @@ def test_a_launch_refuses_everything_that_is_wrong_at_once(
 ) -> None:
     """Flags by their form first, then what they name; nothing is written."""
     location = {"template_location": f"gs://{LOCAL.bucket}/staging/template_launches/2/job_object"}
-    done = launch(image, stack, {**flags, **location, "window_s": "0", "output": "here"})
+    done = launch(image, stack, {**flags, **location, "text_batch_size": "0", "output": "here"})
     assert done.returncode == 2
-    assert "--window_s: is 0" in done.stderr
+    assert "--text_batch_size: is 0" in done.stderr
     assert "--output: 'here'" in done.stderr
     gone = {"predictions_table": f"{stack.project}:testudo.gone", "output": "gs://no-such-bucket"}
     done = launch(image, stack, {**flags, **location, **gone})

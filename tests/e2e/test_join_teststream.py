@@ -16,13 +16,10 @@ from apache_beam.transforms.window import TimestampedValue
 from builders import envelope, failure, image_part, text_part
 
 from models.failures import Reason, Stage
-from transforms.joins import JoinParts, WindowByArrival
+from transforms.joins import LATENESS_S, WINDOW_S, JoinParts, WindowByArrival
 from transforms.records import DeadLetter, Joined, Part
 
 REPOSITORY = Path(__file__).parents[2]
-WINDOW_S = 60
-LATENESS_S = 3_600
-WINDOWS = {"window_s": WINDOW_S, "allowed_lateness_s": LATENESS_S}
 MANY = 10_000
 
 # An outcome, short: item, then its features, or the reasons why there are none.
@@ -69,13 +66,13 @@ def assert_outcomes(options: PipelineOptions, stream: Stream, expected: list[Out
             pipeline
             | stream
             | "Halves" >> beam.Map(_same).with_output_types(Part)
-            | WindowByArrival(**WINDOWS)
+            | WindowByArrival()
         )
         branches = {
             Stage.IMAGE: halves | "Images" >> beam.Filter(is_image).with_output_types(Part),
             Stage.TEXT: halves | "Texts" >> beam.Filter(is_text).with_output_types(Part),
         }
-        outcomes = branches | JoinParts(**WINDOWS)
+        outcomes = branches | JoinParts()
         found = (
             outcomes.items | "Items" >> beam.Map(in_short).with_output_types(Outcome),
             outcomes.dead_letters | "DeadLetters" >> beam.Map(in_short).with_output_types(Outcome),
@@ -146,7 +143,7 @@ def test_failed_halves_leave_as_one_dead_letter_an_item(options: PipelineOptions
         .add_elements(
             at(1, image(1, **no_image), text(2, **no_text), image(3, **no_image), text(4))
         )
-        .advance_watermark_to(30)
+        .advance_watermark_to(20)
         .add_elements(at(2, text(1), image(2), text(3, **no_text), image(4)))
         .advance_watermark_to_infinity()
     )

@@ -49,7 +49,7 @@ def ran() -> list[bool]:
 @pytest.fixture
 def job(own: LocalStack, releases: Releases, ran: list[bool]) -> Iterator[Job]:
     """The command with two processes, started again whenever it ends."""
-    flags = [f"--home={own.home}", f"--local_releases={releases.root}", "--window_s=5"]
+    flags = [f"--home={own.home}", f"--local_releases={releases.root}"]
     with Job(["--processes=2", *flags], own.home / "job.log", ran.append, seed=1) as running:
         yield running
 

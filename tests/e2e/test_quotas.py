@@ -45,7 +45,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
 
 @pytest.fixture
 def flags(own: LocalStack, releases: Releases) -> list[str]:
-    return [f"--home={own.home}", f"--local_releases={releases.root}", "--window_s=5"]
+    return [f"--home={own.home}", f"--local_releases={releases.root}"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """The whole streaming path on the real local stack: publish, run, query."""
 
-import io
 import json
 import re
 import socket
@@ -9,10 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 import skimage.data
-from apache_beam.io.filesystems import FileSystems
 from google.cloud import pubsub_v1
 from PIL import Image
 from streaming import Pipeline, wait_for_tables
@@ -31,10 +28,9 @@ from testudo.commands.demo_report import (
 from testudo.commands.engines import BigQueryEngine, FilesEngine
 from testudo.commands.publish import from_images, item_id_of, upload
 from testudo.commands.sending import Outgoing, publish
-from testudo.environment import LOCAL, Environment
+from testudo.environment import Environment
 from testudo.local.family import family_of, listening, living
 from testudo.messages import BREAKAGES, SampleMessage, sample_messages
-from transforms.outcomes import ARCHIVE_SCHEMA
 from transforms.payloads import read_payload
 
 SAMPLES = 100
@@ -129,24 +125,20 @@ def test_items_of_one_side_are_scored(
     assert {counts[1:] for counts in found.values()} == {(8, 8)}
 
 
-def test_archive_holds_what_was_scored(
+def test_features_stand_beside_the_prediction(
     streamed: list[SampleMessage], engine: BigQueryEngine
 ) -> None:
-    """The Parquet archive has each scored item once, with features and scores."""
-    predicted = {one.item_id for one in streamed if not one.breakage}
-
-    def archived() -> Counter[str]:
-        found: Counter[str] = Counter()
-        for match in FileSystems.match([f"gs://{LOCAL.bucket}/archive/dt=*/*.parquet"]):
-            for file in match.metadata_list:
-                with FileSystems.open(file.path) as opened:
-                    table = pq.read_table(io.BytesIO(opened.read()))
-                assert table.schema.equals(ARCHIVE_SCHEMA)
-                found.update(table.column("item_id").to_pylist())
-        return found
-
-    found = eventually(archived, lambda seen: predicted <= set(seen))
-    assert {item: found[item] for item in predicted} == dict.fromkeys(predicted, 1)
+    """As bytes of the manifest's lengths, for each side that the item has."""
+    sql = """SELECT image IS NULL, text IS NULL, MIN(LENGTH(image_features)),
+      MAX(LENGTH(image_features)), MIN(LENGTH(text_features)), MAX(LENGTH(text_features))
+    FROM `{dataset}.predictions` WHERE item_id LIKE 'listing-11-%' GROUP BY 1, 2"""
+    found = {tuple(row[:2]): row[2:] for row in engine.ask(sql).rows}
+    (image_bytes, _, text_bytes, _) = found[False, False]
+    assert found[False, False] == (image_bytes, image_bytes, text_bytes, text_bytes)
+    assert image_bytes > 0
+    assert text_bytes > 0
+    assert found[True, False][:2] == (None, None)
+    assert found[False, True][2:] == (None, None)
 
 
 def test_queries_answer_alike_in_bigquery_and_over_files(

@@ -5,12 +5,14 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from google.cloud import bigquery, storage
 from google.oauth2.credentials import Credentials
-from warehouse import everything, failed, files_engine, prediction
+from warehouse import DAY, HOUR, MONDAY, everything, failed, files_engine, prediction
 
 from beam_pipeline.io.writers import rejected_row
 from beam_pipeline.tables import TENANTS_TABLES, statements
@@ -18,6 +20,7 @@ from testudo.cloud.row_access import Grant
 from testudo.commands.access import VIEWER, Access, tenants_views
 from testudo.commands.dead_letters import Filters
 from testudo.commands.engines import Answer, BigQueryEngine, FilesEngine
+from testudo.commands.export import Export
 from testudo.commands.rejected_rows import REJECTED_ROWS, find_rejected_rows
 from testudo.environment import Environment
 from testudo.environment_file import environment_from
@@ -259,3 +262,53 @@ def test_rows_are_appended_as_before(access: Access, environment: Environment) -
     reader = BigQueryEngine(client_of(environment.project, OPERATORS), environment.dataset)
     sql = "SELECT COUNT(*) FROM `{dataset}.predictions` WHERE item_id = @item_id"
     assert reader.ask(sql, {"item_id": "appended"}).rows == [(1,)]
+
+
+@pytest.fixture(scope="module")
+def featured(stack: LocalStack) -> Iterator[bigquery.Client]:
+    """Three items of a day, one of them twice, and one of the day after."""
+    with bigquery.Client(project=stack.project) as client:
+        create_dataset(stack.project, "featured")
+        rows = [
+            prediction("a", MONDAY, release="old"),
+            prediction("a", MONDAY + HOUR, release="new"),
+            prediction("b", MONDAY, tenant_id="bolt"),
+            prediction("c", MONDAY),
+            prediction("late", MONDAY + DAY),
+        ]
+        for row in rows:
+            row["image_features"] = base64.b64encode(row["item_id"].encode()).decode()
+        assert not client.insert_rows_json(f"{stack.project}.featured.predictions", rows)
+        yield client
+
+
+def exported(folder: Path) -> list[dict[str, Any]]:
+    files = sorted(folder.rglob("*.parquet"))
+    return [row for file in files for row in pq.ParquetFile(file).read().to_pylist()]
+
+
+def test_a_day_is_exported_with_its_features(featured: bigquery.Client, tmp_path: Path) -> None:
+    """Each item once, by its latest row, into a folder here or a bucket."""
+    export = Export(featured, "featured", MONDAY.date())
+    assert export.from_here(f"{tmp_path}/all", tenant_id="", release="") == 3
+    found = {row["item_id"]: row for row in exported(tmp_path / "all")}
+    assert {name: row["image_features"] for name, row in found.items()} == {
+        "a": b"a",
+        "b": b"b",
+        "c": b"c",
+    }
+    assert found["a"]["release"] == "new"
+    assert found["a"]["text_features"] is None
+    assert [one["model"] for one in found["a"]["scores"]] == ["category", "category"]
+    assert export.from_here(f"{tmp_path}/tenant", tenant_id="bolt", release="") == 1
+    assert export.from_here(f"{tmp_path}/release", tenant_id="", release="old") == 1
+
+
+def test_bigquery_itself_exports_the_same(
+    featured: bigquery.Client, stack: LocalStack, tmp_path: Path
+) -> None:
+    """By the statement of a cloud; the stand-in puts the file where its objects are."""
+    export = Export(featured, "featured", MONDAY.date())
+    export.by_bigquery("gs://exported/dt=2026-11-02", tenant_id="", release="")
+    (folder,) = stack.home.rglob("exported")
+    assert sorted(row["item_id"] for row in exported(folder)) == ["a", "b", "c"]

@@ -59,7 +59,7 @@ def run_graph(config: Config, ends: Endpoints) -> Ran:
     ran = run(lambda pipeline: build(pipeline, config, ends))
     assert "bugs" not in ran.counters
     assert "join_halves_missing" not in ran.counters
-    none: Mapping[str, list[Any]] = {"predictions": [], "archive": [], "dead_letters": []}
+    none: Mapping[str, list[Any]] = {"predictions": [], "dead_letters": []}
     return Ran({**none, **ran.records}, ran.counters)
 
 
@@ -159,9 +159,6 @@ def test_one_item_has_one_outcome(tmp_path: Path, releases: Releases) -> None:
     failed = [one.envelope.item_id for one in ran.records["dead_letters"]]
     assert sorted(predicted) == sorted(one.item_id for one in samples if not one.breakage)
     assert sorted(failed) == sorted(one.item_id for one in samples if one.breakage)
-    assert sorted(one.joined.envelope.item_id for one in ran.records["archive"]) == sorted(
-        predicted
-    )
     assert ran.counters["messages"] == 140
 
 
@@ -299,7 +296,6 @@ def test_an_item_is_scored_by_the_release_that_it_was_stamped_with(
     ends = Endpoints(
         read=_ReadAndSwitch(messages, switch),
         predictions=ends.predictions,
-        archive=ends.archive,
         dead_letters=ends.dead_letters,
     )
     ran = run_graph(config(tmp_path, releases), ends)

@@ -68,7 +68,7 @@ ESCAPES = re.compile(r"[^ -~]")
 NAMES = re.compile(
     r"(predictions|dead_letters)-\d{5}-of-\d{5}\.jsonl"
     r"|payloads/dt=\d{4}-\d\d-\d\d/[0-9a-f]{32}\.bin"
-    r"|archive/dt=\d{4}-\d\d-\d\d/\d{6}-[0-9a-f]{8}-\d+-\d+\.parquet"
+    r"|archive/dt=\d{4}-\d\d-\d\d/[0-9a-f]{32}\.parquet"
     r"|dead-letters/rejected-rows/dt=\d{4}-\d\d-\d\d/[0-9a-f]{32}\.jsonl"
 )
 # Columns that keep what a sender wrote. The message's id is Pub/Sub's own but for files.
@@ -180,10 +180,10 @@ class Outcome(NamedTuple):
         return [json.loads(line) for line in lines]
 
 
-def refused_row() -> tuple[str, Mapping[str, Any], list[Any]]:
+def refused_row() -> tuple[str, Mapping[str, Any], str]:
     """A row with the mark in each column, which its table did not take."""
     row: dict[str, Any] = {field.name: WORDS["path"] for field in table_schema("dead_letters")}
-    return "p:d.dead_letters", row, [{"reason": "invalid", "message": WORDS["escapes"]}]
+    return "p:d.dead_letters", row, WORDS["escapes"]
 
 
 def run_all(config: Config) -> Ran:

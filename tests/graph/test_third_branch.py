@@ -109,7 +109,7 @@ def score(texts: Sequence[str], releases: Releases) -> Ran:
         sent = [message(fields(item_id=f"item-{n}", text=text)) for n, text in enumerate(texts)]
         parsed = (
             created(pipeline, sent, Message)
-            | WindowByArrival(window_s=60, allowed_lateness_s=60)
+            | WindowByArrival()
             | ParseItems(releases=releases.root, refresh_s=30, max_message_bytes=10_000)
         )
         joined = {
@@ -122,7 +122,7 @@ def score(texts: Sequence[str], releases: Releases) -> Ran:
             ),
             Stage.TEXT: parsed.items | EncodeTexts(releases=releases.root, batch_size=4),
             TABULAR: parsed.items | EncodeTables(),
-        } | JoinParts(window_s=60, allowed_lateness_s=60)
+        } | JoinParts()
         scored = joined.items | ScoreItems(releases=releases.root, batch_size=4)
         dead = (parsed.dead_letters, joined.dead_letters, scored.dead_letters) | beam.Flatten()
         return {"scored": scored.items, "dead": dead}

@@ -21,7 +21,8 @@ from beam_pipeline.io.publishing import Publisher
 from beam_pipeline.io.threads import Background
 from rigs.chaos_report import OF_FAULTS, by_kind, compare, outcomes_of, tell
 from rigs.chaos_traffic import Planned, traffic
-from rigs.faults import Fault, FaultPlan, faulty_environment
+from rigs.faults import Fault, FaultPlan
+from rigs.faulty_appends import faulty_environment
 from rigs.job import Job, Victim
 from testudo.commands.engines import BigQueryEngine
 from testudo.commands.progress import tracked
@@ -41,16 +42,13 @@ SHARES = {
     Fault.NO_ANSWER: 0.003,
     Fault.REJECT_ONE: 0.01,
     Fault.REJECT_ALL: 0.002,
-    Fault.ANSWER_400: 0.01,
-    Fault.ANSWER_413: 0.01,
 }
 DELAY_S, SILENCE_S = 0.3, 8.0
 CALL_TIMEOUT_S = 4.0  # so that a model that hangs is cut soon
-WINDOW_S = 10
 LOOK_EVERY_S = 2.0
 LOST = "lost"
 REPLAYS = "SELECT replay_message_id FROM `{dataset}.replays`"
-FLAGS = (f"--window_s={WINDOW_S}", f"--call_timeout_s={CALL_TIMEOUT_S}")
+FLAGS = (f"--call_timeout_s={CALL_TIMEOUT_S}",)
 
 
 class Chaos:

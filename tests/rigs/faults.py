@@ -1,39 +1,39 @@
 """A proxy that fails on purpose, between Google's clients and the stand-ins of the laptop.
 
 Requests enter; most are forwarded and answered unchanged, the others fail in
-the way that a seeded plan chooses. Nothing that a service has taken is later
-called invalid: like BigQuery, the proxy refuses a row for good only before the
-table has it. It listens on the loopback address alone.
+the way that a seeded plan chooses. Cloud Storage is spoken to in HTTP, BigQuery in
+gRPC, of which only AppendRows fails (rigs.faulty_appends). Nothing that a service
+has taken is later called invalid: like BigQuery, the proxy refuses a row for good
+only before the table has it. It listens on the loopback address alone.
 """
 
 import contextlib
-import gzip
 import http.client
 import json
 import random
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
+from beam_pipeline.io.append_stream import EMULATOR
 from testudo.local.servers import HOST
 
 # The variables that lead Google's clients to a service, by the service's name in the stack.
-VARIABLES = {"bigquery": "BIGQUERY_EMULATOR_HOST", "storage": "STORAGE_EMULATOR_HOST"}
+VARIABLES = {"bigquery": EMULATOR, "storage": "STORAGE_EMULATOR_HOST"}
 FORWARD_TIMEOUT_S = 120.0
 POLL_S = 0.05  # how soon the end of the block is noticed
 # Of one connection, not of the message; what is forwarded has a length instead.
 ONE_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "expect"})
-INSERT_PATH = "/insertAll"
 
 
 class Fault(StrEnum):
-    """What a request may meet. The last four are for streaming inserts only, and for good."""
+    """What a request may meet. The last two are for appended rows only, and for good."""
 
     ANSWER_429 = "answer_429"
     ANSWER_500 = "answer_500"
@@ -44,17 +44,13 @@ class Fault(StrEnum):
     NO_ANSWER = "no_answer"  # until the client gives up
     REJECT_ONE = "reject_one"
     REJECT_ALL = "reject_all"
-    ANSWER_400 = "answer_400"
-    ANSWER_413 = "answer_413"
 
 
-OF_INSERTS = frozenset({Fault.REJECT_ONE, Fault.REJECT_ALL, Fault.ANSWER_400, Fault.ANSWER_413})
+OF_ROWS = frozenset({Fault.REJECT_ONE, Fault.REJECT_ALL})
 ANSWERS = {
     Fault.ANSWER_429: (HTTPStatus.TOO_MANY_REQUESTS, "rateLimitExceeded"),
     Fault.ANSWER_500: (HTTPStatus.INTERNAL_SERVER_ERROR, "internalError"),
     Fault.ANSWER_503: (HTTPStatus.SERVICE_UNAVAILABLE, "backendError"),
-    Fault.ANSWER_400: (HTTPStatus.BAD_REQUEST, "invalid"),
-    Fault.ANSWER_413: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "requestTooLarge"),
 }
 
 
@@ -84,7 +80,7 @@ class FaultPlan:
         self._random = random.Random(seed)
         self._lock = threading.Lock()
         self._next: list[tuple[str, Fault]] = []
-        self._taken: set[str] = set()  # insertIds that the service has seen
+        self._taken: set[bytes] = set()  # rows that the service has seen
         self.change(shares or {})
 
     def change(self, shares: Mapping[Fault, float]) -> None:
@@ -103,42 +99,41 @@ class FaultPlan:
             self._next += [(service, fault)] * times
 
     def draw(self, service: str, method: str, rows: "Rows | None") -> Fault | None:
-        """The fault of one request; None to forward it. `rows` are what it inserts."""
+        """The fault of one request; None to forward it. `rows` are what it appends."""
         with self._lock:
             self.requests[service, method] += 1
             may_refuse = rows is not None and rows and not self._taken & rows.keys()
             for number, (of, fault) in enumerate(self._next):
-                if of == service and (may_refuse or fault not in OF_INSERTS):
+                if of == service and (may_refuse or fault not in OF_ROWS):
                     del self._next[number]
                     return self._note(service, fault, rows)
             point = self._random.random()
             for fault, share in self._shares.items():
                 point -= share
                 if point < 0:
-                    if fault in OF_INSERTS and not may_refuse:
+                    if fault in OF_ROWS and not may_refuse:
                         break
                     return self._note(service, fault, rows)
             return self._note(service, None, rows)
 
-    def choose_row(self, rows: "Rows") -> str:
-        """The insertId of the row to reject of a request that meets REJECT_ONE."""
+    def choose_row(self, rows: "Rows") -> bytes:
+        """The row to reject of a request that meets REJECT_ONE."""
         with self._lock:
             return self._random.choice(sorted(rows))
 
     def reject(self, rows: "Rows") -> None:
         with self._lock:
             self.rejected += rows.values()
-            self._taken -= rows.keys()
 
     def _note(self, service: str, fault: Fault | None, rows: "Rows | None") -> Fault | None:
         if fault:
             self.counts[service, fault] += 1
-        if rows and fault in (None, Fault.DELAY, Fault.CLOSE_AFTER, Fault.REJECT_ONE):
+        if rows and fault in (None, Fault.DELAY, Fault.CLOSE_AFTER):
             self._taken |= rows.keys()
         return fault
 
 
-Rows = dict[str, Mapping[str, Any]]  # row by insertId
+Rows = dict[bytes, Mapping[str, Any]]  # what a row is, by what is sent of it
 
 
 class _Answer(NamedTuple):
@@ -152,17 +147,6 @@ class _Request(NamedTuple):
     path: str
     headers: list[tuple[str, str]]
     body: bytes
-
-    @property
-    def rows(self) -> Rows | None:
-        """What a streaming insert inserts; None for any other request."""
-        if not urlsplit(self.path).path.endswith(INSERT_PATH):
-            return None
-        return {row["insertId"]: row["json"] for row in self.content["rows"]}
-
-    @property
-    def content(self) -> dict[str, Any]:
-        return _json(self.headers, self.body)
 
 
 class FaultyProxy:
@@ -196,15 +180,9 @@ class FaultyProxy:
 
     def answer(self, request: _Request) -> _Answer | None:
         """What the client gets; None for a connection that is closed without an answer."""
-        rows = request.rows
-        fault = self.plan.draw(self.service, request.method, rows)
+        fault = self.plan.draw(self.service, request.method, None)
         if fault in ANSWERS:
             return _error(*ANSWERS[fault])
-        if fault == Fault.REJECT_ALL and rows:
-            self.plan.reject(rows)
-            return _refusal(range(len(rows)))
-        if fault == Fault.REJECT_ONE and rows:
-            return self._without_one(request, rows)
         if fault == Fault.NO_ANSWER:
             self._closing.wait(self.plan.silence_s)
             return None
@@ -214,23 +192,6 @@ class FaultyProxy:
             self._closing.wait(self.plan.delay_s)
         answer = self._forward(request)
         return None if fault == Fault.CLOSE_AFTER else answer
-
-    def _without_one(self, request: _Request, rows: Rows) -> _Answer:
-        key = self.plan.choose_row(rows)
-        at = list(rows).index(key)
-        self.plan.reject({key: rows[key]})
-        kept = [row for row in request.content["rows"] if row["insertId"] != key]
-        if not kept:
-            return _refusal([at])
-        headers = [(name, value) for name, value in request.headers if "encoding" not in name]
-        body = json.dumps({**request.content, "rows": kept}).encode()
-        answer = self._forward(request._replace(headers=headers, body=body))
-        if answer.status != HTTPStatus.OK:
-            return answer
-        errors = _json(answer.headers, answer.body).get("insertErrors", [])
-        for error in errors:
-            error["index"] = int(error["index"]) + (int(error["index"]) >= at)
-        return _refusal([at], errors)
 
     def _forward(self, request: _Request) -> _Answer:
         """A connection a request: one that was kept open could be closed under it."""
@@ -310,41 +271,9 @@ def _handler(proxy: FaultyProxy) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _json(headers: list[tuple[str, str]], body: bytes) -> dict[str, Any]:
-    encodings = {value for name, value in headers if name.lower() == "content-encoding"}
-    content: dict[str, Any] = json.loads(gzip.decompress(body) if "gzip" in encodings else body)
-    return content
-
-
 def _error(status: HTTPStatus, reason: str) -> _Answer:
     """An error as Google's services write it."""
     message = f"{status.phrase}: the faulty proxy's"
     errors = [{"message": message, "domain": "global", "reason": reason}]
-    return _json_answer(status, {"error": {"code": status, "message": message, "errors": errors}})
-
-
-def _refusal(indices: Any, others: list[Any] | None = None) -> _Answer:
-    """The answer to an insert some of whose rows are invalid, `others` among them."""
-    errors = [
-        {"index": index, "errors": [{"reason": "invalid", "message": "the faulty proxy's"}]}
-        for index in indices
-    ]
-    content = {"kind": "bigquery#tableDataInsertAllResponse"}
-    return _json_answer(HTTPStatus.OK, {**content, "insertErrors": [*errors, *(others or [])]})
-
-
-def _json_answer(status: HTTPStatus, content: Mapping[str, Any]) -> _Answer:
+    content = {"error": {"code": status, "message": message, "errors": errors}}
     return _Answer(status, [("Content-Type", "application/json")], json.dumps(content).encode())
-
-
-@contextlib.contextmanager
-def faulty_environment(environment: Mapping[str, str], plan: FaultPlan) -> Iterator[dict[str, str]]:
-    """A stack's environment, with a proxy in front of BigQuery and one of Cloud Storage."""
-    with contextlib.ExitStack() as proxies:
-        led = {
-            variable: proxies.enter_context(
-                FaultyProxy(service, environment[variable], plan)
-            ).address
-            for service, variable in VARIABLES.items()
-        }
-        yield {**environment, **led}

@@ -159,15 +159,15 @@ OWN_METRICS: Mapping[str, tuple[str, str, str]] = {
         "items",
         "Items that lost a part (`half_missing`). Alert on any.",
     ),
-    "archive_files": (
-        "counter",
-        "files",
-        "Parquet files written under `archive/`.",
-    ),
     "rows_inserted": (
         "counter",
         "rows",
         "Rows of predictions and dead letters that BigQuery took.",
+    ),
+    "append_requests": (
+        "counter",
+        "requests",
+        "Requests that these rows went in, those that were sent again included.",
     ),
     "bugs": (
         "counter",

@@ -4,7 +4,7 @@ All items go through the job once as they are published: then it is warm. Then
 the subscription is turned back (Pub/Sub's seek), and all of them wait in it at
 once: the job reads a backlog, and no publisher competes with it. Counted is the
 CPU time of the job's process, of its models' processes and of Prism's, from then
-until the rows of all items are in BigQuery and in the archive. The other servers'
+until the rows of all items are in BigQuery. The other servers'
 CPU time is not counted, but they share the machine's cores.
 """
 
@@ -15,12 +15,10 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from io import BytesIO
 from typing import Self
 
 import psutil
-import pyarrow.parquet as pq
-from google.cloud import bigquery, pubsub_v1, storage
+from google.cloud import bigquery, pubsub_v1
 
 from beam_pipeline.tables import fill
 from loadtest.processes import ONE_THREAD, MeasuringError, last_lines
@@ -31,7 +29,6 @@ from testudo.local.jobs import LocalJob
 from testudo.local.stack import LocalStack
 from testudo.messages import message_attributes
 
-WINDOW_S = 5  # the archive's file, which is waited for, comes at the end of a window
 DEADLINE_S = 300.0
 LOOK_EVERY_S = 0.25
 END_ALLOWED_S = 120.0
@@ -49,18 +46,11 @@ class Stored:
     place: Environment
     moment: datetime
     tables: bigquery.Client
-    bucket: storage.Bucket
-    _archived: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def since(cls, place: Environment) -> Self:
         """From now on."""
-        return cls(
-            place,
-            datetime.now(UTC),
-            bigquery.Client(project=place.project),
-            storage.Client(project=place.project).bucket(LOCAL.bucket),
-        )
+        return cls(place, datetime.now(UTC), bigquery.Client(project=place.project))
 
     def rows(self) -> tuple[int, float]:
         """How many distinct messages have a row, and the seconds from first to last of them."""
@@ -69,15 +59,6 @@ class Stored:
         sql = fill(ARRIVED, self.place.dataset)
         ((count, first, last),) = self.tables.query_and_wait(sql, job_config=config)
         return count, (last - first).total_seconds() if count else 0.0
-
-    def archived(self) -> int:
-        """How many items new files of the archive hold."""
-        for blob in self.bucket.list_blobs(prefix="archive/"):
-            if blob.name not in self._archived:
-                table = pq.read_table(BytesIO(blob.download_as_bytes()), columns=["processed_at"])
-                times = table["processed_at"].to_pylist()
-                self._archived[blob.name] = sum(one >= self.moment for one in times)
-        return sum(self._archived.values())
 
 
 def outgoing(lines: Iterable[bytes]) -> Iterator[Outgoing]:
@@ -90,7 +71,7 @@ def outgoing(lines: Iterable[bytes]) -> Iterator[Outgoing]:
 @contextmanager
 def running_job(stack: LocalStack, releases: str) -> Iterator[psutil.Process]:
     """`testudo run` in a process of its own, ended at the end. Raises MeasuringError."""
-    flags = [f"--home={stack.home}", f"--local_releases={releases}", f"--window_s={WINDOW_S}"]
+    flags = [f"--home={stack.home}", f"--local_releases={releases}"]
     log = stack.home / "logs" / "job.log"
     job = LocalJob(flags, log, variables=ONE_THREAD)
     try:
@@ -133,7 +114,7 @@ def turn_back(project: str, moment: datetime) -> None:
 
 
 def wait_for(stored: Stored, items: int, job: psutil.Process) -> float:
-    """Wait until rows and archive hold so many items.
+    """Wait until there are so many rows.
 
     Returns the seconds from the first row to the last. Raises MeasuringError.
     """
@@ -142,7 +123,7 @@ def wait_for(stored: Stored, items: int, job: psutil.Process) -> float:
         if not job.is_running() or job.status() == psutil.STATUS_ZOMBIE:
             raise MeasuringError("the job ended by itself")
         count, seconds = stored.rows()
-        if count >= items and stored.archived() >= items:
+        if count >= items:
             return seconds
         if time.monotonic() > deadline:
             raise MeasuringError(f"{count} of {items} items after {DEADLINE_S:.0f} s")

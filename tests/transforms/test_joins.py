@@ -11,8 +11,6 @@ from models.failures import Stage
 from transforms.joins import JoinParts, WindowByArrival
 from transforms.records import Part
 
-WINDOWS = {"window_s": 60, "allowed_lateness_s": 3_600}
-
 
 def join(images: Iterable[Part], texts: Iterable[Part]) -> Ran:
     def connect(pipeline: beam.Pipeline) -> dict[str, beam.PCollection]:
@@ -20,13 +18,13 @@ def join(images: Iterable[Part], texts: Iterable[Part]) -> Ran:
             branch: pipeline
             | f"Create{name}" >> beam.Create([TimestampedValue(half, 7) for half in halves])
             | f"Type{name}" >> beam.Map(lambda half: half).with_output_types(Part)
-            | f"Window{name}" >> WindowByArrival(**WINDOWS)
+            | f"Window{name}" >> WindowByArrival()
             for branch, name, halves in (
                 (Stage.IMAGE, "Images", images),
                 (Stage.TEXT, "Texts", texts),
             )
         }
-        outcomes = branches | JoinParts(**WINDOWS)
+        outcomes = branches | JoinParts()
         return {"joined": outcomes.items, "dead": outcomes.dead_letters}
 
     ran = run(connect)

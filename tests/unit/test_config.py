@@ -62,9 +62,6 @@ def test_every_flag_reaches_the_configuration() -> None:
             "--decode_timeout_s=12",
             "--call_timeout_s=13",
             "--call_memory_mb=140",
-            "--window_s=9",
-            "--allowed_lateness_s=10",
-            "--archive_shards=11",
             "--tenant_share=0.15",
             "--overflow_after_s=16",
         ]
@@ -85,9 +82,6 @@ def test_every_flag_reaches_the_configuration() -> None:
         decode_timeout_s=12.0,
         call_timeout_s=13.0,
         call_memory_mb=140,
-        window_s=9,
-        allowed_lateness_s=10,
-        archive_shards=11,
         tenant_share=0.15,
         overflow_after_s=16.0,
     )
@@ -127,7 +121,7 @@ def test_all_problems_are_told_at_once() -> None:
             "--output=/home",
             "--releases=gs://my-bucket/releases",
             "--image_buckets=fine-bucket,Not_A_Bucket",
-            "--window_s=0",
+            "--text_batch_size=0",
             "--image_batch_size=many",
             "--image_bach_size=1",
         )
@@ -139,15 +133,15 @@ def test_all_problems_are_told_at_once() -> None:
         "--input_subscription",
         "--output",
         "--predictions_table",
-        "--window_s",
+        "--text_batch_size",
     ]
 
 
 @pytest.mark.parametrize(
     "flag",
     [
-        "--window_s=1.5",
-        "--window_s=",
+        "--text_batch_size=1.5",
+        "--text_batch_size=",
         "--release_refresh_s=soon",
         "--release_refresh_s=nan",
         "--fetch_timeout_s=0",
@@ -155,8 +149,8 @@ def test_all_problems_are_told_at_once() -> None:
         "--decode_timeout_s=0",
         "--call_timeout_s=nan",
         "--call_memory_mb=63",
-        "--allowed_lateness_s=-1",
-        "--archive_shards=0",
+        "--score_batch_size=-1",
+        "--image_batch_size=0",
         "--tenant_share=0",
         "--tenant_share=1.01",
         "--tenant_share=nan",

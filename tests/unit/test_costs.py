@@ -160,7 +160,6 @@ def test_the_document_calculates_as_the_code_does() -> None:
         message_bytes=figure("message"),
         join_bytes=figure("parts in the join"),
         row_bytes=figure("row"),
-        archive_bytes=figure("archive row"),
         messages_per_object=figure("messages a payload object"),
     )
     by_uri = inline._replace(message_bytes=figure("message, by URI"), image_reads=1)
@@ -173,17 +172,17 @@ def test_the_document_calculates_as_the_code_does() -> None:
     assert cells("component, us-central1") == expected
 
 
-def test_small_messages_and_rows_are_billed_as_a_kilobyte() -> None:
-    """Of Pub/Sub and of streaming inserts."""
-    item = ItemUse(0.001, 10, 0, 10, 0, 1)
+def test_small_messages_are_billed_as_a_kilobyte() -> None:
+    """Of Pub/Sub; of BigQuery a row is billed as it is."""
+    item = ItemUse(0.001, 10, 0, 10, 1)
     cost = million_cost(item, Machine(4, 16, 50, 1), PRICES, kept_months=1)
     assert cost["Pub/Sub"] == pytest.approx(2 * 1e9 / 2**40 * 40)
-    assert cost["streaming inserts"] == pytest.approx(5 * 0.01)
+    assert cost["rows"] == pytest.approx(0.01 * 0.025)
 
 
 def test_cores_that_wait_are_paid_for_too() -> None:
     """Part the utilisation, twice the machines."""
-    item = ItemUse(0.001, 10, 0, 10, 0, 1)
+    item = ItemUse(0.001, 10, 0, 10, 1)
     half, whole = (
         million_cost(item, Machine(4, 16, 50, share), PRICES, kept_months=1) for share in (0.5, 1.0)
     )

@@ -39,7 +39,7 @@ def test_the_flags_of_the_pipeline_follow_from_the_names() -> None:
     """Nobody writes the same table twice; flags given win."""
     environment = environment_from(
         "one",
-        {"project": "my-project", "image_buckets": ["pictures"], "flags": {"window_s": 30}},
+        {"project": "my-project", "image_buckets": ["pictures"], "flags": {"text_batch_size": 30}},
         "file",
     )
     assert environment.pipeline_flags == {
@@ -49,7 +49,7 @@ def test_the_flags_of_the_pipeline_follow_from_the_names() -> None:
         "output": "gs://my-project-testudo",
         "releases": "gs://my-project-testudo/releases",
         "image_buckets": "pictures",
-        "window_s": "30",
+        "text_batch_size": "30",
     }
 
 

@@ -2,23 +2,25 @@
 
 import contextlib
 import gc
-import gzip
 import http.client
 import io
-import json
+import time
 from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
+from append_server import TinyTable
 from gcp_storage_emulator.server import create_server
 from google.auth.credentials import AnonymousCredentials
-from google.cloud import bigquery, storage
-from rigs.faults import Fault, FaultPlan, FaultyProxy, faulty_environment
+from google.cloud import storage
+from google.cloud.bigquery import SchemaField
+from rigs.faults import Fault, FaultPlan, FaultyProxy
+from rigs.faulty_appends import faulty_environment
 
-from beam_pipeline.io.inserts import GAVE_UP, Inserter
+from beam_pipeline.io.append_stream import EMULATOR, append_call, default_stream
+from beam_pipeline.io.appending import Answer, Appender, AppendError
+from beam_pipeline.io.row_encoding import RowEncoder
 from models import release
 from models.manifest import ReleaseError
 from models.objects import ObjectError, Objects, split_uri
@@ -31,7 +33,8 @@ pytestmark = [
 ]
 
 BUCKET = "testudo-tests"
-TABLE = "testudo-tests.testudo.items"
+TABLE = default_stream("testudo-tests:testudo.items")
+ROWS = RowEncoder([SchemaField("name", "STRING")])
 SOON = {"retry_for_s": 300, "request_timeout_s": 60, "first_pause_s": 0.02}
 GIVES_UP = {"retry_for_s": 0.01, "request_timeout_s": 0.2}
 PASSING = [
@@ -45,49 +48,10 @@ PASSING = [
 ]
 
 
-class TinyTable(ThreadingHTTPServer):
-    """Takes streaming inserts into `rows`; one named "bad" is invalid, as a wrong type would be."""
-
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _TinyTableHandler)
-        self.rows: dict[str, Mapping[str, Any]] = {}
-        self.times_taken: list[str] = []
-        self.address = f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class _TinyTableHandler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: TinyTable
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        errors = []
-        for index, row in enumerate(json.loads(body)["rows"]):
-            if row["json"]["name"] == "bad":
-                errors.append({"index": index, "errors": [{"reason": "invalid"}]})
-            else:
-                self.server.rows[row["insertId"]] = row["json"]
-                self.server.times_taken.append(row["insertId"])
-        answer = json.dumps({"insertErrors": errors}).encode()
-        self.send_response_only(200)
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-
 @pytest.fixture
 def table() -> Iterator[TinyTable]:
     with TinyTable() as server:
-        thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +77,7 @@ def led(
     table: TinyTable, cloud_storage: str, plan: FaultPlan, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Mapping[str, str]]:
     """Google's clients led through the proxy to the table and to a Cloud Storage stand-in."""
-    services = {"BIGQUERY_EMULATOR_HOST": table.address, "STORAGE_EMULATOR_HOST": cloud_storage}
+    services = {EMULATOR: table.address, "STORAGE_EMULATOR_HOST": cloud_storage}
     with faulty_environment(services, plan) as environment:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
@@ -122,9 +86,12 @@ def led(
 
 
 @pytest.fixture
-def inserter(led: Mapping[str, str], soon: Mapping[str, float]) -> Iterator[Inserter]:
-    with bigquery.Client(project=BUCKET, credentials=AnonymousCredentials()) as client:
-        yield Inserter(client, TABLE, **soon)
+def appender(led: Mapping[str, str], request: pytest.FixtureRequest) -> Iterator[Appender]:
+    fault = getattr(request.node, "callspec", None) and request.node.callspec.params.get("fault")
+    times_s = {"answer_timeout_s": 0.3} if fault == Fault.NO_ANSWER else {}
+    appends = Appender(append_call, TABLE, ROWS, linger_s=0.02, first_pause_s=0.02, **times_s)
+    with contextlib.closing(appends):
+        yield appends
 
 
 @pytest.fixture
@@ -133,76 +100,89 @@ def objects(led: Mapping[str, str], soon: Mapping[str, float]) -> Iterator[Objec
         yield opened
 
 
-def keyed(*names: str) -> list[tuple[str, Mapping[str, Any]]]:
-    return [(f"key-{number}", {"name": name}) for number, name in enumerate(names)]
+def append(appender: Appender, *names: str) -> Answer:
+    return appender.append([ROWS.encode({"name": name}) for name in names])
 
 
-@pytest.mark.slow
+def names_of(table: TinyTable) -> list[str]:
+    return [row["name"] for row in table.rows]
+
+
 @pytest.mark.parametrize("fault", PASSING)
-def test_inserts_outlast_what_passes(
-    fault: Fault, inserter: Inserter, plan: FaultPlan, table: TinyTable
+def test_appends_outlast_what_passes(
+    fault: Fault, appender: Appender, plan: FaultPlan, table: TinyTable
 ) -> None:
     """No row is refused and every row is in the table, however requests fail first."""
     plan.once("bigquery", fault, times=2)
-    assert inserter.insert(keyed(*"abc")) == []
-    assert [row["name"] for row in table.rows.values()] == ["a", "b", "c"]
+    assert append(appender, *"abc").refused == {}
+    assert set(names_of(table)) == {"a", "b", "c"}
+    assert len(table.rows) == (9 if fault == Fault.CLOSE_AFTER else 3)
     assert set(plan.counts) == {("bigquery", fault)}
+    assert append(appender, "d").refused == {}
 
 
 def test_a_rejected_row_costs_itself_alone(
-    inserter: Inserter, plan: FaultPlan, table: TinyTable
+    appender: Appender, plan: FaultPlan, table: TinyTable
 ) -> None:
     """One row that the proxy rejects and one that the table does: both come back, once."""
     plan.once("bigquery", Fault.REJECT_ONE)
-    refused = inserter.insert(keyed("a", "bad", "c", "d", "e"))
-    names = {row["name"] for row, _ in refused}
-    assert names == {"bad"} | {row["name"] for row in plan.rejected}
-    assert {row["name"] for row in table.rows.values()} == {"a", "bad", "c", "d", "e"} - names
-    assert len(refused) == len(names)
+    sent = ["a", "bad", "c", "d", "e"]
+    refused = {sent[at] for at in append(appender, *sent).refused}
+    assert refused == {"bad"} | {row["name"] for row in plan.rejected}
+    assert sorted(names_of(table)) == sorted(set(sent) - refused)
 
 
 def test_rows_that_are_all_rejected_come_back(
-    inserter: Inserter, plan: FaultPlan, table: TinyTable
+    appender: Appender, plan: FaultPlan, table: TinyTable
 ) -> None:
     """At once: nothing is sent again."""
     plan.once("bigquery", Fault.REJECT_ALL)
-    assert [row for row, _ in inserter.insert(keyed("a", "b"))] == [{"name": "a"}, {"name": "b"}]
-    assert (table.rows, plan.requests["bigquery", "POST"]) == ({}, 1)
+    assert append(appender, "a", "b").refused.keys() == {0, 1}
+    assert (table.rows, plan.requests["bigquery", "AppendRows"]) == ([], 1)
 
 
-@pytest.mark.parametrize("fault", [Fault.ANSWER_400, Fault.ANSWER_413])
-def test_a_whole_request_that_is_refused_is_sent_in_halves(
-    fault: Fault, inserter: Inserter, plan: FaultPlan, table: TinyTable
-) -> None:
-    """The whole and its first half, then the first row alone: that one is the culprit."""
-    plan.once("bigquery", fault, times=3)
-    refused = inserter.insert(keyed(*"abcd"))
-    assert [row["name"] for row, _ in refused] == ["a"]
-    assert sorted(row["name"] for row in table.rows.values()) == ["b", "c", "d"]
-
-
-@pytest.mark.parametrize("fault", [Fault.ANSWER_503, Fault.CLOSE_BEFORE, Fault.NO_ANSWER])
-def test_what_lasts_too_long_ends_as_refused_rows(
+@pytest.mark.parametrize(
+    "fault", [Fault.ANSWER_429, Fault.ANSWER_503, Fault.CLOSE_BEFORE, Fault.NO_ANSWER]
+)
+def test_what_lasts_fails_and_refuses_no_row(
     fault: Fault, led: Mapping[str, str], plan: FaultPlan, table: TinyTable
 ) -> None:
-    """Nothing waits for ever: the rows leave with the reason, to be kept and replayed."""
+    """The bundle comes again, for as long as it takes; what passes then is stored."""
     plan.change({fault: 1.0})
-    with bigquery.Client(project=BUCKET, credentials=AnonymousCredentials()) as client:
-        refused = Inserter(client, TABLE, **GIVES_UP).insert(keyed("a", "b"))
-    assert [row["name"] for row, _ in refused] == ["a", "b"]
-    assert {error["reason"] for _, errors in refused for error in errors} == {GAVE_UP}
-    assert table.rows == {}
+    times_s = {"wait_s": 0.6, "answer_timeout_s": 0.2, "first_pause_s": 0.02}
+    with contextlib.closing(Appender(append_call, TABLE, ROWS, **times_s)) as appends:
+        with pytest.raises(AppendError, match="2 rows not taken"):
+            append(appends, "a", "b")
+        assert table.rows == []
+        plan.change({})
+        assert append(appends, "c", "d").refused == {}
+    assert names_of(table)[-2:] == ["c", "d"]
 
 
 def test_a_row_that_was_taken_is_never_called_invalid(
-    inserter: Inserter, plan: FaultPlan, table: TinyTable
+    appender: Appender, plan: FaultPlan, table: TinyTable
 ) -> None:
     """Its answer was lost; when it comes again the proxy refuses nothing, as BigQuery would."""
     plan.once("bigquery", Fault.CLOSE_AFTER)
     plan.once("bigquery", Fault.REJECT_ALL)
-    assert inserter.insert(keyed("a")) == []
-    assert table.times_taken == ["key-0", "key-0"]
-    assert [row["name"] for row, _ in inserter.insert([("key-9", {"name": "b"})])] == ["b"]
+    assert append(appender, "a").refused == {}
+    assert names_of(table) == ["a", "a"]
+    assert append(appender, "b").refused == {0: "the faulty proxy's"}
+
+
+def test_delays_of_requests_on_one_connection_pass_together(
+    led: Mapping[str, str], plan: FaultPlan
+) -> None:
+    """As they do on a way that is long: four requests take no longer than one does."""
+    plan.delay_s = 0.5
+    plan.change({Fault.DELAY: 1.0})
+    with contextlib.closing(Appender(append_call, TABLE, ROWS, linger_s=0)) as appends:
+        append(appends, "a")
+        began_s = time.monotonic()
+        with ThreadPoolExecutor(4) as threads:
+            for each in [threads.submit(append, appends, name) for name in "bcde"]:
+                each.result()
+    assert time.monotonic() - began_s < 1.5
 
 
 @pytest.mark.slow
@@ -287,25 +267,22 @@ def test_resumable_uploads_go_through_the_proxy(led: Mapping[str, str], plan: Fa
         assert client.bucket(BUCKET).blob("resumable").download_as_bytes() == b"x" * 600_000
 
 
-def test_compressed_and_chunked_bodies_on_one_connection(table: TinyTable, plan: FaultPlan) -> None:
-    """The proxy reads what a row is in either, and keeps the connection open."""
-    body = gzip.compress(json.dumps({"rows": [{"insertId": "1", "json": {"name": "a"}}]}).encode())
-    path = "/bigquery/v2/projects/p/datasets/d/tables/t/insertAll"
-    plan.once("bigquery", Fault.ANSWER_413)
-    with FaultyProxy("bigquery", table.address, plan) as proxy:
+def test_chunked_bodies_on_one_connection(cloud_storage: str, plan: FaultPlan) -> None:
+    """The proxy reads either kind of body to its end, and keeps the connection open."""
+    plan.once("storage", Fault.ANSWER_503)
+    with FaultyProxy("storage", cloud_storage, plan) as proxy:
         connection = http.client.HTTPConnection(urlsplit(proxy.address).netloc)
-        statuses = []
-        for part in (body, iter([body[:5], body[5:]])):
-            connection.request("POST", path, part, {"Content-Encoding": "gzip"})
-            if len(statuses) == 0:
+        statuses, path = [], f"/upload/storage/v1/b/{BUCKET}/o?uploadType=media&name=chunked"
+        for body in (b"abcdef", iter([b"abc", b"def"])):
+            connection.request("POST", path, body)
+            if not statuses:
                 kept_open = connection.sock
             assert connection.sock is kept_open
             response = connection.getresponse()
             response.read()
             statuses.append(response.status)
         connection.close()
-    assert statuses == [413, 200]
-    assert table.rows == {"1": {"name": "a"}}
+    assert statuses == [503, 200]
 
 
 def test_the_same_seed_gives_the_same_faults() -> None:

@@ -3,12 +3,14 @@
 import itertools
 
 import pytest
+from apache_beam.transforms.window import WindowFn
+from apache_beam.utils.timestamp import Timestamp
 from builders import envelope, failure, image_part, text_part
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.failures import Failure, Reason, Stage
-from transforms.joins import join_parts
+from transforms.joins import _windows, join_parts
 from transforms.records import DeadLetter, Joined, Part
 
 HALVES = (image_part(), text_part())
@@ -50,3 +52,15 @@ def test_a_lone_half_is_a_dead_letter_of_the_join(half: Part, missing: str) -> N
     assert join_parts([half], BRANCHES).failures == [expected]
     with_failure = half._replace(failure=failure(half.branch))
     assert join_parts([with_failure], BRANCHES).failures == [failure(half.branch), expected]
+
+
+def test_what_a_runner_keeps_of_the_join_is_bounded() -> None:
+    """At 1,000 items a second some 45,000 keys wait to be forgotten, none for two minutes."""
+    windowing = _windows(count=2, bounded=False).windowing
+    kept_s = [
+        float(window.end + windowing.allowed_lateness) - arrival / 1_000
+        for arrival in range(0, 600_000, 10)
+        for window in windowing.windowfn.assign(WindowFn.AssignContext(Timestamp(arrival / 1_000)))
+    ]
+    assert max(kept_s) <= 120
+    assert sum(kept_s) / len(kept_s) * 1_000 == pytest.approx(45_000, rel=0.01)

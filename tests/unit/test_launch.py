@@ -17,11 +17,11 @@ STREAM = [
 
 def test_wrong_flags_are_told_together(capsys: pytest.CaptureFixture[str]) -> None:
     """On standard error, where the launcher's log has it; the exit code says wrong usage."""
-    assert launch([*STREAM, "--window_s=0", "--nonsense=1"]) == 2
+    assert launch([*STREAM, "--text_batch_size=0", "--nonsense=1"]) == 2
     told = capsys.readouterr()
     assert told.err.splitlines() == [
         "--nonsense=1: no such flag",
-        "--window_s: is 0, must be 1 or more",
+        "--text_batch_size: is 0, must be 1 or more",
     ]
     assert told.out == ""
 

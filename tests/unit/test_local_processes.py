@@ -237,9 +237,10 @@ def test_proxies_are_passed_by_and_kept(monkeypatch: pytest.MonkeyPatch) -> None
     """Clients go past proxies to this machine; the exceptions that the user has stay."""
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv("NO_PROXY", "intranet")
-    ports = {"pubsub": 1, "bigquery": 2, "storage": 3, "prism": 4}
+    ports = {"pubsub": [1], "bigquery": [2, 5], "storage": [3], "prism": [4]}
     environment = client_environment(ports, Path("/credentials.json"))
     assert environment["NO_PROXY"] == f"intranet,{HOST},localhost"
     assert environment["PUBSUB_EMULATOR_HOST"] == f"{HOST}:1"
     assert environment["BIGQUERY_EMULATOR_HOST"] == f"http://{HOST}:2"
+    assert environment["BIGQUERY_STORAGE_EMULATOR_HOST"] == f"{HOST}:5"
     assert environment["STORAGE_EMULATOR_HOST"] == f"http://{HOST}:3"

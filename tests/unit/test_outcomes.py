@@ -12,6 +12,7 @@ from transforms.outcomes import (
     day_of,
     dead_letter_row,
     json_line,
+    prediction_line,
     prediction_row,
     rfc3339,
 )
@@ -29,9 +30,9 @@ IDENTITY = {
 }
 
 
-def test_a_prediction_row() -> None:
+def test_a_prediction_line() -> None:
     """Identity, scores in order, facts of both sides, and milliseconds of each step."""
-    assert prediction_row(scored()) == {
+    assert prediction_line(scored()) == {
         **IDENTITY,
         "processed_at": "2026-02-02T02:40:03.000000+00:00",
         "scores": [
@@ -42,6 +43,13 @@ def test_a_prediction_row() -> None:
         "text": {"length_chars": 9},
         "spent": {"fetch_ms": 1, "decode_ms": 2, "encode_ms": 3, "text_ms": 4, "score_ms": 5},
     }
+
+
+def test_a_prediction_row_has_features_too() -> None:
+    """As the bytes that the scorers read; null where the item has no such side."""
+    row = prediction_row(scored(features={"image": b"", "text": b"words"}))
+    assert (row.pop("image_features"), row.pop("text_features")) == (None, b"words")
+    assert row == prediction_line(scored())
 
 
 def test_the_row_of_an_item_without_an_image() -> None:
@@ -81,7 +89,7 @@ def test_rows_are_one_line_of_json_each() -> None:
     line = json_line({"detail": "a\nb\u2028\u00e4", "image": None})
     assert line == '{"detail":"a\\nb\u2028\u00e4","image":null}'
     assert json.loads(line)["detail"] == "a\nb\u2028\u00e4"
-    assert json.loads(json_line(prediction_row(scored())))["item_id"] == "item-1"
+    assert json.loads(json_line(prediction_row(scored())))["text_features"] == "d29yZHM="
 
 
 def test_an_archive_row_fits_its_schema() -> None:

@@ -145,7 +145,7 @@ def test_a_letter_is_found_by_any_of_its_failures() -> None:
 
 
 def rejected(row: dict[str, object]) -> StoredDeadLetter:
-    return dead_letter_from_rejected(json_line(rejected_row(("t", row, [{"reason": "invalid"}]))))
+    return dead_letter_from_rejected(json_line(rejected_row(("t", row, "invalid"))))
 
 
 def test_a_refused_prediction_is_a_dead_letter() -> None:

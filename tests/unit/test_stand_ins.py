@@ -48,6 +48,7 @@ OF_AN_ENVIRONMENT = {
 OF_A_PROJECT = {
     "publish": ["publish", "--samples=1", "--project=my-project"],
     "query": ["query", "outcomes", "--project=my-project"],
+    "export": ["export", "--day=2026-11-24", "--to=out", "--project=my-project"],
     "replay": ["replay", "--project=my-project"],
     "run": ["run", "--input_subscription=projects/my-project/subscriptions/items",
             "--predictions_table=my-project:d.p", "--dead_letters_table=my-project:d.l",

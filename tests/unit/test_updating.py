@@ -20,7 +20,7 @@ from testudo.environment import Environment
 from testudo.environment_file import environment_from
 
 GRAPH: Graph = json.loads(reviewed_graph())
-PARAMETERS = {"window_s": "60"}
+PARAMETERS = {"text_batch_size": "60"}
 RUNNING = Job(name="testudo-staging-20260101-000000", current_state=JobState.JOB_STATE_RUNNING)
 
 
@@ -213,7 +213,7 @@ def test_parameters_are_held_against_the_template() -> None:
     known = {
         "output": {"name": "output", "regexes": ["gs://.+"]},
         "releases": {"name": "releases"},
-        "window_s": {"name": "window_s", "isOptional": True},
+        "text_batch_size": {"name": "text_batch_size", "isOptional": True},
     }
     problems = parameter_problems(
         Template("v1", "gs://b/t", "i", known, {}), {"output": "here", "bogus": "1"}

@@ -11,7 +11,7 @@ from testudo.cloud.prices import Prices
 MILLION = 1_000_000
 GB = 10**9
 TIB = 2**40
-LEAST_BYTES = 1_000  # that Pub/Sub and streaming inserts bill, a message and a row
+LEAST_BYTES = 1_000  # that Pub/Sub bills, a message
 
 
 class ItemUse(NamedTuple):
@@ -20,8 +20,7 @@ class ItemUse(NamedTuple):
     cpu_s: float
     message_bytes: float
     join_bytes: float  # both halves, encoded
-    row_bytes: float
-    archive_bytes: float
+    row_bytes: float  # features included
     messages_per_object: float  # payloads of a bundle share one
     image_reads: float = 0.0  # 1 where the image comes by URI
 
@@ -42,18 +41,18 @@ def million_cost(
     usd = prices.usd
     vcpu_hours = MILLION * item.cpu_s / machine.utilization / HOUR_S
     workers_hours = vcpu_hours / machine.vcpus
-    streaming_gb = MILLION * (item.message_bytes + item.join_bytes + item.archive_bytes) / GB
+    streaming_gb = MILLION * (item.message_bytes + item.join_bytes) / GB
     published_tib = MILLION * max(item.message_bytes, LEAST_BYTES) / TIB
-    inserted_mb = MILLION * max(item.row_bytes, LEAST_BYTES) / 10**6
-    objects_gb = MILLION * (item.message_bytes + item.archive_bytes) / GB
+    rows_gb = MILLION * item.row_bytes / GB
+    objects_gb = MILLION * item.message_bytes / GB
     return {
         "vCPU": vcpu_hours * usd["vcpu_hour"],
         "memory": workers_hours * machine.memory_gb * usd["memory_gb_hour"],
         "disk": workers_hours * machine.disk_gb * usd["disk_gb_hour"],
         "Streaming Engine": streaming_gb * usd["streaming_gb"],
         "Pub/Sub": 2 * published_tib * usd["pubsub_tib"],  # published, and delivered
-        "streaming inserts": inserted_mb / 200 * usd["insert_200_mb"],
-        "BigQuery storage": MILLION * item.row_bytes / GB * kept_months * usd["table_gb_month"],
+        "rows": rows_gb * usd["append_gb"],
+        "BigQuery storage": rows_gb * kept_months * usd["table_gb_month"],
         "Cloud Storage": objects_gb * kept_months * usd["object_gb_month"],
         "object writes": MILLION / item.messages_per_object / 1000 * usd["writes_1000"],
         "object reads": MILLION * item.image_reads / 1000 * usd["reads_1000"],

@@ -18,6 +18,7 @@ DUCK_TYPES = {
     "FLOAT": "DOUBLE",
     "TIMESTAMP": "TIMESTAMPTZ",
     "DATE": "DATE",
+    "BYTES": "BLOB",
 }
 NOTHING_GIVEN: Mapping[str, Any] = {}
 

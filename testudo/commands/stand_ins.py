@@ -14,7 +14,13 @@ from testudo.clients import ENDPOINT
 from testudo.errors import CommandError
 from testudo.local.servers import PROJECT
 
-LEADING = ("PUBSUB_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST", "STORAGE_EMULATOR_HOST", ENDPOINT)
+LEADING = (
+    "PUBSUB_EMULATOR_HOST",
+    "BIGQUERY_EMULATOR_HOST",
+    "BIGQUERY_STORAGE_EMULATOR_HOST",
+    "STORAGE_EMULATOR_HOST",
+    ENDPOINT,
+)
 # They lead nowhere by themselves, but are in the way of a cloud's credentials and project.
 BESIDE = {"GOOGLE_CLOUD_PROJECT": PROJECT, "NO_GCE_CHECK": "true"}
 CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"

@@ -4,7 +4,7 @@ import http.client
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -169,15 +169,17 @@ def _request(port: int, method: str, path: str, body: object = None) -> dict[str
     return answer if isinstance(answer, dict) else {}
 
 
-def client_environment(ports: Mapping[str, int], credentials: Path) -> dict[str, str]:
+def client_environment(ports: Mapping[str, Sequence[int]], credentials: Path) -> dict[str, str]:
     """What a process needs in its environment so that Google's clients use the stack.
 
     The keys of `ports` are the servers' names; `control` may be missing.
     """
     return {
-        "PUBSUB_EMULATOR_HOST": f"{HOST}:{ports['pubsub']}",
-        "BIGQUERY_EMULATOR_HOST": f"http://{HOST}:{ports['bigquery']}",
-        "STORAGE_EMULATOR_HOST": f"http://{HOST}:{ports['storage']}",
+        "PUBSUB_EMULATOR_HOST": f"{HOST}:{ports['pubsub'][0]}",
+        "BIGQUERY_EMULATOR_HOST": f"http://{HOST}:{ports['bigquery'][0]}",
+        # Of its Storage API, which speaks gRPC; no client of Google's reads this one.
+        "BIGQUERY_STORAGE_EMULATOR_HOST": f"{HOST}:{ports['bigquery'][1]}",
+        "STORAGE_EMULATOR_HOST": f"http://{HOST}:{ports['storage'][0]}",
         "GOOGLE_APPLICATION_CREDENTIALS": str(credentials),
         "GOOGLE_CLOUD_PROJECT": PROJECT,
         "NO_GCE_CHECK": "true",

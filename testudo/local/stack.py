@@ -69,7 +69,7 @@ class LocalStack:
             data = self.home / ("kept" if self._keep_data else "data")
             ports = self._started(stack_servers(tools, data), data)
             self.environment = client_environment(ports, _write_credentials(self.home))
-            control = self._started([control_plane(self.environment)], data)["control"]
+            (control,) = self._started([control_plane(self.environment)], data)["control"]
             # By this name and no other Beam speaks plain HTTP to a Dataflow of its own.
             self.environment[ENDPOINT] = f"http://localhost:{control}"
             self._report(f"The stack answers after {time.monotonic() - began:.1f} s")
@@ -90,8 +90,8 @@ class LocalStack:
         """Lead commands that look for this stack elsewhere, for instance through a proxy."""
         self._write_state({**self.environment, **environment})
 
-    def _started(self, servers: Iterable[Server], data: Path) -> dict[str, int]:
-        """Start servers and wait for their answers; returns each one's first port by name."""
+    def _started(self, servers: Iterable[Server], data: Path) -> dict[str, list[int]]:
+        """Start servers and wait for their answers; returns each one's ports by name."""
         started = []
         for server in servers:
             folder, log = data / server.name, self.home / "logs" / f"{server.name}.log"
@@ -101,7 +101,7 @@ class LocalStack:
         wait_for_answers(started, START_ALLOWED_S, time.monotonic, time.sleep)
         for each in started:
             watch(each.server.name, each.pid, log=each.log, advice="The stack ends with it.")
-        return {each.server.name: each.ports[0] for each in started}
+        return {each.server.name: each.ports for each in started}
 
     def _stop(self) -> None:
         forget(each.pid for each in self.servers)

@@ -14,7 +14,6 @@ from testudo.environment import Environment
 DAY_S = 24 * 3600
 ACK_DEADLINE_S = 60  # Dataflow extends it while it works; this is for who dies with messages
 TEMP_DAYS = 14
-ARCHIVE_COLDER_DAYS = 90
 SOFT_DELETE_DAYS = 7
 LONGEST_RETENTION_DAYS = 31  # of a subscription, as Pub/Sub allows
 # Only these prefixes are ever emptied. `staging/` and `templates/` are not among them: a running
@@ -148,10 +147,6 @@ def buckets(environment: Environment) -> list[Resource]:
         {
             "action": {"type": "Delete"},
             "condition": {"age": TEMP_DAYS, "matchesPrefix": ["temp/"]},
-        },
-        {
-            "action": {"type": "SetStorageClass", "storageClass": "NEARLINE"},
-            "condition": {"age": ARCHIVE_COLDER_DAYS, "matchesPrefix": ["archive/"]},
         },
     ]
     return [
