@@ -13,7 +13,8 @@ import pytest
 from conftest import Releases
 from google.cloud import bigquery
 from rigs.__main__ import main
-from rigs.faults import Fault, FaultPlan, faulty_environment
+from rigs.faults import Fault, FaultPlan
+from rigs.faulty_appends import faulty_environment
 from rigs.job import Job, Victim
 from waiting import eventually
 

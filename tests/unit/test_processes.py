@@ -38,7 +38,7 @@ class Terminal(io.StringIO):
 
     def write(self, text: str, /) -> int:
         written = super().write(text)
-        if text == RUNNING:
+        if text.strip() == RUNNING:
             os.kill(os.getpid(), signal.SIGINT)
         return written
 

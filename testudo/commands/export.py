@@ -122,7 +122,7 @@ def _tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     for batch in itertools.chain(batches, [None]):
         if batch is not None and batch.num_rows:
             waiting.append(batch)
-        if waiting and (batch is None or sum(batch.num_rows for batch in waiting) >= FILE_ROWS):
+        if waiting and (batch is None or sum(part.num_rows for part in waiting) >= FILE_ROWS):
             yield pa.Table.from_batches(waiting)
             waiting = []
 

@@ -111,4 +111,5 @@ def interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    sys.stderr.write(f"{line}\n")  # at once: print writes the end apart, and threads come between
+    sys.stderr.flush()
