@@ -11,8 +11,7 @@ from typing import Any
 from models.failures import TestudoError
 from models.features import ImageLimits
 from models.kernels import CallLimits
-from transforms.images import ImageAccess
-from transforms.quotas import Quota
+from transforms.settings import ImageAccess, Quota
 
 PROJECT = "[a-z][a-z0-9-]{4,28}[a-z0-9]"
 BUCKET = "[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]"

@@ -20,7 +20,7 @@ from beam_pipeline.endpoints import Collect
 from models.facts import Score
 from models.failures import Failure, Reason, Rejected, Stage
 from testudo.commands.dead_letters import StoredDeadLetter
-from transforms.events import Arrival
+from transforms.parsing import Arrival
 from transforms.records import DeadLetter, Envelope, Item, Joined, Message, Part, Scored
 
 RED, GREEN, BLUE, YELLOW = (220, 20, 20), (20, 200, 20), (20, 20, 220), (230, 230, 20)

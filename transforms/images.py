@@ -29,20 +29,13 @@ from transforms import coders  # noqa: F401 - registers the records'
 from transforms.dead_letters import count_bug
 from transforms.handlers import ImageHandler, part_of
 from transforms.records import Fetched, Item, Part
+from transforms.settings import ImageAccess
 
 FETCHES_AT_ONCE = 16
 MAX_NAME_BYTES = 1024  # of an object of Cloud Storage
 ANSWERED = "answered"
 # Of image files in memory, until they are encoded.
 MAX_FILES_BYTES = 640_000_000
-
-
-@dataclasses.dataclass(frozen=True)
-class ImageAccess:
-    """Where images may be fetched from, and how long that may take."""
-
-    buckets: frozenset[str] = frozenset()
-    timeout_s: float = 20.0
 
 
 def may_name_object(name: str) -> bool:

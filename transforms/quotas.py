@@ -22,6 +22,7 @@ from apache_beam.utils.shared import Shared
 
 from transforms import coders  # noqa: F401 - registers the records'
 from transforms.records import Message
+from transforms.settings import Quota
 
 TENANT_ATTRIBUTE = "tenant_id"
 OVERFLOWED_FROM = "testudo_overflowed_from"  # the id that the message had when it was published
@@ -41,16 +42,6 @@ MAX_REQUEST_BYTES = 10_000_000 - 10_000
 RESERVED = "goog"  # attributes that Pub/Sub sets itself, and refuses from a sender
 LONGEST_WAIT_US = 31 * 24 * 3600 * 1_000_000  # as long as Pub/Sub keeps a message
 TIME_US = re.compile("[0-9]{1,16}")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Quota:
-    """`share` (0 to 1) of what a process admits is one tenant's, while messages wait
-    longer than `after_s` seconds.
-    """
-
-    share: float = 0.25
-    after_s: float = 5.0
 
 
 class _Slot:

@@ -13,9 +13,8 @@ from typing import NamedTuple
 
 import orjson
 
-from beam_pipeline.io.pubsub import now_us
 from models.failures import TestudoError
-from transforms.events import given_time_us
+from transforms.parsing import given_time_us, now_us
 from transforms.records import Message
 
 START_BYTES = 4096

@@ -8,6 +8,7 @@ from apache_beam.io.gcp.pubsub import PubsubMessage
 from apache_beam.utils.timestamp import Timestamp
 
 from transforms import coders  # noqa: F401 - registers the records'
+from transforms.parsing import now_us
 from transforms.quotas import AdmitTenants, as_first_published, overflow_attributes
 from transforms.records import Message
 
@@ -30,10 +31,6 @@ def message_from_pubsub(message: PubsubMessage) -> Message:
 
 def overflow_message(message: Message) -> PubsubMessage:
     return PubsubMessage(message.data, overflow_attributes(message))
-
-
-def now_us() -> int:
-    return time.time_ns() // 1000
 
 
 def on_arrival(

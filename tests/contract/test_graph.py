@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from testudo.cloud.fingerprint import Graph
+from testudo.cloud.differences import Graph
 from testudo.cloud.graphs import EXAMPLE_FLAGS, FILE, as_text, built_graph, reviewed_graph
 from testudo.cloud.updating import QUOTA_STEPS
 

@@ -14,8 +14,8 @@ from models.failures import Failure, Reason, Stage
 from testudo.cloud.costs import JobDay, Usage, cost_row
 from testudo.cloud.prices import read_prices
 from testudo.commands.resend import Sent, replay_row
-from transforms.events import reject
 from transforms.outcomes import dead_letter_row, prediction_row
+from transforms.parsing import reject
 
 from builders import ARRIVAL, message  # isort: skip
 

@@ -28,10 +28,12 @@ from models.manifest import ENCODER, TEXT_TRANSFORM, Manifest, presence_of
 from models.release import Pointer
 from models.text_transform import TextTransform
 from testudo.messages import BREAKAGES, SampleMessage, sample_messages
-from transforms.events import MAX_ATTRIBUTES_CHARS, ParseItems
-from transforms.images import EncodeImages, ImageAccess
+from transforms.events import ParseItems
+from transforms.images import EncodeImages
+from transforms.parsing import MAX_ATTRIBUTES_CHARS
 from transforms.payloads import KeepPayloads, read_payload
 from transforms.records import DeadLetter, Message, Part, Scored
+from transforms.settings import ImageAccess
 from transforms.texts import EncodeTexts
 
 REASONS = {

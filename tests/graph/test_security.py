@@ -35,7 +35,7 @@ from testudo.cli import main as run_command
 from testudo.commands.engines import FilesEngine
 from testudo.commands.query import as_table
 from testudo.commands.replay import listed
-from transforms.events import ID
+from transforms.parsing import ID
 from transforms.payloads import read_payload
 
 BUCKET = "pictures-for-tests"

@@ -21,11 +21,12 @@ from models.release import Pointer, save_release
 from transforms.dead_letters import check_consumed
 from transforms.events import ParseItems
 from transforms.handlers import part_of
-from transforms.images import EncodeImages, ImageAccess
+from transforms.images import EncodeImages
 from transforms.joins import JoinParts, WindowByArrival
 from transforms.outcomes import prediction_row
 from transforms.records import Item, Message, Part
 from transforms.scores import ScoreItems
+from transforms.settings import ImageAccess
 from transforms.texts import EncodeTexts
 
 TABULAR = "tabular"

@@ -28,8 +28,8 @@ from models.release import Pointer
 from rigs.mutations import changed_image, changed_message
 from testudo.commands.environments import add_home_argument
 from testudo.errors import CommandError
-from transforms.events import Arrival, parse_item
 from transforms.images import inline_image
+from transforms.parsing import Arrival, parse_item
 from transforms.records import Message
 
 LIMITS = ImageLimits(max_bytes=2_000_000, max_pixels=4_000_000)

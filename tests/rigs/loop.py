@@ -26,11 +26,11 @@ from models.failures import Stage
 from models.kernels import ImageKernel, ScoreKernel, TextKernel
 from models.release import fetch_release, read_pointer
 from rigs.costs import difference, measured_run, tell
-from transforms.events import Arrival, parse_item
 from transforms.handlers import part_of
 from transforms.images import inline_image
 from transforms.joins import by_delivery, join_parts
 from transforms.outcomes import json_line, prediction_row
+from transforms.parsing import Arrival, parse_item
 from transforms.records import Item, Joined, Part, Scored
 
 JOIN_SAMPLE = 64

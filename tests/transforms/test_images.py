@@ -23,8 +23,9 @@ from models.features import ImageLimits, decode_image, pack_features
 from models.litert import LiteRTModel
 from models.manifest import ENCODER
 from models.release import Pointer
-from transforms.images import EncodeImages, ImageAccess, ImageStore, Room
+from transforms.images import EncodeImages, ImageStore, Room
 from transforms.records import Item, Part
+from transforms.settings import ImageAccess
 
 BUCKET = "pictures-for-tests"
 

@@ -11,8 +11,9 @@ from builders import created, run
 from beam_pipeline.endpoints import Collect
 from beam_pipeline.io.pubsub import ReadWithinQuotas, overflow_message
 from transforms import quotas
-from transforms.quotas import AdmitTenants, Quota, _AdmitDoFn
+from transforms.quotas import AdmitTenants, _AdmitDoFn
 from transforms.records import Message
+from transforms.settings import Quota
 
 
 def messages(*, waited_s: float, **counts: int) -> list[Message]:

@@ -6,8 +6,7 @@ from beam_pipeline.config import Config, ConfigError
 from beam_pipeline.options import config_from, flags_help
 from models.features import ImageLimits
 from models.kernels import CallLimits
-from transforms.images import ImageAccess
-from transforms.quotas import Quota
+from transforms.settings import ImageAccess, Quota
 
 FILES = ("--input_file=in.jsonl", "--output=out/", "--releases=releases/")
 STREAM = (

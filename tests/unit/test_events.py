@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from models.failures import Failure, Reason, Stage
 from models.release import Pointer
-from transforms.events import (
+from transforms.outcomes import rfc3339
+from transforms.parsing import (
     EPOCH,
     MAX_ATTRIBUTES_CHARS,
     parse_item,
@@ -21,7 +22,6 @@ from transforms.events import (
     reject,
     time_us,
 )
-from transforms.outcomes import rfc3339
 from transforms.records import Item
 
 MAX_BYTES = 1_000_000

@@ -18,8 +18,9 @@ from rigs.hostile.table import HOSTILE
 from loadtest.traffic.poison import SCORED, Trouble
 from models.failures import Failure, Reason, Stage
 from models.features import MAX_MARKS, normalise_text
-from transforms.events import parse_message, reject
-from transforms.images import ImageAccess, ImageStore
+from transforms.images import ImageStore
+from transforms.parsing import parse_message, reject
+from transforms.settings import ImageAccess
 
 BUCKET = "hostile-pictures"
 FEWEST_KINDS = 45

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from beam_pipeline.io.lines import LineError, message_from_line, messages_of
-from beam_pipeline.io.pubsub import now_us
 from transforms.outcomes import rfc3339
+from transforms.parsing import now_us
 
 
 def test_a_bare_item_is_the_data_itself() -> None:

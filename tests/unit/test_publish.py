@@ -19,7 +19,7 @@ from testudo.cli import main
 from testudo.commands.publish import from_images, item_id_of
 from testudo.commands.sending import Outgoing, publish
 from testudo.local.servers import PROJECT
-from transforms.events import ID
+from transforms.parsing import ID
 
 TOPIC = f"projects/{PROJECT}/topics/items"
 TESTUDO = (sys.executable, "-m", "testudo.cli")

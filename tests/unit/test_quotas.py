@@ -7,7 +7,7 @@ import pytest
 from builders import message
 
 from models.failures import Failure, Reason, Stage
-from transforms.events import Arrival, reject
+from transforms.parsing import Arrival, reject
 from transforms.quotas import (
     FIRST_PUBLISHED,
     LEAST_MESSAGES,
@@ -17,11 +17,11 @@ from transforms.quotas import (
     OVERFLOWED_FROM,
     WINDOW_S,
     Admission,
-    Quota,
     as_first_published,
     overflow_attributes,
 )
 from transforms.records import Message
+from transforms.settings import Quota
 
 NOW_S = 1_770_000_000.0
 OLD_S, YOUNG_S = 60.0, 1.0

@@ -18,8 +18,8 @@ from testudo.commands.replay import summary
 from testudo.commands.replay_flags import RATE, Plan, add_arguments, read_plan
 from testudo.commands.resend import Sent, original_attributes, payload_of, replay_message
 from testudo.errors import CommandError
-from transforms.events import make_envelope, parse_item, time_us
 from transforms.outcomes import dead_letter_row, json_line, prediction_row
+from transforms.parsing import make_envelope, parse_item, time_us
 from transforms.records import Item, Message
 
 from builders import ARRIVAL, message  # isort: skip

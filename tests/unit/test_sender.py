@@ -29,7 +29,7 @@ from models.failures import Rejected
 from testudo.cloud.prices import read_prices
 from testudo.messages import REASONS
 from testudo.verdict import PREDICTED
-from transforms.events import parse_message
+from transforms.parsing import parse_message
 
 TOPIC = "projects/testudo-test/topics/items"
 BUCKET = "pictures"

@@ -10,7 +10,8 @@ from apache_beam.portability.api import beam_runner_api_pb2 as beam_api
 from google.cloud.dataflow_v1beta3 import Job, JobState
 
 from testudo.cloud.deployments import Deployment
-from testudo.cloud.fingerprint import Graph, differences, fingerprint
+from testudo.cloud.differences import Graph, differences
+from testudo.cloud.fingerprint import fingerprint
 from testudo.cloud.graphs import reviewed_graph
 from testudo.cloud.launching import as_dict, launch_parameter
 from testudo.cloud.preflight import needed_quotas

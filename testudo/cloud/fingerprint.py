@@ -9,26 +9,14 @@ before anything is started.
 Read from Beam's portable form of the graph; nothing in it is unpickled.
 """
 
-import itertools
-from collections.abc import Mapping
-from typing import NamedTuple
-
 from apache_beam.portability.api import beam_runner_api_pb2 as beam_api
 from apache_beam.portability.api import schema_pb2
 from google.protobuf import wrappers_pb2
 
-Step = dict[str, object]
-Graph = dict[str, Step]
+from testudo.cloud.differences import Graph, Step
+
 PARDO, GROUP = "beam:transform:pardo:v1", "beam:transform:group_by_key:v1"
 PUBSUB_READ = "beam:transform:pubsub_read:v1"
-SHOWN_BEFORE_CHARS, SHOWN_AFTER_CHARS = 40, 20
-
-
-class Difference(NamedTuple):
-    """Why a running job cannot be updated in place: the step, and what is different."""
-
-    step: str
-    what: str
 
 
 def fingerprint(pipeline: beam_api.Pipeline) -> Graph:
@@ -39,50 +27,6 @@ def fingerprint(pipeline: beam_api.Pipeline) -> Graph:
         for name in sorted(names)
         if not names[name].subtransforms and names[name].spec.urn
     }
-
-
-def differences(running: Mapping[str, Step], replacement: Mapping[str, Step]) -> list[Difference]:
-    """All that speaks against an update in place; empty when nothing does.
-
-    Stricter than Dataflow, which lets some encodings change between steps that
-    it runs as one: which ones these are only Dataflow knows.
-    """
-    found = []
-    for name, step in running.items():
-        if name not in replacement:
-            found.append(Difference(name, "is gone"))
-            continue
-        for key, before in step.items():
-            after = replacement[name].get(key)
-            if before != after:
-                found.append(Difference(name, f"{key}: {_apart(before, after)}"))
-    return found
-
-
-def _apart(before: object, after: object) -> str:
-    """Both in words, without what they begin and end with alike: a record may have many fields."""
-    one, other = _words(before), _words(after)
-    start = _alike(one, other)
-    end = _alike(one[start:][::-1], other[start:][::-1])
-    context = max(start - SHOWN_BEFORE_CHARS, 0)
-    shown = [
-        text[context : len(text) - end + SHOWN_AFTER_CHARS] or "nothing" for text in (one, other)
-    ]
-    return f"{shown[0]!r} became {shown[1]!r}"
-
-
-def _alike(one: str, other: str) -> int:
-    """How many characters the two begin with alike."""
-    pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
-    return sum(1 for _ in pairs)
-
-
-def _words(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(value)
-    if isinstance(value, dict):
-        return "; ".join(f"{name} {text}" for name, text in value.items())
-    return str(value)
 
 
 def _step(transform: beam_api.PTransform, components: beam_api.Components) -> Step:

@@ -10,7 +10,8 @@ from google.protobuf.message import DecodeError
 
 from beam_pipeline.main import make_pipeline
 from models.objects import OBJECTS
-from testudo.cloud.fingerprint import Graph, fingerprint
+from testudo.cloud.differences import Graph
+from testudo.cloud.fingerprint import fingerprint
 
 FILE = "graph.json"
 # The graph does not depend on what they name.

@@ -8,7 +8,7 @@ from typing import Any
 
 from models.objects import OBJECTS
 from testudo.cloud.container_spec import GRAPH, IMAGE, TEMPLATE, VERSION
-from testudo.cloud.fingerprint import Graph
+from testudo.cloud.differences import Graph
 from testudo.environment import Environment
 from testudo.errors import CommandError
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from google.cloud.dataflow_v1beta3 import Job, JobState
 
 from testudo.cloud.deployments import Deployment
-from testudo.cloud.fingerprint import Graph, differences
+from testudo.cloud.differences import Graph, differences
 from testudo.cloud.jobs import state_of
 from testudo.cloud.launching import without_size
 from testudo.cloud.templates import Template

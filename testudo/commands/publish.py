@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from google.cloud import storage
-
 from beam_pipeline.io.lines import messages_of
 from beam_pipeline.io.publishing import refusals
 from testudo.commands.environments import add_data_arguments, data_environment_of
@@ -21,7 +19,7 @@ from testudo.commands.sending import Outgoing, publish
 from testudo.environment import Environment
 from testudo.errors import CommandError
 from testudo.messages import SampleMessage, message_attributes, sample_messages
-from transforms.events import ID, ids_in
+from transforms.parsing import ID, ids_in
 
 NAME_CHARS, DIGEST_CHARS = 100, 12  # of an item's id, which takes 128
 PROBLEMS_SHOWN = 10
@@ -79,6 +77,8 @@ def from_samples(count: int, *, seed: int, environment: Environment) -> Iterator
 
 def upload(environment: Environment, samples: Iterable[SampleMessage]) -> None:
     """Bring the images that messages refer to into the environment's image bucket."""
+    from google.cloud import storage  # most messages refer to none
+
     with storage.Client(project=environment.project) as client:
         bucket = client.bucket(environment.image_bucket)
         for sample in samples:

@@ -15,7 +15,7 @@ from beam_pipeline.io.publishing import RESERVED, Publisher
 from testudo.commands.dead_letters import StoredDeadLetter
 from testudo.commands.sending import Outgoing, pubsub_message
 from testudo.errors import CommandError
-from transforms.events import ATTEMPT_ATTRIBUTE, EVENT_TIME_ATTRIBUTE
+from transforms.parsing import ATTEMPT_ATTRIBUTE, EVENT_TIME_ATTRIBUTE
 from transforms.payloads import read_payload
 
 IDEMPOTENCY_KEY = "idempotency_key"

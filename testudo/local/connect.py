@@ -9,7 +9,6 @@ from testudo.environment import LOCAL
 from testudo.errors import CommandError
 from testudo.local.detached import StackState, read_state
 from testudo.local.health import check_and_watch
-from testudo.local.resources import prepare_stack
 from testudo.local.servers import ASKS
 from testudo.proxies import past_proxies
 
@@ -20,6 +19,8 @@ def enter_stack(home: Path, needed: Collection[str] = tuple(ASKS)) -> StackState
     Raises CommandError if no stack runs there, StackError if a server that is needed does not
     answer.
     """
+    from testudo.local.resources import prepare_stack  # with all of Google's clients, a second
+
     state = lead_to_stack(home, needed)
     prepare_stack()
     return state
