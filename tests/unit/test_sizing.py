@@ -17,6 +17,7 @@ from loadtest.capacity.trials import Demand, Question, Tried
 from loadtest.capacity.worker import Guesses, Mix, processes_of, worker_rate
 from testudo.cli import main
 from testudo.cloud.prices import read_prices
+from testudo.local.jobs import LAPTOP
 
 REFERENCE = Path(__file__).parents[2] / "loadtest/capacity/reference.json"
 PLAN = ("loadtest", "plan", f"--calibration={REFERENCE}")
@@ -168,9 +169,10 @@ def test_a_month_costs_its_worker_hours_and_its_items() -> None:
         disk_gb=50,
         mix=MIX,
         prices=PRICES,
+        bundles=LAPTOP,
     )
     assert bill.workers[0] == pytest.approx(2 * 720 * hour)
-    assert bill.items[0] == pytest.approx(30 * million_items_usd(MIX, PRICES))
+    assert bill.items[0] == pytest.approx(30 * million_items_usd(MIX, PRICES, LAPTOP))
 
 
 def test_the_ladder_ends_with_what_was_asked() -> None:
