@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -37,7 +38,7 @@ FEW = 64  # items that pay for what happens once
 STACK_LOG = logging.getLogger(__name__)
 LOOP, FILES, TESTUDO, NULL, IDIOMATIC = "loop", "files", "testudo", "null", "idiomatic"
 ALONE, STREAMS = (LOOP, FILES), (TESTUDO, NULL, IDIOMATIC)
-SHAPES = {LAPTOP: "bundles of 100", DATAFLOW: "many of 1-2"}
+SHAPES = {LAPTOP: "of 100", DATAFLOW: "of 1-2"}
 STAGES = ("image", "text", "score")
 
 EXAMPLE = """\
@@ -50,7 +51,7 @@ Pictures of {WIDTH_PX}x{HEIGHT_PX} pixels, inline; one thread a library; medians
 CPU is that of the Python process that scores and of its models' processes; the engine's is \
 Prism's. Imports, model loads and the making of the graph count nowhere. Loop and files: a run of \
 {FEW} + {{items}} items less one of {FEW}. Streams: {{items}} items at once to a job that has \
-scored {FEW}, until each has its row; items/s go from the first row to the last.
+scored {FEW}; items/s go from then to the last row.
 
 Between a stream's job and Cloud Storage and BigQuery stands a proxy: an object takes {{object}} \
 ms there, a request with rows {{append}} ms, and both are counted. Batches are counted in the \
@@ -67,7 +68,7 @@ class Run(NamedTuple):
     bundles: str = ""
 
     def __str__(self) -> str:
-        return f"{self.way}, {SHAPES[self.bundles]}" if self.bundles else self.way
+        return f"{self.way}, bundles {SHAPES[self.bundles]}" if self.bundles else self.way
 
 
 def runs_of(ways: Sequence[str], shapes: Sequence[str]) -> list[Run]:
@@ -128,17 +129,22 @@ def _stream(home: Path, wanted: Wanted, exits: ExitStack) -> Callable[[Run], Cos
 
 
 def figures(costs: Mapping[Run, Sequence[Cost]]) -> list[dict[str, Any]]:
-    """Every number, a value a round; ratios are to the loop's of the same round."""
-    loops = costs.get(Run(LOOP), ())
+    """Every number, a value a round; compared is with the loop and null graph of the same round."""
     return [
         {
             "way": run.way,
             "bundles": run.bundles,
             "items_per_s": [one.items_per_s for one in its],
             "cpu_ms_per_item": [one.cpu_ms for one in its],
+            "cpu_ms_beyond_null": [
+                one.cpu_ms - null.cpu_ms
+                for one, null in _beside(its, costs.get(Run(NULL, run.bundles), ()))
+            ],
             "engine_cpu_ms_per_item": [one.engine_cpu_ms for one in its],
             "items_per_cpu_s": [one.items_per_cpu_s for one in its],
-            "ratio_to_loop": [loop.cpu_ms / one.cpu_ms for one, loop in zip(its, loops)],  # noqa: B905 - none without a loop
+            "ratio_to_loop": [
+                loop.cpu_ms / one.cpu_ms for one, loop in _beside(its, costs.get(Run(LOOP), ()))
+            ],
             **{
                 f"{stage}_batch": [one.batches[stage] for one in its if stage in one.batches]
                 for stage in STAGES
@@ -151,38 +157,44 @@ def figures(costs: Mapping[Run, Sequence[Cost]]) -> list[dict[str, Any]]:
     ]
 
 
-# Of the table: a figure, its heading, and its digits.
-COLUMNS = (
-    ("items_per_s", "items/s", 0),
-    ("cpu_ms_per_item", "CPU, ms\nan item", 1),
-    ("engine_cpu_ms_per_item", "engine's,\nms", 1),
-    ("ratio_to_loop", "ratio\nto loop", 2),
-    ("image_batch", "batch:\nimage", 1),
-    ("text_batch", "\ntext", 1),
-    ("score_batch", "\nscore", 1),
-    ("objects_per_1000", "objects\na 1,000", 0),
-    ("appends_per_1000", "appends\na 1,000", 0),
-    ("peak_mb", "peak\nMB", 0),
+def _beside(its: Sequence[Cost], others: Sequence[Cost]) -> Iterator[tuple[Cost, Cost]]:
+    """By rounds; nothing where the others were not measured."""
+    return zip(its, others, strict=bool(others))
+
+
+# Of the table: a heading, the figures below it, and their digits.
+COLUMNS: Sequence[tuple[str, Sequence[str], int]] = (
+    ("items/s", ["items_per_s"], 0),
+    ("CPU ms\nan item", ["cpu_ms_per_item"], 1),
+    ("beyond\nnull", ["cpu_ms_beyond_null"], 1),
+    ("Prism\nms", ["engine_cpu_ms_per_item"], 1),
+    ("to\nloop", ["ratio_to_loop"], 2),
+    ("batch of image\ntext, score", [f"{stage}_batch" for stage in STAGES], 1),
+    ("objects\na 1,000", ["objects_per_1000"], 0),
+    ("appends\na 1,000", ["appends_per_1000"], 0),
+    ("peak\nMB", ["peak_mb"], 0),
 )
 
 
 def as_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Medians; with more than one round the least and the most below."""
-    table = Table("", "bundles")
-    for _, heading, _ in COLUMNS:
-        table.add_column(heading, justify="right")
+    table = Table("", "bundles", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for heading, _, _ in COLUMNS:
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
-        cells = [_cell(row[name], digits) for name, _, digits in COLUMNS]
+        cells = [_cell([row[name] for name in names], digits) for _, names, digits in COLUMNS]
         table.add_row(row["way"], SHAPES.get(row["bundles"], ""), *cells)
     return table
 
 
-def _cell(values: Sequence[float], digits: int) -> str:
-    if not any(values):
+def _cell(figures: Sequence[Sequence[float]], digits: int) -> str:
+    """One figure, or several beside each other."""
+    if not any(map(any, figures)):
         return "-"
-    middle = f"{statistics.median(values):,.{digits}f}"
-    ends = f"\n{min(values):.{digits}f}-{max(values):.{digits}f}"
-    return middle + ends * (len(values) > 1)
+    lines = [[f"{statistics.median(values):.{digits}f}" for values in figures]]
+    if len(figures) == 1 and len(figures[0]) > 1:
+        lines.append([f"{min(figures[0]):.{digits}f}-{max(figures[0]):.{digits}f}"])
+    return "\n".join(" ".join(line) for line in lines)
 
 
 def chosen(text: str, known: Sequence[str]) -> list[str]:

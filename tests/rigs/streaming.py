@@ -87,9 +87,9 @@ def cost_of_streaming(stack: LocalStack, wanted: Wanted, way: str, bundles: str)
             batches.mark()
             before = used_cpu_s(job), used_cpu_s(engine)
             written = services.objects.writes, services.appends.writes
-            warm = len(seen.seen_s())
+            began_s = time.monotonic()
             publish(LOCAL.topic_path, messages[wanted.few :])
-            wall_s = wait_for(seen, len(messages), job, after=warm)
+            wall_s = wait_for(seen, len(messages), job) - began_s
             spent = used_cpu_s(job) - before[0], used_cpu_s(engine) - before[1]
             return Cost(
                 wanted.items,
@@ -109,12 +109,8 @@ def _notes(home: Path, way: str, services: SlowServices) -> tuple[Batches, Sight
     return Batches(home / "batches"), noted if way == NULL else services.appends
 
 
-def wait_for(seen: Sightings, items: int, job: psutil.Process, *, after: int = 0) -> float:
-    """Wait until so many items are done.
-
-    Returns the seconds from the first to the last of those that follow the first `after`.
-    Raises MeasuringError.
-    """
+def wait_for(seen: Sightings, items: int, job: psutil.Process) -> float:
+    """Wait until so many items are done; returns when the last was. Raises MeasuringError."""
     deadline = time.monotonic() + DEADLINE_S
     while len(found := seen.seen_s()) < items:
         if not job.is_running() or job.status() == psutil.STATUS_ZOMBIE:
@@ -122,5 +118,4 @@ def wait_for(seen: Sightings, items: int, job: psutil.Process, *, after: int = 0
         if time.monotonic() > deadline:
             raise MeasuringError(f"{len(found)} of {items} items after {DEADLINE_S:.0f} s")
         time.sleep(POLL_S)
-    done_s = sorted(found.values())[after:]
-    return done_s[-1] - done_s[0]
+    return max(found.values())
