@@ -18,9 +18,7 @@ CPU_S = 1 / 56  # an item, bundles of two
 INLINE_BYTES, BY_URI_BYTES = 49_480, 300
 ROWS_PER_APPEND = 12
 INLINE_PER_CPU_S = 2_903
-# Of the configuration: the window and its lateness, and one shard of the archive.
-JOIN_KEPT_S = 60 + 3_600
-ARCHIVED_PER_KEY = 5_000
+JOIN_KEPT_S = 30 + 30  # the join's window, and what may come late
 # Of the environment: n2-standard-4 at its hint.
 VCPUS, UTILISATION = 4, 0.8
 # What there is at first, by Google's pages, which docs/capacity.md names.
@@ -52,7 +50,6 @@ BENDS = (
     Bend("messages with images by URI, MB/s", BY_URI_BYTES / MB, PUBLISHED_MB_S),
     Bend("cores that publish images inline", 1 / INLINE_PER_CPU_S, math.inf),
     Bend("payload objects/s", 1 / MESSAGES_PER_OBJECT[DATAFLOW], WRITES_S),
-    Bend("items of one archive key/s", 1, ARCHIVED_PER_KEY),
     Bend("keys that the join keeps, millions", JOIN_KEPT_S / MILLION, MOST_KEYS / MILLION),
     Bend("append requests/s", 1 / ROWS_PER_APPEND, math.inf),
     Bend("rows, MB/s", ROW_BYTES / MB, APPENDED_MB_S),

@@ -1,23 +1,28 @@
 """Services that take as long as real ones, and count what they are asked for.
 
-Cloud Storage and BigQuery behind a proxy each: a write waits as long as one does in the cloud
-before it is done. Rows are taken by the proxy itself, since a request costs the stand-in a tenth
-of a second of CPU; all else goes on to the stand-ins. Nothing here fails.
+Cloud Storage and BigQuery behind proxies: a write takes as long as one does in the cloud before
+it is answered. Appends and objects go on to the stand-ins. Beam's own streaming inserts, which
+an idiomatic pipeline sends, are taken by the proxy itself, since each would cost the stand-in a
+tenth of a second of CPU. Nothing here fails.
 """
 
 import contextlib
+import gzip
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Protocol
+from typing import Any, Protocol
 
 from rigs.faults import VARIABLES, Fault, FaultPlan, FaultyProxy, Rows, _Answer, _Request
+from rigs.faulty_appends import FaultyAppends
 
-OBJECT_S, APPEND_S = 0.06, 0.1  # of Cloud Storage and BigQuery, as measured from workers
+OBJECT_S, APPEND_S = 0.06, 0.1
 STORAGE, BIGQUERY = "storage", "bigquery"
+INSERTS = "BIGQUERY_EMULATOR_HOST"  # the variable that leads to all of BigQuery but appends
+INSERT_PATH = "/insertAll"
 # Requests that write, by service and method: what is slow, and what is counted.
-WRITES = frozenset({(STORAGE, "POST"), (STORAGE, "PUT"), (BIGQUERY, "POST")})
+WRITES = frozenset({(STORAGE, "POST"), (STORAGE, "PUT"), (BIGQUERY, "AppendRows")})
 
 
 class Sightings(Protocol):
@@ -32,30 +37,40 @@ class SlowWrites(FaultPlan):
 
     def __init__(self, delay_s: float) -> None:
         super().__init__(delay_s=delay_s)
+        self.writes = 0
         self._seen_s: dict[str, float] = {}
 
     def draw(self, service: str, method: str, rows: Rows | None) -> Fault | None:
         super().draw(service, method, None)
-        now_s = time.monotonic() + self.delay_s
-        for row in (rows or {}).values():
-            self._seen_s.setdefault(row["message_id"], now_s)
-        return Fault.DELAY if (service, method) in WRITES else None
+        if (service, method) not in WRITES:
+            return None
+        self.note((rows or {}).values())
+        return Fault.DELAY
 
-    @property
-    def writes(self) -> int:
-        """How many requests have written until now."""
-        return sum(count for key, count in self.requests.items() if key in WRITES)
+    def note(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """A request that writes, and these rows."""
+        answered_s = time.monotonic() + self.delay_s
+        with self._lock:
+            self.writes += 1
+            for row in rows:
+                self._seen_s.setdefault(row["message_id"], answered_s)
 
     def seen_s(self) -> Mapping[str, float]:
-        return dict(self._seen_s)
+        with self._lock:
+            return dict(self._seen_s)
 
 
-class _TakesRows(FaultyProxy):
-    """BigQuery, of which the proxy itself takes the rows."""
+class _TakesInserts(FaultyProxy):
+    """BigQuery but for its appends: streaming inserts end here, all else goes on."""
 
-    def _forward(self, request: _Request) -> _Answer:
-        if request.rows is None:
-            return super()._forward(request)
+    def answer(self, request: _Request) -> _Answer | None:
+        if not request.path.partition("?")[0].endswith(INSERT_PATH):
+            return super().answer(request)
+        compressed = ("content-encoding", "gzip") in request.headers
+        content = json.loads(gzip.decompress(request.body) if compressed else request.body)
+        if isinstance(self.plan, SlowWrites):
+            self.plan.note(row["json"] for row in content["rows"])
+        self._closing.wait(self.plan.delay_s)
         body = json.dumps({"kind": "bigquery#tableDataInsertAllResponse"}).encode()
         return _Answer(HTTPStatus.OK, [("Content-Type", "application/json")], body)
 
@@ -69,10 +84,16 @@ class SlowServices:
 
     @contextlib.contextmanager
     def before(self, environment: Mapping[str, str]) -> Iterator[dict[str, str]]:
-        """A stack's environment, led through the two proxies."""
+        """A stack's environment, led through the proxies."""
         objects, rows = VARIABLES[STORAGE], VARIABLES[BIGQUERY]
         with (
             FaultyProxy(STORAGE, environment[objects], self.objects) as storage,
-            _TakesRows(BIGQUERY, environment[rows], self.appends) as bigquery,
+            FaultyAppends(environment[rows], self.appends) as appends,
+            _TakesInserts(BIGQUERY, environment[INSERTS], self.appends) as inserts,
         ):
-            yield {**environment, objects: storage.address, rows: bigquery.address}
+            yield {
+                **environment,
+                objects: storage.address,
+                rows: appends.address,
+                INSERTS: inserts.address,
+            }

@@ -4,10 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from beam_pipeline.config import Config
 from loadtest.capacity.bends import (
-    ARCHIVED_PER_KEY,
-    BENDS,
     BY_URI_BYTES,
     CPU_S,
     INLINE_BYTES,
@@ -18,6 +15,7 @@ from loadtest.capacity.bends import (
     prefix_digits,
     ramp_min,
 )
+from transforms.joins import LATENESS_S, WINDOW_S
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -36,9 +34,7 @@ def test_figures_are_those_of_the_cost_table_and_the_configuration() -> None:
     assert f"| items a CPU second | {1 / CPU_S:.0f} |" in cost
     assert f"| message | {INLINE_BYTES:,} B |" in cost
     assert f"| message, by URI | {BY_URI_BYTES} B |" in cost
-    assert Config.window_s + Config.allowed_lateness_s == JOIN_KEPT_S
-    assert Config.archive_shards == 1
-    assert ARCHIVED_PER_KEY in {bend.limit for bend in BENDS}
+    assert WINDOW_S + LATENESS_S == JOIN_KEPT_S
 
 
 def test_a_limit_bends_where_it_is_used_up() -> None:
