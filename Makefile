@@ -52,7 +52,7 @@ train: $(READY)  ## Train the sample release and print its accuracy
 	@$(BIN)/testudo train
 
 .PHONY: bench
-bench: $(READY)  ## Items a CPU-second: plain loop, files mode, streaming mode
+bench: $(READY)  ## Speed and cost of an item: plain loop, files, streams in two shapes of bundles
 	@$(RIGS) bench
 
 .PHONY: chaos

@@ -24,6 +24,7 @@ ENDS = "what to read and where to write"
 MODELS = "models"
 LIMITS = "limits"
 QUOTAS = "quotas of tenants"
+BUNDLES = "bundles of messages"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,7 @@ class Flag:
     needed: bool = False  # by the template
     only_files: bool = False  # not in the template, which streams
     only_stream: bool = False
+    only_local: bool = False  # of an engine that does not read Pub/Sub itself, as Dataflow does
 
 
 def flag(default: Any, help_text: str, **details: Any) -> Any:
@@ -195,6 +197,22 @@ class Config:
         "How long messages may wait before quotas hold, in seconds.",
         least=0.1,
         group=QUOTAS,
+    )
+    bundle_messages: int = number(
+        100,
+        "Most messages that a reader of Pub/Sub gives in one bundle.",
+        least=1,
+        group=BUNDLES,
+        only_local=True,
+        only_stream=True,
+    )
+    readers: int = number(
+        1,
+        "Readers of Pub/Sub a process: their bundles may run at the same time.",
+        least=1,
+        group=BUNDLES,
+        only_local=True,
+        only_stream=True,
     )
 
     @property

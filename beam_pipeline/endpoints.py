@@ -52,7 +52,11 @@ def emulator_ends(config: Config) -> Endpoints:
     from beam_pipeline.io.pubsub_sink import PublishMessages
     from beam_pipeline.io.pubsub_source import AckMessages, ReadFromSubscription
 
-    read = ReadFromSubscription(subscription=config.input_subscription)
+    read = ReadFromSubscription(
+        subscription=config.input_subscription,
+        readers=config.readers,
+        max_records_per_bundle=config.bundle_messages,
+    )
     ack = AckMessages(subscription=config.input_subscription)
     overflow = Then(first=PublishMessages(topic=config.overflow_topic), then=ack)
     ends = _tables(config, _within_quotas(config, read, overflow), LOCAL_APPENDS_EVERY_S)

@@ -26,7 +26,8 @@ class Environment:
     dataset_location: str = "EU"
     bucket: str = ""  # PROJECT-testudo where it is not named
     image_buckets: tuple[str, ...] = ()
-    retention_days: int = 7  # of messages, acknowledged ones too
+    retention_days: int = 7  # of messages that wait
+    seek_days: int = 1  # of all messages, acknowledged ones too, for a seek; 0: none
     payload_days: int = 30  # of payloads and dead letters in the bucket
     delivery_attempts: int = 0  # then Pub/Sub dead-letters; 0: never, see docs/decisions/0015
 

@@ -42,6 +42,7 @@ LEAST_AND_MOST = {
     "threads": (1, 500),
     "utilization_hint": (0.1, 0.9),
     "retention_days": (1, 31),
+    "seek_days": (0, 31),
     "payload_days": (1, 3650),
     "latency_goal_s": (0.1, 3600),
 }

@@ -37,12 +37,13 @@ class PubSubSource(UnboundedSource):
     subscription: str
     max_messages: int = 1000
     max_bytes: int = 64 * 2**20
+    readers: int = 1
 
     def split(
         self, desired_num_splits: int, options: object | None = None
     ) -> list["UnboundedSource"]:
-        """The whole source: one puller feeds one process."""
-        return [self]
+        """The whole source, once a reader: one puller feeds all readers of a process."""
+        return [self] * self.readers
 
     def create_reader(
         self, options: object | None, checkpoint_mark: CheckpointMark | None
@@ -140,16 +141,18 @@ class _Reader(UnboundedReader):
 class ReadFromSubscription(beam.PTransform):
     """Messages of one Pub/Sub subscription, as `Message`, at least once.
 
-    A bundle ends after `max_records_per_bundle` messages, after
+    A reader's part of a bundle ends after `max_records_per_bundle` messages, after
     `max_read_time_s`, or when nothing is there; an empty subscription is looked
     at again after `poll_interval_s`. Smaller bundles mean less latency and more
-    overhead. `AckMessages` of the same process has to settle what is read.
+    overhead. An engine may run the bundles of several `readers` at once.
+    `AckMessages` of the same process has to settle what is read.
     Needs `--experiments=prism_disable_sdf_split` on Prism.
     """
 
     subscription: str
     max_messages: int = 1000
     max_bytes: int = 64 * 2**20
+    readers: int = 1
     max_records_per_bundle: int = 100
     max_read_time_s: float = 1.0
     poll_interval_s: float = 0.2
@@ -161,9 +164,11 @@ class ReadFromSubscription(beam.PTransform):
             raise ValueError(
                 f"subscription must be projects/PROJECT/subscriptions/NAME, not {self.subscription}"
             )
-        if self.max_messages < 1 or self.max_bytes < 1:
-            raise ValueError("max_messages and max_bytes must be at least 1")
-        self._source = PubSubSource(self.subscription, self.max_messages, self.max_bytes)
+        if min(self.max_messages, self.max_bytes, self.readers) < 1:
+            raise ValueError("max_messages, max_bytes and readers must be at least 1")
+        self._source = PubSubSource(
+            self.subscription, self.max_messages, self.max_bytes, self.readers
+        )
 
     def expand(self, pbegin: beam.pvalue.PBegin) -> beam.PCollection[Message]:
         return pbegin | "Pull" >> ReadFromUnboundedSource(

@@ -17,6 +17,7 @@ from loadtest.traffic.kinds import Kind
 from loadtest.traffic.profile import Part, Profile, read_profile
 from loadtest.traffic.schedule import make_schedule
 from models.release import read_pointer
+from testudo.local.jobs import DATAFLOW, LAPTOP
 
 REFERENCE, SECOND = Picture(640, 480, "JPEG"), Picture(1280, 960, "JPEG")
 # Sizes and formats whose decoding is timed, so that a profile's mix can be priced.
@@ -33,7 +34,8 @@ OVERLOAD = 1.6  # times what is expected: the rest waits, so that all that can b
 OVERLOAD_S = 20.0  # at least: a shorter run is mostly its beginning and its end
 POLLS_APART_S = 2.0  # a poll costs the stand-in a quarter of a second of CPU
 TRIES = 2  # of a run that proves nothing: another process may have had the cores
-FIRST_GUESS = 150.0  # items a second; its run shows what the next ones should be
+# Items a second, by how bundles are made; its run shows what the next ones should be.
+FIRST_GUESS = {LAPTOP: 150.0, DATAFLOW: 50.0}
 SHARES = (0.25, 0.45, 0.6, 0.75)  # of the throughput found
 SECOND_SHARES = (0.15, 0.3)  # of the same: it is four times as large
 CALIBRATION_RUNS = 2 + len(SHARES) + len(SECOND_SHARES)
@@ -104,17 +106,17 @@ class Bench:
         return result
 
 
-def calibration_of(bench: Bench, releases: Path, machine: str) -> Calibration:
+def calibration_of(bench: Bench, releases: Path, machine: str, bundles: str) -> Calibration:
     """Run everything and fit. Raises MeasuringError or BadCalibration."""
     release = read_pointer(str(releases)).default
     bench.report(f"Decoding {len(TIMED)} sizes and formats, timed alone")
     pictures = kernel_costs(releases / release, TIMED)
     bench.report(f"{REFERENCE.name}: a run to see how much can be done, then the others")
-    guess = bench.most(REFERENCE, FIRST_GUESS / OVERLOAD, "first").throughput
+    guess = bench.most(REFERENCE, FIRST_GUESS[bundles] / OVERLOAD, "first").throughput
     results = [bench.most(REFERENCE, guess, "most")]
     results += _at_shares(bench, REFERENCE, SHARES, results[0].throughput, "reference")
     results += _at_shares(bench, SECOND, SECOND_SHARES, results[0].throughput, "second")
-    return calibrate(results, pictures, release=release, machine=machine)
+    return calibrate(results, pictures, release=release, machine=machine, bundles=bundles)
 
 
 def _at_shares(

@@ -8,12 +8,12 @@ from loadtest.capacity.worker import Mix
 from testudo.cloud.costs import HOUR_S
 from testudo.cloud.million import MILLION, ItemUse, Machine, million_cost
 from testudo.cloud.prices import Prices
+from testudo.local.jobs import DATAFLOW, LAPTOP
 
 MONTH_S = 30 * 24 * HOUR_S
 # Measured: the table of docs/cost.md.
 JOIN_BYTES, ROW_BYTES = 739, 843
-MESSAGES_PER_OBJECT = 7.8
-KEPT_MONTHS = 1.0
+MESSAGES_PER_OBJECT = {DATAFLOW: 2.0, LAPTOP: 7.8}  # by how bundles are made
 OF_WORKERS = ("vCPU", "memory", "disk")
 
 
@@ -38,17 +38,17 @@ def worker_hour_usd(machine: MachineType, disk_gb: float, prices: Prices) -> flo
     )
 
 
-def million_items_usd(mix: Mix, prices: Prices) -> float:
+def million_items_usd(mix: Mix, prices: Prices, bundles: str) -> float:
     """Of a million items, all that is no worker: services and storage for a month."""
     item = ItemUse(
         cpu_s=mix.item_s,
         message_bytes=mix.message_bytes,
         join_bytes=JOIN_BYTES,
         row_bytes=ROW_BYTES,
-        messages_per_object=MESSAGES_PER_OBJECT,
+        messages_per_object=MESSAGES_PER_OBJECT[bundles],
         image_reads=mix.by_uri_share,
     )
-    costs = million_cost(item, Machine(1, 1, 0, 1), prices, kept_months=KEPT_MONTHS)
+    costs = million_cost(item, Machine(1, 1, 0, 1), prices)
     return sum(usd for name, usd in costs.items() if name not in OF_WORKERS)
 
 
@@ -61,10 +61,11 @@ def month_bill(
     disk_gb: float,
     mix: Mix,
     prices: Prices,
+    bundles: str,
 ) -> Bill:
     """Thirty days at what `duration_s` took."""
     months = MONTH_S / duration_s
     return Bill(
         workers=worker_s / HOUR_S * worker_hour_usd(machine, disk_gb, prices) * months,
-        items=items / MILLION * million_items_usd(mix, prices) * months,
+        items=items / MILLION * million_items_usd(mix, prices, bundles) * months,
     )

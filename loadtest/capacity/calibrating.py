@@ -25,6 +25,7 @@ from loadtest.capacity.images import PictureCost
 from loadtest.capacity.regression import Interval, fit_shares, spread_of
 from loadtest.capacity.runs import FULL_MACHINE, LEAST_RUNS, Run, checked_runs
 from loadtest.results import Result
+from testudo.local.jobs import LAPTOP
 
 FULL_CORE = 0.9
 # Where no run filled the machine: what Linux gives to the processes that want it.
@@ -39,6 +40,7 @@ def calibrate(
     *,
     release: str,
     machine: str,
+    bundles: str = LAPTOP,
     start_s: float = 0.0,
 ) -> Calibration:
     """Costs, limits and the latency law. `pictures` is of `kernel_costs`.
@@ -72,6 +74,7 @@ def calibrate(
         models_bytes=_largest_bytes(results, CHAIN[1:]),
         start_s=start_s,
         notes=tuple(notes),
+        bundles=bundles,
     )
     return _with_latency(made, runs)
 

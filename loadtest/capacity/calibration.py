@@ -15,6 +15,7 @@ from loadtest.capacity.images import Picture, PictureCost, cost_of
 from loadtest.capacity.regression import Interval
 from loadtest.records import read_record, write_record
 from testudo.errors import CommandError
+from testudo.local.jobs import LAPTOP
 
 CHAIN = ("worker", "image-models", "text-models", "score-models")
 OF_A_PROCESS = (*CHAIN, "engine")  # `testudo run --processes 2` has each of these twice
@@ -91,6 +92,7 @@ class Calibration:
     models_bytes: int  # largest, of its models' processes together
     start_s: float  # from start to the first outcome; 0 where it was not measured
     notes: tuple[str, ...] = ()
+    bundles: str = LAPTOP  # of the job that was measured, as `testudo run --bundles`
     form: Literal[1] = 1  # of the file
 
     def item_s(self, role: str, picture: Picture) -> float:

@@ -11,6 +11,7 @@ from pydantic import Field
 from loadtest.capacity.regression import Interval
 from loadtest.records import Amount, Bound, Positive, as_json, read_record
 from testudo.cloud.plan_file import PLANNED
+from testudo.local.jobs import LAPTOP
 
 Customers = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern="^[a-z][a-z0-9-]*$")]  # nothing that would end a TOML value
@@ -76,6 +77,27 @@ class Basis:
     runs: int = 0
     cost_spread: float = 0.0
     notes: Sequence[str] = ()
+    bundles: str = LAPTOP
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Other:
+    """The chosen limits, had bundles been made as in another calibration: the range between."""
+
+    bundles: str
+    machine_type: Name
+    max_num_workers: int
+    usd_month: Interval
+    usd_million: Interval
+    feasible: bool
+
+    def text(self) -> str:
+        holds = "" if self.feasible else " (the goal is not held)"
+        return (
+            f"With bundles as on {self.bundles}: up to {self.max_num_workers} workers of "
+            f"{self.machine_type}, {self.usd_month.text('.0f')} USD a month, "
+            f"{self.usd_million.text('.2f')} a million items{holds}."
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,6 +114,7 @@ class Plan:
     assumptions: Sequence[str]
     steps: Annotated[Sequence[Step], Field(min_length=1)]
     series: Sequence[Hour]  # of the last step, of the draw in the middle
+    others: Sequence[Other] = ()
 
     @property
     def chosen(self) -> Step:
@@ -121,11 +144,13 @@ class Plan:
             f"Limits for {step.customers:,} customers of profile {self.profile}: "
             f"{'holds' if step.feasible else 'does NOT hold'} a p95 of {self.slo_p95_s:g} s.",
             f"Calculated for {self.days:g} days with seed {self.seed}, from the calibration of "
-            f"{self.calibration.made_at} ({self.calibration.machine}).{provisional}",
+            f"{self.calibration.made_at} ({self.calibration.machine}; bundles as on "
+            f"{self.calibration.bundles}).{provisional}",
             f"Offered: {step.rate_mean:.2f} items/s, {step.rate_peak:.2f} in the busiest minute.",
             f"Expected: p95 {step.p95_s.text('.1f')} s; in the worst hour "
             f"{step.worst_hour.p95_s.text('.1f')} s; {step.usd_month.text('.0f')} USD a month in "
             f"{self.region}, prices of {self.prices_version}.",
+            *(other.text() for other in self.others),
             *(f"Assumed: {assumption}" for assumption in self.assumptions),
             "Use it: testudo launch ENVIRONMENT --template VERSION --plan THIS_FILE",
         ]

@@ -9,7 +9,7 @@ import numpy as np
 from loadtest.capacity.autoscaling import PUBLISHED, Floats
 from loadtest.capacity.bill import MESSAGES_PER_OBJECT, ROW_BYTES
 from loadtest.capacity.calibration import Calibration
-from loadtest.capacity.plan import Basis, Hour, Plan, Quota, Step, WorstHour
+from loadtest.capacity.plan import Basis, Hour, Other, Plan, Quota, Step, WorstHour
 from loadtest.capacity.regression import Interval
 from loadtest.capacity.simulation import HOUR_S, PERCENT
 from loadtest.capacity.sizing import size
@@ -62,9 +62,13 @@ def make_plan(
     *,
     days: float,
     region: str,
+    others: Sequence[Question] = (),
     report: Callable[[str, float], None] = lambda *_: None,
 ) -> Plan:
-    """Limits for each number of customers of the ladder. Raises ValueError, as `size` does."""
+    """Limits for each number of customers of the ladder; of `others` only the largest number's.
+
+    Raises ValueError, as `size` does.
+    """
     demands = demands_of(profile, ladder(customers), days=days, seed=question.seed)
     found = size(question, demands, report)
     return Plan(
@@ -78,6 +82,19 @@ def make_plan(
         assumptions=_assumptions(question),
         steps=[_step(question, trial) for trial in found],
         series=_series(found[-1]),
+        others=[_other(other, size(other, demands[-1:], report)[0]) for other in others],
+    )
+
+
+def _other(question: Question, tried: Tried) -> Other:
+    step = _step(question, tried)
+    return Other(
+        bundles=question.calibration.bundles,
+        machine_type=step.machine_type,
+        max_num_workers=step.max_num_workers,
+        usd_month=step.usd_month,
+        usd_million=step.usd_million,
+        feasible=step.feasible,
     )
 
 
@@ -153,7 +170,8 @@ def _quotas(machine: str, most: int, peak: float, question: Question) -> list[Qu
         "Dataflow workers of a job": float(most),
         "Pub/Sub publisher throughput, MB/s": peak * question.mix.message_bytes / 1e6,
         "BigQuery appends, MB/s": peak * ROW_BYTES / 1e6,
-        "Cloud Storage object writes, 1/s": peak / MESSAGES_PER_OBJECT,
+        "Cloud Storage object writes, 1/s": peak
+        / MESSAGES_PER_OBJECT[question.calibration.bundles],
     }
     return [Quota(name, value, DEFAULTS.get(name, "")) for name, value in needed.items()]
 

@@ -198,5 +198,6 @@ def _tried(question: Question, demand: Demand, one: Candidate, outcome: Outcome)
         disk_gb=DISK_GB,
         mix=question.mix,
         prices=question.prices,
+        bundles=question.calibration.bundles,
     )
     return Tried(candidate=one, demand=demand, outcome=outcome, usd_month=bill.total)

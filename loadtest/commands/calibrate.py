@@ -27,6 +27,7 @@ from loadtest.report.quantities import share
 from loadtest.report.section import Table
 from loadtest.report.terminal import rich_table
 from loadtest.report.trial_sections import proof_table
+from testudo.local.jobs import BUNDLES, DATAFLOW
 
 FILE, PROOF = "calibration.json", "proof.json"
 ALSO, ONLY, NO = "also", "only", "no"
@@ -39,6 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=OUT / "calibration",
         help=f"folder of {FILE}, {PROOF} and of the runs (%(default)s)",
+    )
+    parser.add_argument(
+        "--bundles",
+        choices=BUNDLES,
+        default=DATAFLOW,
+        help="how the job's bundles are made, see `testudo run`; of both, a plan shows the range "
+        "(%(default)s)",
     )
     parser.add_argument(
         "--proof",
@@ -95,7 +103,7 @@ def _measured(
     }[arguments.proof]  # fmt: skip
     with _running_bench(arguments, console, runs, processes=1) as bench:
         if arguments.proof != ONLY:
-            made = calibration_of(bench, arguments.releases, machine())
+            made = calibration_of(bench, arguments.releases, machine(), arguments.bundles)
             made.save(arguments.out / FILE)
             Console().print(rich_table(cost_table(made)))
             print(f"Saved: {arguments.out / FILE}")
@@ -118,7 +126,8 @@ def _running_bench(
         console.print(line, markup=False, highlight=False)
 
     releases = str(arguments.releases)
-    with Rig(arguments.home, releases, processes=processes, report=report) as rig:
+    flags = [f"--bundles={arguments.bundles}"]
+    with Rig(arguments.home, releases, processes=processes, flags=flags, report=report) as rig:
         yield Bench(
             rig=rig,
             folder=arguments.out,
@@ -144,7 +153,7 @@ def cost_table(made: Calibration) -> Table:
     """What an item of the reference costs, by role."""
     reference = Picture.named(made.reference)
     return Table(
-        caption=f"CPU of an item, {made.reference}",
+        caption=f"CPU of an item, {made.reference}, bundles as on {made.bundles}",
         columns=["role", "ms an item", "idle, share of a core", "+-"],
         rows=[
             [

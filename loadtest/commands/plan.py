@@ -3,6 +3,7 @@
 import argparse
 import math
 import sys
+from collections.abc import Sequence
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -25,6 +26,7 @@ from testudo.cloud.prices import read_prices
 from testudo.environment import Environment
 from testudo.environment_file import FORMS
 from testudo.errors import CommandError
+from testudo.local.jobs import DATAFLOW, LAPTOP
 
 CALIBRATION = "calibration.json"
 MACHINES = "n2-standard-2,n2-standard-4,n2-standard-8"
@@ -47,9 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--calibration",
         type=Path,
+        nargs="+",
         metavar="FILE",
         help=f"of `testudo loadtest calibrate`; without it the newest {CALIBRATION} under "
-        f"{OUT}, or the one that comes along",
+        f"{OUT} of each kind of bundles, those like Dataflow's first, or the one that comes "
+        "along. Limits are those of the first, the others show the range",
     )
     parser.add_argument(
         "--days", type=float, default=30, help="how long is simulated (%(default)g)"
@@ -92,7 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Returns 0 when the chosen limits hold the goal, 1 when none were found that do."""
-    question, profile = _question(arguments)
+    questions, profile = _questions(arguments)
     errors = Console(stderr=True)
     try:
         with Progress(console=errors, transient=True) as progress:
@@ -102,11 +106,12 @@ def main(arguments: argparse.Namespace) -> int:
                 progress.update(tasks[what], completed=100 * done)
 
             plan = make_plan(
-                question,
+                questions[0],
                 profile,
                 arguments.customers,
                 days=arguments.days,
                 region=arguments.region,
+                others=questions[1:],
                 report=report,
             )
     except ValueError as error:
@@ -115,14 +120,14 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.format == "json":
         print(plan.to_json())
     else:
-        show_plan(plan, question.prices, arguments.out, Console())
+        show_plan(plan, questions[0].prices, arguments.out, Console())
     if not plan.chosen.feasible:
         print(not_held(plan), file=sys.stderr)
     return 0 if plan.chosen.feasible else 1
 
 
-def _question(arguments: argparse.Namespace) -> tuple[Question, Profile]:
-    """Raises CommandError with everything that is wrong with the flags."""
+def _questions(arguments: argparse.Namespace) -> tuple[list[Question], Profile]:
+    """One a calibration. Raises CommandError with everything that is wrong with the flags."""
     flags = Flags(arguments)
     flags.within(1, MOST_CUSTOMERS, "customers")
     flags.within(1, MOST_DAYS, "days")
@@ -133,8 +138,8 @@ def _question(arguments: argparse.Namespace) -> tuple[Question, Profile]:
     if arguments.out.suffix != ".toml":
         flags.problems.append(f"--out: {arguments.out} must end in .toml")
     profile = flags.read("profile", lambda: read_profile(arguments.profile), BadProfile)
-    calibration = flags.read(
-        "calibration", lambda: read_calibration(arguments.calibration), BadRecord
+    calibrations = flags.read(
+        "calibration", lambda: read_calibrations(arguments.calibration), BadRecord
     )
     prices = flags.read(
         "prices", lambda: read_prices(arguments.region, arguments.prices), CommandError
@@ -149,39 +154,49 @@ def _question(arguments: argparse.Namespace) -> tuple[Question, Profile]:
         flags.problems.append(
             f"--customers: profile {profile.name} needs {least} or more: one goes wild"
         )
-    if profile and calibration:
-        mix = flags.read("calibration", lambda: _mix(calibration, profile), ValueError)
+    if profile and calibrations:
+        mixes = flags.read(
+            "calibration", lambda: [_mix(made, profile) for made in calibrations], ValueError
+        )
         if services_s and arguments.slo_p95 > 0:
-            flags.problems += _too_fast(calibration, services_s, arguments.slo_p95)
-    if flags.problems or not (profile and calibration and prices and mix and speed and services_s):
+            flags.problems += _too_fast(calibrations[0], services_s, arguments.slo_p95)
+    if flags.problems or not (
+        profile and calibrations and prices and mixes and speed and services_s
+    ):
         raise flags.error()
-    question = Question(
-        calibration=calibration,
-        mix=mix,
-        machines=[machine for machine in machines if machine],
-        goal_s=arguments.slo_p95,
-        vcpu_speed=speed,
-        services_s=services_s,
-        prices=prices,
-        seed=arguments.seed,
-    )
-    return question, profile
+    questions = [
+        Question(
+            calibration=calibration,
+            mix=mix,
+            machines=[machine for machine in machines if machine],
+            goal_s=arguments.slo_p95,
+            vcpu_speed=speed,
+            services_s=services_s,
+            prices=prices,
+            seed=arguments.seed,
+        )
+        for calibration, mix in zip(calibrations, mixes, strict=True)
+    ]
+    return questions, profile
 
 
 def _least_customers(profile: Profile) -> int:
     return max((wild.tenant for wild in profile.wild), default=1)
 
 
-def read_calibration(path: Path | None) -> Calibration:
-    """The file, or the newest of this machine, or the one that comes along.
+def read_calibrations(paths: Sequence[Path] | None) -> list[Calibration]:
+    """The files, or the newest of this machine of each kind of bundles, or what comes along.
 
     Raises BadRecord.
     """
-    if path is None:
-        found = sorted(OUT.rglob(CALIBRATION), key=lambda path: path.stat().st_mtime)
+    if paths:
+        return [Calibration.load(path) for path in paths]
+    found = sorted(OUT.rglob(CALIBRATION), key=lambda path: path.stat().st_mtime)
+    newest = {made.bundles: made for made in map(Calibration.load, found)}
+    if not newest:
         packaged = resources.files("loadtest.capacity").joinpath("reference.json")
-        path = found[-1] if found else Path(str(packaged))
-    return Calibration.load(path)
+        return [Calibration.load(Path(str(packaged)))]
+    return [newest[bundles] for bundles in (DATAFLOW, LAPTOP) if bundles in newest]
 
 
 def _interval(text: str) -> Interval:

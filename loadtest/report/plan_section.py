@@ -13,11 +13,13 @@ def plan_section(plan: Plan, anchor: str) -> Section:
     words = [
         f"Calculated for {counted(step.customers, 'customer')} of the profile {plan.profile} and "
         f"{plan.days:g} days in {plan.region}, with the prices of {plan.prices_version}, from the "
-        f"calibration of {plan.calibration.made_at} ({plan.calibration.machine}). "
+        f"calibration of {plan.calibration.made_at} ({plan.calibration.machine}, bundles as on "
+        f"{plan.calibration.bundles}). "
         "Intervals hold 90 of 100 draws of what is uncertain."
     ]
     if plan.calibration.provisional:
         words.append("The calibration is provisional: testudo loadtest calibrate measures one.")
+    words += [other.text() for other in plan.others]
     return Section(
         anchor=anchor,
         title=f"Limits for {counted(step.customers, 'customer')}",

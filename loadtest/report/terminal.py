@@ -48,6 +48,7 @@ def show_plan(plan: Plan, prices: Prices, out: Path, console: Console) -> None:
         f"which is {step.worst_hour.hour} for {step.customers:,} customers.",
         f"A million items: {step.usd_million.text(',.2f')} USD.",
     ]
+    lines += [other.text() for other in plan.others]
     for quota in step.quotas:
         given = f" (at first {quota.default})" if quota.default else ""
         lines.append(f"Quota {quota.name}: {quota.needed:,.6g}{given}")

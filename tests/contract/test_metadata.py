@@ -59,8 +59,8 @@ def test_the_file_is_what_the_flags_make() -> None:
 
 
 def test_every_flag_is_a_parameter_and_the_other_way_round() -> None:
-    """But for the flags of files mode; help, default and order are the flag's."""
-    flags = {name: flag for name, flag in FLAGS.items() if not flag.only_files}
+    """But for those of files mode and the local stack; help, default, order are the flag's."""
+    flags = {n: flag for n, flag in FLAGS.items() if not (flag.only_files or flag.only_local)}
     assert list(PARAMETERS) == list(flags)
     for name, flag in flags.items():
         parameter = PARAMETERS[name]
@@ -107,7 +107,7 @@ def test_wrong_values_are_refused(name: str) -> None:
         assert not accepts(name, value), value
 
 
-@pytest.mark.parametrize("name", [name for name, flag in FLAGS.items() if flag.least is not None])
+@pytest.mark.parametrize("name", [name for name in PARAMETERS if FLAGS[name].least is not None])
 def test_the_least_number_is_the_same_on_both_sides(name: str) -> None:
     """What the regex accepts, the pipeline takes; what the pipeline refuses, so does the regex."""
     for value in AROUND:

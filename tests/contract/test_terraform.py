@@ -132,7 +132,8 @@ def test_terraform_and_plan_agree(values: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "drift", [{"retention_days": 3}, {"payload_days": 5}, {"labels": {"a": "b"}}, FULL]
+    "drift",
+    [{"retention_days": 3}, {"seek_days": 0}, {"payload_days": 5}, {"labels": {"a": "b"}}, FULL],
 )
 def test_a_value_that_differs_would_be_found(drift: dict[str, Any]) -> None:
     """The comparison itself: Terraform's of one environment is not the plan of another."""

@@ -95,7 +95,7 @@ def assert_made(project: str) -> None:
     subscription = subscription_of(project)
     assert subscription.topic == f"projects/{project}/topics/items"
     assert subscription.message_retention_duration.days == 3
-    assert subscription.retain_acked_messages
+    assert not subscription.retain_acked_messages
     assert not subscription.expiration_policy.ttl
     assert subscription.dead_letter_policy.max_delivery_attempts == 20
     with bigquery.Client(project=project) as client:

@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,15 +36,22 @@ class Cost(NamedTuple):
     peak_bytes: int  # the sum of each process's largest resident memory, start-up included
     engine_cpu_s: float = 0.0  # of an engine in a process of its own
     join_bytes: float = 0.0  # an item; 0 where it was not measured
+    batches: Mapping[str, float] = {}  # items a call of a model, by stage
+    objects: int = 0  # written
+    appends: int = 0  # requests that brought rows
 
     @property
     def items_per_cpu_s(self) -> float:
         return self.items / self.cpu_s
 
     @property
-    def items_per_all_cpu_s(self) -> float:
-        """The engine's CPU time counted too."""
-        return self.items / (self.cpu_s + self.engine_cpu_s)
+    def cpu_ms(self) -> float:
+        """An item."""
+        return 1000 * self.cpu_s / self.items
+
+    @property
+    def engine_cpu_ms(self) -> float:
+        return 1000 * self.engine_cpu_s / self.items
 
     @property
     def items_per_s(self) -> float:
@@ -77,12 +84,20 @@ def difference(run: Callable[[int], None], *, few: int, items: int) -> Cost:
 
 def with_models(process: psutil.Process) -> list[psutil.Process]:
     """A worker's process, and those of its models."""
-    return [process, *(one for one in process.children(recursive=True) if MODELS in one.cmdline())]
+    found = [process]
+    for one in process.children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            if MODELS in one.cmdline():
+                found.append(one)
+    return found
 
 
 def used_cpu_s(process: psutil.Process) -> float:
     """CPU time of a worker and its models until now."""
-    times = [one.cpu_times() for one in with_models(process)]
+    times = []
+    for one in with_models(process):
+        with contextlib.suppress(psutil.Error):
+            times.append(one.cpu_times())
     return float(sum(one.user + one.system for one in times))
 
 

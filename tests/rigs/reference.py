@@ -153,7 +153,9 @@ def _limits(flag: Flag) -> str:
         limits.append(f"at most {flag.most:,}")
     if flag.only_files:
         limits.append("files only")
-    if flag.only_stream:
+    if flag.only_local:
+        limits.append("local stack only")
+    elif flag.only_stream:
         limits.append("streaming only")
     return ", ".join(limits)
 

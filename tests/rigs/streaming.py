@@ -1,64 +1,43 @@
-"""Streaming mode as it is measured: `testudo run` on a local stack of its own.
+"""A stream as it is measured: a job on the local stack, with services as slow as real ones.
 
-All items go through the job once as they are published: then it is warm. Then
-the subscription is turned back (Pub/Sub's seek), and all of them wait in it at
-once: the job reads a backlog, and no publisher competes with it. Counted is the
-CPU time of the job's process, of its models' processes and of Prism's, from then
-until the rows of all items are in BigQuery. The other servers'
-CPU time is not counted, but they share the machine's cores.
+The job warms up on a few items. Then the others are published at once, many times faster than
+they are scored: the job reads a backlog. Counted is the CPU time of the job's process, of its
+models' processes and of Prism's, from then until every item has its row, and meanwhile every
+request that writes. The other servers' CPU time is not counted, but
+they share the machine's cores.
 """
 
-import dataclasses
 import itertools
 import json
+import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import Self
+from pathlib import Path
 
 import psutil
-from google.cloud import bigquery, pubsub_v1
 
-from beam_pipeline.tables import fill
 from loadtest.processes import ONE_THREAD, MeasuringError, last_lines
+from rigs.batches import Batches
 from rigs.costs import Cost, Wanted, largest_memory_bytes, used_cpu_s
+from rigs.null_graph import SEEN_FILE, FileSightings
+from rigs.slow_services import Sightings, SlowServices
 from testudo.commands.sending import Outgoing, publish
-from testudo.environment import LOCAL, Environment
-from testudo.local.jobs import LocalJob
+from testudo.environment import LOCAL
+from testudo.local.jobs import RUN, LocalJob
 from testudo.local.stack import LocalStack
 from testudo.messages import message_attributes
 
-DEADLINE_S = 300.0
-LOOK_EVERY_S = 0.25
+DEADLINE_S = 120.0
+POLL_S = 0.1
 END_ALLOWED_S = 120.0
-
-ARRIVED = """
-SELECT COUNT(DISTINCT message_id), MIN(processed_at), MAX(processed_at)
-FROM `{dataset}.predictions` WHERE received_at >= @since
-"""
-
-
-@dataclasses.dataclass
-class Stored:
-    """What is stored of the items that the job received since a moment."""
-
-    place: Environment
-    moment: datetime
-    tables: bigquery.Client
-
-    @classmethod
-    def since(cls, place: Environment) -> Self:
-        """From now on."""
-        return cls(place, datetime.now(UTC), bigquery.Client(project=place.project))
-
-    def rows(self) -> tuple[int, float]:
-        """How many distinct messages have a row, and the seconds from first to last of them."""
-        parameter = bigquery.ScalarQueryParameter("since", "TIMESTAMP", self.moment)
-        config = bigquery.QueryJobConfig(query_parameters=[parameter])
-        sql = fill(ARRIVED, self.place.dataset)
-        ((count, first, last),) = self.tables.query_and_wait(sql, job_config=config)
-        return count, (last - first).total_seconds() if count else 0.0
+TESTUDO, NULL, IDIOMATIC = "testudo", "null", "idiomatic"
+# What runs: the command, or it with another graph.
+COMMANDS: Mapping[str, Sequence[str]] = {
+    TESTUDO: RUN,
+    NULL: (sys.executable, "-m", "rigs.bench_job", NULL),
+    IDIOMATIC: (sys.executable, "-m", "rigs.bench_job", IDIOMATIC),
+}
 
 
 def outgoing(lines: Iterable[bytes]) -> Iterator[Outgoing]:
@@ -69,16 +48,20 @@ def outgoing(lines: Iterable[bytes]) -> Iterator[Outgoing]:
 
 
 @contextmanager
-def running_job(stack: LocalStack, releases: str) -> Iterator[psutil.Process]:
-    """`testudo run` in a process of its own, ended at the end. Raises MeasuringError."""
-    flags = [f"--home={stack.home}", f"--local_releases={releases}"]
+def running_job(
+    stack: LocalStack, way: str, flags: Sequence[str], variables: Mapping[str, str]
+) -> Iterator[psutil.Process]:
+    """A job in a process of its own, ended at the end. Raises MeasuringError."""
+    own = [f"--home={stack.home}", *flags]
     log = stack.home / "logs" / "job.log"
-    job = LocalJob(flags, log, variables=ONE_THREAD)
+    job = LocalJob(own, log, variables={**ONE_THREAD, **variables}, command=COMMANDS[way])
     try:
         yield psutil.Process(job.process.pid)
     except MeasuringError as failed:
         raise MeasuringError(f"{failed}; its log:\n{last_lines(log.read_text())}") from failed
     finally:
+        if way != TESTUDO:
+            job.kill()  # nothing of it is wanted any more
         job.stop(END_ALLOWED_S)
 
 
@@ -87,44 +70,52 @@ def engine_of(job: psutil.Process) -> psutil.Process:
     return next(one for one in job.children(recursive=True) if one.name() == "prism")
 
 
-def cost_of_streaming(stack: LocalStack, wanted: Wanted) -> Cost:
-    """What `wanted.items` items cost a warm job. Raises MeasuringError."""
+def cost_of_streaming(stack: LocalStack, wanted: Wanted, way: str, bundles: str) -> Cost:
+    """What `wanted.items` items cost a job that is warm. Raises MeasuringError."""
     with wanted.messages.open("rb") as file:
-        messages = list(outgoing(itertools.islice(file, wanted.items)))
-    place = LOCAL
-    with running_job(stack, wanted.releases) as job:
-        first, published = Stored.since(place), datetime.now(UTC)
-        publish(place.topic_path, messages)
-        wait_for(first, wanted.items, job)
-        second = Stored.since(place)
-        engine = engine_of(job)
-        before = used_cpu_s(job), used_cpu_s(engine)
-        turn_back(stack.project, published)
-        wall_s = wait_for(second, wanted.items, job)
-        spent = used_cpu_s(job) - before[0], used_cpu_s(engine) - before[1]
-        peak_bytes = largest_memory_bytes(job)
-    return Cost(wanted.items, spent[0], wall_s, peak_bytes, engine_cpu_s=spent[1])
+        messages = list(outgoing(itertools.islice(file, wanted.few + wanted.items)))
+    services = SlowServices()
+    batches, seen = _notes(stack.home, way, services)
+    flags = [f"--local_releases={wanted.releases}", f"--bundles={bundles}"]
+    variables = {**batches.variables, SEEN_FILE: str(stack.home / "seen")}
+    with services.before(stack.environment) as environment:
+        stack.redirect(environment)
+        with running_job(stack, way, flags, variables) as job:
+            publish(LOCAL.topic_path, messages[: wanted.few])
+            wait_for(seen, wanted.few, job)
+            engine = engine_of(job)
+            batches.mark()
+            before = used_cpu_s(job), used_cpu_s(engine)
+            written = services.objects.writes, services.appends.writes
+            began_s = time.monotonic()
+            publish(LOCAL.topic_path, messages[wanted.few :])
+            wall_s = wait_for(seen, len(messages), job) - began_s
+            spent = used_cpu_s(job) - before[0], used_cpu_s(engine) - before[1]
+            return Cost(
+                wanted.items,
+                spent[0],
+                wall_s,
+                largest_memory_bytes(job),
+                engine_cpu_s=spent[1],
+                batches=batches.means(),
+                objects=services.objects.writes - written[0],
+                appends=services.appends.writes - written[1],
+            )
 
 
-def turn_back(project: str, moment: datetime) -> None:
-    """Have Pub/Sub deliver again what was published since a moment."""
-    with pubsub_v1.SubscriberClient() as subscriber:
-        path = subscriber.subscription_path(project, LOCAL.subscription)
-        subscriber.seek(request={"subscription": path, "time": moment})
+def _notes(home: Path, way: str, services: SlowServices) -> tuple[Batches, Sightings]:
+    """Where batches are counted, and where it is seen which items are done."""
+    noted = FileSightings(home / "seen")
+    return Batches(home / "batches"), noted if way == NULL else services.appends
 
 
-def wait_for(stored: Stored, items: int, job: psutil.Process) -> float:
-    """Wait until there are so many rows.
-
-    Returns the seconds from the first row to the last. Raises MeasuringError.
-    """
+def wait_for(seen: Sightings, items: int, job: psutil.Process) -> float:
+    """Wait until so many items are done; returns when the last was. Raises MeasuringError."""
     deadline = time.monotonic() + DEADLINE_S
-    while True:
+    while len(found := seen.seen_s()) < items:
         if not job.is_running() or job.status() == psutil.STATUS_ZOMBIE:
             raise MeasuringError("the job ended by itself")
-        count, seconds = stored.rows()
-        if count >= items:
-            return seconds
         if time.monotonic() > deadline:
-            raise MeasuringError(f"{count} of {items} items after {DEADLINE_S:.0f} s")
-        time.sleep(LOOK_EVERY_S)
+            raise MeasuringError(f"{len(found)} of {items} items after {DEADLINE_S:.0f} s")
+        time.sleep(POLL_S)
+    return max(found.values())

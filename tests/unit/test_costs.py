@@ -16,11 +16,12 @@ from google.cloud.dataflow_v1beta3 import (
 from google.protobuf.struct_pb2 import Value
 
 from testudo.cloud.costs import Usage, cost_of, usage_before, usage_of
-from testudo.cloud.million import ItemUse, Machine, million_cost
+from testudo.cloud.million import ItemUse, Kept, Machine, million_cost
 from testudo.cloud.prices import read_prices
 from testudo.commands.costs import day_of
 from testudo.environment_file import read_environment
 from testudo.errors import CommandError
+from testudo.provisioning.resources import SOFT_DELETE_DAYS
 
 REPOSITORY = Path(__file__).parents[2]
 PRICES = read_prices("us-central1")
@@ -163,28 +164,43 @@ def test_the_document_calculates_as_the_code_does() -> None:
         messages_per_object=figure("messages a payload object"),
     )
     by_uri = inline._replace(message_bytes=figure("message, by URI"), image_reads=1)
+    large = {
+        "cpu_s": 1 / figure("items a CPU second, bundles of a hundred"),
+        "messages_per_object": figure("messages a payload object, bundles of a hundred"),
+    }
     machine = Machine(4, 16, environment.disk_size_gb, environment.utilization_hint)
-    first, second = (
-        million_cost(item, machine, PRICES, kept_months=1) for item in (inline, by_uri)
-    )
-    expected = {name: [f"{first[name]:.3f}", f"{second[name]:.3f}"] for name in first}
-    expected["sum"] = [f"{sum(first.values()):.3f}", f"{sum(second.values()):.3f}"]
+    kept = Kept(1, figure("kept by the topic"), figure("soft delete"))
+    assert kept == Kept(1, environment.seek_days, SOFT_DELETE_DAYS)
+    costs = [
+        million_cost(item, machine, PRICES, kept)
+        for one in (inline, by_uri)
+        for item in (one, one._replace(**large))
+    ]
+    expected = {name: [f"{cost[name]:.3f}" for cost in costs] for name in costs[0]}
+    expected["sum"] = [f"{sum(cost.values()):.3f}" for cost in costs]
     assert cells("component, us-central1") == expected
 
 
 def test_small_messages_are_billed_as_a_kilobyte() -> None:
     """Of Pub/Sub; of BigQuery a row is billed as it is."""
     item = ItemUse(0.001, 10, 0, 10, 1)
-    cost = million_cost(item, Machine(4, 16, 50, 1), PRICES, kept_months=1)
+    cost = million_cost(item, Machine(4, 16, 50, 1), PRICES)
     assert cost["Pub/Sub"] == pytest.approx(2 * 1e9 / 2**40 * 40)
     assert cost["rows"] == pytest.approx(0.01 * 0.025)
+
+
+def test_what_is_acknowledged_is_paid_for_while_it_is_kept() -> None:
+    """2.90 USD a million inline items at seven days, and nothing at none."""
+    item = ItemUse(0.001, 49_480, 0, 10, 1)
+    costs = [
+        million_cost(item, Machine(4, 16, 50, 1), PRICES, Kept(seek_days=days)) for days in (0, 7)
+    ]
+    assert [round(cost["Pub/Sub retention"], 2) for cost in costs] == [0, 2.90]
 
 
 def test_cores_that_wait_are_paid_for_too() -> None:
     """Part the utilisation, twice the machines."""
     item = ItemUse(0.001, 10, 0, 10, 1)
-    half, whole = (
-        million_cost(item, Machine(4, 16, 50, share), PRICES, kept_months=1) for share in (0.5, 1.0)
-    )
+    half, whole = (million_cost(item, Machine(4, 16, 50, share), PRICES) for share in (0.5, 1.0))
     for name in ("vCPU", "memory", "disk"):
         assert half[name] == pytest.approx(2 * whole[name])

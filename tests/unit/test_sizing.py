@@ -1,5 +1,6 @@
 """Limits for a number of customers: the cheapest that hold, and what is said when none do."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from loadtest.capacity.trials import Demand, Question, Tried
 from loadtest.capacity.worker import Guesses, Mix, processes_of, worker_rate
 from testudo.cli import main
 from testudo.cloud.prices import read_prices
+from testudo.local.jobs import LAPTOP
 
 REFERENCE = Path(__file__).parents[2] / "loadtest/capacity/reference.json"
 PLAN = ("loadtest", "plan", f"--calibration={REFERENCE}")
@@ -168,9 +170,10 @@ def test_a_month_costs_its_worker_hours_and_its_items() -> None:
         disk_gb=50,
         mix=MIX,
         prices=PRICES,
+        bundles=LAPTOP,
     )
     assert bill.workers[0] == pytest.approx(2 * 720 * hour)
-    assert bill.items[0] == pytest.approx(30 * million_items_usd(MIX, PRICES))
+    assert bill.items[0] == pytest.approx(30 * million_items_usd(MIX, PRICES, LAPTOP))
 
 
 def test_the_ladder_ends_with_what_was_asked() -> None:
@@ -233,3 +236,25 @@ def test_a_tenant_that_goes_wild_must_be_there(capsys: pytest.CaptureFixture[str
     """Profile wild names its third largest, so two customers are too few."""
     assert main([*PLAN, "--customers=2", "--profile=wild"]) == 2
     assert "profile wild needs 3 or more" in capsys.readouterr().err
+
+
+def test_a_plan_of_two_calibrations_shows_the_range(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Limits are the first one's; what the other would give stands beside them."""
+    small = Calibration.load(REFERENCE)
+    roles = {
+        name: dataclasses.replace(role, item_s=4 * role.item_s)
+        for name, role in small.roles.items()
+    }
+    small = dataclasses.replace(small, roles=roles, bundles="dataflow")
+    small.save(tmp_path / "small.json")
+    both = ["--calibration", str(tmp_path / "small.json"), str(REFERENCE)]
+    flags = ["--customers=150", "--days=1", "--format=json", f"--out={tmp_path / 'plan.toml'}"]
+    assert main(["loadtest", "plan", *both, *flags]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["calibration"]["bundles"] == "dataflow"
+    (other,) = plan["others"]
+    assert other["bundles"] == "laptop"
+    assert other["usd_million"][1] < plan["chosen"]["usd_million"][1]
+    assert "With bundles as on laptop" in (tmp_path / "plan.toml").read_text("utf-8")

@@ -33,7 +33,7 @@ def metadata() -> dict[str, Any]:
         "parameters": [
             _parameter(field, flag)
             for field in dataclasses.fields(Config)
-            if not (flag := FLAGS[field.name]).only_files
+            if not ((flag := FLAGS[field.name]).only_files or flag.only_local)
         ],
     }
 

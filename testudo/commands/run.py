@@ -14,7 +14,7 @@ from testudo.environment import LOCAL, LOCAL_OVERFLOW
 from testudo.errors import CommandError
 from testudo.local.connect import bring_releases, enter_stack, lead_to_stack
 from testudo.local.engine import running_engine
-from testudo.local.jobs import local_flags
+from testudo.local.jobs import BUNDLES, DATAFLOW, LAPTOP, local_flags
 
 NEEDED = ("pubsub", "bigquery", "storage")  # of the local stack; a job asks no control plane
 LANES = {"main": LOCAL, "overflow": LOCAL_OVERFLOW}
@@ -42,6 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="main",
         help="the local stack's subscription to read: of topic items, or of items-overflow, to "
         "which --overflow_topic=projects/testudo-local/topics/items-overflow leads (%(default)s)",
+    )
+    parser.add_argument(
+        "--bundles",
+        choices=BUNDLES,
+        default=LAPTOP,
+        help=f"on the local stack: `{LAPTOP}`, up to a hundred messages, one bundle after the "
+        f"other; `{DATAFLOW}`, one or two, many at once, as a job may get them there (%(default)s)",
     )
     # Of a child that --processes starts.
     parser.add_argument("--process_number", type=int, default=0, help=argparse.SUPPRESS)
@@ -83,7 +90,7 @@ def _problems(arguments: argparse.Namespace, flags: Sequence[str]) -> list[str]:
     problems = []
     if arguments.processes < 1:
         problems.append(f"--processes: is {arguments.processes}, must be 1 or more")
-    for own, unset in (("processes", 1), ("lane", "main")):
+    for own, unset in (("processes", 1), ("lane", "main"), ("bundles", LAPTOP)):
         if getattr(arguments, own) == unset:
             continue
         problems += [
@@ -95,7 +102,12 @@ def _problems(arguments: argparse.Namespace, flags: Sequence[str]) -> list[str]:
 
 
 def _child_flags(arguments: argparse.Namespace, number: int, flags: Sequence[str]) -> list[str]:
-    own = {"home": arguments.home, "lane": arguments.lane, "process_number": number}
+    own = {
+        "home": arguments.home,
+        "lane": arguments.lane,
+        "bundles": arguments.bundles,
+        "process_number": number,
+    }
     given = [f"--{name}={value}" for name, value in own.items()]
     return [*given, *flags]
 
@@ -112,4 +124,5 @@ def _run_on_engine(arguments: argparse.Namespace, tools: Path, flags: Sequence[s
     number = f"-{arguments.process_number}" if arguments.process_number else ""
     name = f"prism{lane}{number}"
     with running_engine(arguments.home, say, tools=tools, name=name) as job_endpoint:
-        return run_job([*local_flags(LANES[arguments.lane], job_endpoint), *flags])
+        own = [*local_flags(LANES[arguments.lane], job_endpoint), *BUNDLES[arguments.bundles]]
+        return run_job([*own, *flags])

@@ -16,6 +16,17 @@ RUN = (sys.executable, "-m", "testudo.cli", "run")
 RUNNING = "Running; Ctrl-C ends it."  # what it says when its job is built
 LAST_CHARS = 2_000  # of its log, for an error
 POLL_S = 0.25
+LAPTOP, DATAFLOW = "laptop", "dataflow"
+# How bundles are made: as Prism makes them by itself, and as Dataflow may make them.
+BUNDLES: dict[str, tuple[str, ...]] = {
+    LAPTOP: (),
+    DATAFLOW: (
+        "--bundle_messages=2",
+        "--readers=16",
+        "--experiments=prism_max_bundle_size=2",
+        "--experiments=prism_max_parallelism=24",
+    ),
+}
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -18,6 +18,8 @@ def _kept(kind: Kind, fields: dict[str, Any]) -> dict[str, Any]:
         del fields["location"]  # every bucket is in the US there
     if kind in (Kind.TOPIC, Kind.SUBSCRIPTION):
         del fields["labels"]  # the emulator cannot change them
+    if kind is Kind.TOPIC:
+        fields.pop("messageRetentionDuration", None)  # it keeps none for a topic
     if kind is Kind.SUBSCRIPTION:
         desired_s = int(fields["messageRetentionDuration"].removesuffix("s"))
         fields["messageRetentionDuration"] = f"{min(desired_s, EMULATED_RETENTION_DAYS * DAY_S)}s"

@@ -91,7 +91,7 @@ def messages(environment: Environment) -> list[Resource]:
     """
     labels = labels_of(environment)
     topic, subscription = environment.topic_path, environment.subscription_path
-    made = [*_overflow(environment), Resource(Kind.TOPIC, topic, {"labels": labels})]
+    made = [*_overflow(environment), Resource(Kind.TOPIC, topic, _topic(environment))]
     fields = {**_subscription(topic, environment.retention_days), "labels": labels}
     if not environment.delivery_attempts:
         return [*made, Resource(Kind.SUBSCRIPTION, subscription, fields, (topic,))]
@@ -104,7 +104,7 @@ def messages(environment: Environment) -> list[Resource]:
     keeper = {**_subscription(dead_topic, LONGEST_RETENTION_DAYS), "labels": labels}
     return [
         *made,
-        Resource(Kind.TOPIC, dead_topic, {"labels": labels}),
+        Resource(Kind.TOPIC, dead_topic, _topic(environment)),
         # First the keeper: what Pub/Sub sends to a topic without a subscription is lost.
         Resource(Kind.SUBSCRIPTION, keeper_name, keeper, (dead_topic,)),
         Resource(Kind.SUBSCRIPTION, subscription, fields, (topic, dead_topic, keeper_name)),
@@ -117,9 +117,21 @@ def _overflow(environment: Environment) -> list[Resource]:
         return []
     fields = {**_subscription(topic, environment.retention_days), "labels": labels}
     return [
-        Resource(Kind.TOPIC, topic, {"labels": labels}),
+        Resource(Kind.TOPIC, topic, _topic(environment)),
         Resource(Kind.SUBSCRIPTION, environment.overflow_subscription_path, fields, (topic,)),
     ]
+
+
+def _topic(environment: Environment) -> dict[str, Any]:
+    """It keeps messages for a seek; a subscription would keep all as long as those that wait.
+
+    Every payload is in the bucket: a seek is for the messages of a job that ended badly.
+    """
+    kept_s = environment.seek_days * DAY_S
+    return {
+        "messageRetentionDuration": f"{kept_s}s" if kept_s else "",
+        "labels": labels_of(environment),
+    }
 
 
 def _subscription(topic: str, retention_days: int) -> dict[str, Any]:
@@ -127,7 +139,7 @@ def _subscription(topic: str, retention_days: int) -> dict[str, Any]:
         "topic": topic,
         "ackDeadlineSeconds": ACK_DEADLINE_S,
         "messageRetentionDuration": f"{retention_days * DAY_S}s",
-        "retainAckedMessages": True,
+        "retainAckedMessages": False,
         "expirationPolicy": {},  # without a ttl: never
         "enableExactlyOnceDelivery": False,  # Dataflow does that itself
         "enableMessageOrdering": False,

@@ -19,7 +19,12 @@ def account(resource: Resource) -> Block:
 
 
 def topic(resource: Resource) -> Block:
-    return {"name": resource.name.rpartition("/")[2], "labels": resource.fields["labels"]}
+    kept = resource.fields["messageRetentionDuration"]
+    return {
+        "name": resource.name.rpartition("/")[2],
+        **({"message_retention_duration": kept} if kept else {}),
+        "labels": resource.fields["labels"],
+    }
 
 
 def subscription(resource: Resource) -> Block:
