@@ -21,6 +21,7 @@ GROUPS: Mapping[str, Commands] = {
         "run": ("testudo.commands.run", "run the pipeline: on the local stack, files, Dataflow"),
         "publish": ("testudo.commands.publish", "publish messages to Pub/Sub"),
         "query": ("testudo.commands.query", "ask BigQuery the common questions"),
+        "view": ("testudo.commands.view", "see items, scores and dead letters on a local page"),
         "replay": ("testudo.commands.replay", "publish dead letters again, from their payloads"),
         "train": ("testudo.commands.train", "train the models and save them as a release"),
         "release": ("testudo.commands.release", "bring a release to an environment"),
