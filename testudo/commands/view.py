@@ -43,10 +43,10 @@ def main(arguments: argparse.Namespace) -> int:
         server = serve(view, arguments.port)
     except OSError as error:
         raise Failed(f"--port: {arguments.port} cannot be used: {error.strerror}") from error
-    print(f"{view.address}\nCtrl-C ends it.", flush=True)
-    if not arguments.no_browser and _has_screen():
-        webbrowser.open(view.address)
     try:
+        print(f"{view.address}\nCtrl-C ends it.", flush=True)
+        if not arguments.no_browser and _has_screen():
+            webbrowser.open(view.address)
         server.serve_forever()
     except KeyboardInterrupt:
         pass

@@ -74,7 +74,9 @@ class Filters:
         changed = dataclasses.replace(self, **{"until": END, "after": "", **changes})
         return urlencode(
             {
-                field.name: value.isoformat() if isinstance(value, datetime) else value
+                field.name: value.isoformat()
+                if isinstance(value, datetime)
+                else str(value)[:MAX_CHARS]
                 for field in dataclasses.fields(changed)
                 if (value := getattr(changed, field.name)) != field.default
                 or field.name == "period"

@@ -85,6 +85,11 @@ def seconds(value: float | None) -> str:
     return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
 
 
+def probability(score: float) -> str:
+    """Three digits behind the point; a number that is no probability is still short."""
+    return f"{score:.3f}" if 0 <= score <= 1 else f"{score:.3g}"
+
+
 def render(template: str, /, **values: Any) -> str:
     """One page. Raises jinja2.TemplateNotFound."""
     return _templates().get_template(f"{template}.html.j2").render(values)
@@ -127,6 +132,7 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(visible=visible, plain=plain, utc=utc, seconds=seconds)
+    environment.filters.update(probability=probability)
     environment.globals.update(
         style=Markup(_own("view.css")),  # noqa: S704 - a file of this package
         script=Markup(_own("view.js")),  # noqa: S704 - the same

@@ -27,8 +27,9 @@ class Engine(Protocol):
     def ask(self, sql: str, given: Mapping[str, Any]) -> Answer: ...
 
 
-# One row an item: the latest of the period, in the order of view latest_predictions. `decisions`
-# is shown where a row has it: it takes no more than its name among these columns.
+# One row an item: the latest of the period, and of the release where one is named, in the order of
+# view latest_predictions. `decisions` is shown where a row has it: it takes no more than its name
+# among these columns.
 PREDICTIONS = """
 SELECT
   tenant_id, item_id, release, attempt, publish_time, processed_at, payload_uri, scores,
@@ -41,6 +42,7 @@ FROM (
   WHERE processed_at >= @since
     AND (@tenant = '' OR tenant_id = @tenant)
     AND (@item = '' OR item_id = @item)
+    AND (@release = '' OR release = @release)
   QUALIFY ROW_NUMBER() OVER (
     PARTITION BY tenant_id, item_id
     ORDER BY
@@ -51,12 +53,12 @@ FROM (
       processed_at DESC
   ) = 1
 ) AS p
-WHERE (@release = '' OR release = @release)
-  AND (
+WHERE
+  (
     processed_at < @until
     OR processed_at = @until AND CONCAT(tenant_id, '/', item_id) > @after
   )
-  AND EXISTS (
+  AND (@narrow = '' OR EXISTS (
     SELECT 1 FROM UNNEST(p.scores) AS s
     WHERE (@model = '' OR s.model = @model)
       AND (@label = '' OR s.label = @label)
@@ -67,7 +69,7 @@ WHERE (@release = '' OR release = @release)
         WHERE o.model = s.model
           AND (o.score > s.score OR o.score = s.score AND o.label < s.label)
       )
-  )
+  ))
 ORDER BY processed_at DESC, place
 LIMIT 25
 """
@@ -267,6 +269,7 @@ def _given(filters: Filters, now: datetime) -> dict[str, Any]:
         "other": filters.other,
         "model": model if colon else "",
         "label": label if colon else model,
+        "narrow": "yes" if label or model or (filters.least, filters.most) != (0, 100) else "",
         "least": filters.least / 100,
         "most": filters.most / 100,
         "reason": filters.reason,

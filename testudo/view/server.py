@@ -31,7 +31,7 @@ HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")
 TOKEN_BYTES = 16
 PICTURES = "/pictures/"
-MAX_URL_CHARS = 4_096
+MAX_URL_CHARS = 16_384
 MAX_TENANTS = 200  # to choose from
 # For every answer. Pages of other sites can neither frame one, nor load a thumbnail.
 HEADERS = {
