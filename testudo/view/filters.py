@@ -72,16 +72,13 @@ class Filters:
         Without `until` among the changes it begins at the first page.
         """
         changed = dataclasses.replace(self, **{"until": END, "after": "", **changes})
-        return urlencode(
-            {
-                field.name: value.isoformat()
-                if isinstance(value, datetime)
-                else str(value)[:MAX_CHARS]
-                for field in dataclasses.fields(changed)
-                if (value := getattr(changed, field.name)) != field.default
-                or field.name == "period"
-            }
-        )
+        texts = {
+            field.name: value.isoformat() if isinstance(value, datetime) else str(value)
+            for field in dataclasses.fields(changed)
+            if (value := getattr(changed, field.name)) != field.default
+        }
+        cut = {name: text[:MAX_CHARS] for name, text in texts.items()}
+        return urlencode({"period": changed.period, **cut})
 
 
 def percent(text: str) -> int | None:
