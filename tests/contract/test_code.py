@@ -205,6 +205,7 @@ def test_setup_ships_every_data_file(setup_arguments: dict[str, Any]) -> None:
         REPOSITORY / "transforms/message.schema.json",
         *(REPOSITORY / "testudo/local").glob("*.txt"),
         *(REPOSITORY / "testudo/local").glob("*.patch"),
+        *(REPOSITORY / "testudo/view/pages").iterdir(),
     }
     assert needed <= shipped
 

@@ -200,7 +200,8 @@ def test_decisions_are_shown_where_rows_have_them() -> None:
     """A table without the column shows scores alone."""
     row = {
         "item_id": "a", "tenant_id": "t", "release": "one", "attempt": 1, "payload_uri": "",
-        "processed_at": LATER, "scores": [], "decisions": ["block <b>"],
+        "processed_at": LATER, "scores": [],
+        "decisions": ["block <b>", {"action": "review", "by": None, "score": 0.5}],
     }  # fmt: skip
     values = {
         "here": "/", "title": "T", "place": "P", "filters": ALL, "shared": "", "refresh_s": 0,
@@ -209,7 +210,9 @@ def test_decisions_are_shown_where_rows_have_them() -> None:
         "can_follow": 0, "page": questions.Page([row], None),
         "contents": {"": {"text": "", "picture": "", "problem": ""}},
     }  # fmt: skip
-    assert "block &lt;b&gt;" in render("predictions", **values)
+    page = render("predictions", **values)
+    assert "block &lt;b&gt;" in page
+    assert "review 0.5" in page
     del row["decisions"]
     assert 'class="decision"' not in render("predictions", **values)
 
@@ -421,6 +424,8 @@ def test_what_is_not_there_is_told(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "--output: there is no folder" in capsys.readouterr().err
     assert main(["view", f"--output={tmp_path}", "--port=70000"]) == 2
     assert "--port: is 70000" in capsys.readouterr().err
+    assert main(["view", "staging", f"--output={tmp_path}"]) == 2
+    assert "not both" in capsys.readouterr().err
     assert main(["view", f"--home={tmp_path}"]) == 2
     assert "testudo local up" in capsys.readouterr().err
 

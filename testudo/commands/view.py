@@ -38,6 +38,8 @@ def main(arguments: argparse.Namespace) -> int:
     """Serves until Ctrl-C, which is how it ends well."""
     if not 0 <= arguments.port <= MAX_PORT:
         raise CommandError(f"--port: is {arguments.port}, must be 0 to {MAX_PORT}")
+    if arguments.output and arguments.environment != LOCAL.name:
+        raise CommandError("name an environment or --output, not both")
     view, contents = _view_of_files(arguments.output) if arguments.output else _view_of(arguments)
     try:
         server = serve(view, arguments.port)

@@ -69,6 +69,13 @@ def visible(text: object) -> str:
     )
 
 
+def decision(value: object) -> str:
+    """One entry of `decisions`, whatever its columns are."""
+    if isinstance(value, Mapping):
+        return " ".join(str(part) for part in value.values() if part is not None)
+    return str(value)
+
+
 def plain(markdown: str) -> str:
     """A sentence of docs/reference.md without its marks."""
     return _LINK.sub(r"\1", markdown).replace("`", "")
@@ -132,7 +139,7 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(visible=visible, plain=plain, utc=utc, seconds=seconds)
-    environment.filters.update(probability=probability)
+    environment.filters.update(probability=probability, decision=decision)
     environment.globals.update(
         style=Markup(_own("view.css")),  # noqa: S704 - a file of this package
         script=Markup(_own("view.js")),  # noqa: S704 - the same

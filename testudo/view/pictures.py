@@ -68,6 +68,7 @@ class Pictures:
         self._limits = limits
         self._turn = threading.Lock()
         self._child: Child | None = None
+        self._over = False
 
     def thumbnail(self, data: bytes) -> bytes:
         """As the function. Raises Unreadable for what is no picture, or ends the process."""
@@ -82,11 +83,14 @@ class Pictures:
         return bytes(jpeg)
 
     def close(self) -> None:
-        with self._turn:
-            if self._child is not None:
-                self._child.end()
+        """End the process in the middle of a picture too, and start no other."""
+        self._over = True
+        if self._child is not None:
+            self._child.end()
 
     def _running(self) -> Child:
+        if self._over:
+            raise Unreadable("the server is ending", passes=True)
         if self._child is None or not self._child.usable:
             environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
             paths = filter(None, (ROOT, os.environ.get("PYTHONPATH")))

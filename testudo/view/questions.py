@@ -2,13 +2,14 @@
 
 import threading
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
 from beam_pipeline.tables import statements
 from testudo.view.filters import Filters
 
 PAGE_ROWS = 24
+OPTIONS_KEPT = timedelta(minutes=1)
 
 Row = Mapping[str, Any]
 
@@ -216,6 +217,7 @@ class Questions:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._turn = threading.Lock()
+        self._options: dict[str, tuple[datetime, list[Row]]] = {}  # by period
 
     def ask(self, sql: str, given: Mapping[str, Any]) -> list[Row]:
         with self._turn:
@@ -232,8 +234,15 @@ class Questions:
         return page_of(self.ask(COMPARED, _given(filters, now)), "processed_at")
 
     def options(self, filters: Filters, now: datetime) -> list[Row]:
-        """Kind, model, name and items of what filters can be set to, the commonest first."""
-        return self.ask(OPTIONS, {"since": filters.since(now)})
+        """Kind, model, name and items of what filters can be set to, the commonest first.
+
+        As they were a minute ago, perhaps: a page that is read again and again needs no others.
+        """
+        asked_at, rows = self._options.get(filters.period, (None, []))
+        if asked_at is None or now - asked_at > OPTIONS_KEPT:
+            rows = self.ask(OPTIONS, {"since": filters.since(now)})
+            self._options[filters.period] = now, rows
+        return rows
 
     def span(self, since: datetime) -> tuple[datetime, datetime] | None:
         """The times of the first and the last outcome."""
