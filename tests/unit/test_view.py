@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 from builders import encoded, jpeg, png, quadrants
 from PIL import Image
@@ -26,7 +28,7 @@ from models.features import ImageLimits
 from testudo.cli import main
 from testudo.environment import Environment
 from testudo.reasons import REASONS
-from testudo.view import questions
+from testudo.view import pictures, questions
 from testudo.view.contents import BucketImages
 from testudo.view.filters import END, Filters
 from testudo.view.pages import plain, render, visible
@@ -260,20 +262,33 @@ def test_pictures_are_judged_by_the_jobs_limits() -> None:
 def test_a_decoder_that_ends_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """It has no variable that opens a service, and nobody's page ends with it."""
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/a/key.json")
-    pictures = Pictures(ImageLimits())
+    decoder = Pictures(ImageLimits())
     try:
-        assert pictures.thumbnail(jpeg(64, 64)).startswith(b"\xff\xd8")
-        child = pictures._child
+        assert decoder.thumbnail(jpeg(64, 64)).startswith(b"\xff\xd8")
+        child = decoder._child
         assert child is not None
         environment = Path(f"/proc/{child.pid}/environ").read_bytes()
         assert b"PYTHONPATH" in environment
         assert b"GOOGLE" not in environment
         child.end()
-        assert pictures.thumbnail(jpeg(64, 64)).startswith(b"\xff\xd8")
+        assert decoder.thumbnail(jpeg(64, 64)).startswith(b"\xff\xd8")
         with pytest.raises(Unreadable, match="image_format_refused"):
-            pictures.thumbnail(b"")
+            decoder.thumbnail(b"")
+        decoder.close()
+        with pytest.raises(Unreadable, match="ending"):
+            decoder.thumbnail(jpeg(64, 64))
     finally:
-        pictures.close()
+        decoder.close()
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"\xc1", msgpack.packb(7), msgpack.packb(["text", ""]),
+               msgpack.packb([b"x" * 600_000, ""])]
+)  # fmt: skip
+def test_a_decoder_that_was_taken_over_gives_no_picture(answer: bytes) -> None:
+    """What is no thumbnail of its process is not served."""
+    with pytest.raises(Unreadable, match="the decoder's answer"):
+        pictures._read(answer)
 
 
 @pytest.mark.parametrize(
@@ -441,6 +456,14 @@ def test_the_command_serves_until_it_is_interrupted(run: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert exit_code(process) == 0
         assert process.stderr.read() == ""
+
+
+def test_a_port_that_is_taken_is_told(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With code 1, and by the flag's name."""
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["view", f"--output={run}", f"--port={port}", "--no_browser"]) == 1
+    assert f"--port: {port} cannot be used: Address already in use" in capsys.readouterr().err
 
 
 def test_limits_are_those_of_the_environments_job() -> None:

@@ -24,6 +24,7 @@ from testudo.view.payloads import Unreadable
 SIDE_PX = 320  # the longer one of a thumbnail
 LEAST_PX = 8
 QUALITY = 82
+MAX_JPEG_BYTES = 500_000  # noise at this size has 60,000
 ON_ITS_SIDE = range(5, 9)  # of EXIF's orientations
 DECODE_S = 5.0  # of one picture
 ALLOWED_S = 20.0  # with the start of the process
@@ -61,6 +62,17 @@ def _is_on_its_side(data: bytes) -> bool:
     return orientation in ON_ITS_SIDE
 
 
+def _read(answer: bytes) -> bytes:
+    """The thumbnail. Raises Unreadable with why there is none, and for what is no answer."""
+    try:
+        jpeg, why = msgpack.unpackb(answer)
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise Unreadable("the decoder's answer cannot be read") from error
+    if why or not isinstance(jpeg, bytes) or len(jpeg) > MAX_JPEG_BYTES:
+        raise Unreadable(str(why) or "the decoder's answer is no thumbnail")
+    return jpeg
+
+
 class Pictures:
     """The process, started when the first picture is asked for; safe to use from threads."""
 
@@ -77,10 +89,7 @@ class Pictures:
                 answer = self._running().ask(data, ALLOWED_S)
             except ProcessEnded as ended:
                 raise Unreadable(f"decoding it ended the decoder: {ended}") from ended
-        jpeg, why = msgpack.unpackb(answer)
-        if why:
-            raise Unreadable(str(why))
-        return bytes(jpeg)
+        return _read(answer)
 
     def close(self) -> None:
         """End the process in the middle of a picture too, and start no other."""

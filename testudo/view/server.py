@@ -8,6 +8,7 @@ that the command printed: other accounts of this machine, which could connect, d
 import hmac
 import logging
 import secrets
+import socket
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -243,7 +244,10 @@ class _Escaping(logging.Filter):
 
 def serve(view: View, port: int) -> BaseWSGIServer:
     """Listen on the loopback address; 0 takes a free port. Raises OSError."""
-    server = make_server(HOST, port, view, threaded=True, request_handler=_Quiet)
+    with socket.create_server((HOST, port)) as ours:  # the library would exit, not raise
+        server = make_server(
+            HOST, port, view, threaded=True, request_handler=_Quiet, fd=ours.fileno()
+        )
     view.port = server.port
     logging.getLogger("werkzeug").addFilter(_Escaping())
     return server
