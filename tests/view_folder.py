@@ -15,7 +15,8 @@ from testudo.view.contents import Contents, refuse_images
 from testudo.view.payloads import Payloads
 from testudo.view.pictures import Pictures
 from testudo.view.questions import Questions
-from testudo.view.server import Source, View, serve
+from testudo.view.server import View, serve
+from testudo.view.site import Site, Source
 
 Scores = Sequence[tuple[str, str, float]]  # model, label, score
 
@@ -64,7 +65,7 @@ def viewing(folder: Path, *, refresh_s: int = 0) -> Iterator[View]:
     contents = Contents(Payloads(str(folder)), Pictures(ImageLimits()), refuse_images)
     try:
         questions = Questions(FilesEngine(folder))
-        yield View(Source("files in out", "all", refresh_s), questions, contents)
+        yield View(Site(Source("files in out", "all", refresh_s), questions, contents))
     finally:
         contents.close()
 

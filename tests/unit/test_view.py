@@ -28,7 +28,7 @@ from models.features import ImageLimits
 from testudo.cli import main
 from testudo.environment import Environment
 from testudo.reasons import REASONS
-from testudo.view import pictures, questions
+from testudo.view import pictures, questions, sql
 from testudo.view.contents import BucketImages
 from testudo.view.filters import END, Filters
 from testudo.view.pages import plain, render, visible
@@ -418,16 +418,15 @@ def test_addresses_are_read_as_they_are_written() -> None:
 
 def test_every_question_has_a_limit() -> None:
     """Of rows, or of the one item that it is about; and no word of SQL comes from outside."""
-    asked = {name: text for name, text in vars(questions).items() if name.isupper()}
-    texts = {name: sql for name, sql in asked.items() if isinstance(sql, str)}
+    texts = {name: text for name, text in vars(sql).items() if name.isupper()}
     assert texts.keys() == {
         "PREDICTIONS", "DEAD_LETTERS", "OPTIONS", "SPAN", "PULSE", "COMPARED", "STORY"
     }  # fmt: skip
-    for name, sql in texts.items():
-        bounded = "LIMIT" in sql or name == "SPAN" or "item_id = @item_id" in sql
-        assert bounded, name
-        assert "@since" in sql or name == "STORY", name
-    assert f"LIMIT {questions.PAGE_ROWS + 1}" in questions.PREDICTIONS
+    for name, text in texts.items():
+        assert "LIMIT" in text or name == "SPAN" or "item_id = @item_id" in text, name
+        assert "@since" in text or name == "STORY", name
+    for listed in (sql.PREDICTIONS, sql.DEAD_LETTERS, sql.COMPARED):
+        assert listed.endswith(f"LIMIT {questions.PAGE_ROWS + 1}\n")
 
 
 # --- the command ---------------------------------------------------------------------------------

@@ -20,7 +20,8 @@ from testudo.view.contents import BucketImages, Contents, refuse_images
 from testudo.view.payloads import Payloads
 from testudo.view.pictures import Pictures
 from testudo.view.questions import Questions
-from testudo.view.server import Source, View, serve
+from testudo.view.server import View, serve
+from testudo.view.site import Site, Source
 
 MAX_PORT = 65_535
 LOCAL_REFRESH_S = 5
@@ -67,7 +68,7 @@ def _view_of_files(output: str) -> tuple[View, Contents]:
     except duckdb.Error as error:
         raise CommandError(f"--output: {error}") from error
     contents = Contents(Payloads(output), Pictures(ImageLimits()), refuse_images)
-    return View(Source(f"files in {output}", "all", 0), questions, contents), contents
+    return View(Site(Source(f"files in {output}", "all", 0), questions, contents)), contents
 
 
 def _view_of(arguments: argparse.Namespace) -> tuple[View, Contents]:
@@ -86,7 +87,7 @@ def _view_of(arguments: argparse.Namespace) -> tuple[View, Contents]:
     place = "local stack" if local else f"{environment.name} ({environment.project})"
     source = Source(place, "1d", LOCAL_REFRESH_S if local else CLOUD_REFRESH_S)
     questions = Questions(BigQueryEngine(client, environment.dataset))
-    return View(source, questions, contents), contents
+    return View(Site(source, questions, contents)), contents
 
 
 def limits_of(environment: Environment) -> ImageLimits:
