@@ -8,8 +8,16 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 JOB = ("beam_pipeline", "models", "templates", "transforms")  # what workers run
 COMMAND = ("testudo", "loadtest")  # what people type, never in the image
-# What people at a terminal need and workers do not: tables, local SQL, process facts.
-CLI = ["rich>=14", "duckdb>=1.5,<1.6", "sqlglot>=30,<31", "psutil>=7"]
+# What people at a terminal need and workers do not: tables, local SQL, process facts, and the
+# server and templates of the local page.
+CLI = [
+    "rich>=14",
+    "duckdb>=1.5,<1.6",
+    "sqlglot>=30,<31",
+    "psutil>=7",
+    "werkzeug>=3.1",
+    "jinja2>=3.1",
+]
 
 # What asks Google's control planes; the launcher inside the image needs none of it.
 CLOUD = [
@@ -54,6 +62,7 @@ setup(
         "loadtest.capacity": ["*.json"],
         "loadtest.report": ["*.j2", "*.css", "*.js"],
         "loadtest.traffic": ["*.json", "profiles/*.toml"],
+        "testudo.view": ["pages/*"],
         "transforms": ["message.schema.json"],
     },
     install_requires=[
@@ -86,7 +95,6 @@ setup(
             # Charts of the report; the second has their JavaScript, so that a page needs no net.
             "altair>=6",
             "vl-convert-python>=1.9",
-            "jinja2>=3.1",
             # Checks files of results, calibrations and plans by the types of their records.
             "pydantic>=2.10",
             "scipy>=1.15",

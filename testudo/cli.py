@@ -22,6 +22,7 @@ GROUPS: Mapping[str, Commands] = {
         "publish": ("testudo.commands.publish", "publish messages to Pub/Sub"),
         "query": ("testudo.commands.query", "ask BigQuery the common questions"),
         "export": ("testudo.commands.export", "write a day of predictions and features as Parquet"),
+        "view": ("testudo.commands.view", "see items, scores and dead letters on a local page"),
         "replay": ("testudo.commands.replay", "publish dead letters again, from their payloads"),
         "train": ("testudo.commands.train", "train the models and save them as a release"),
         "release": ("testudo.commands.release", "bring a release to an environment"),

@@ -17,7 +17,7 @@ RANKS = (
     "models", "models.training",
     "transforms", "beam_pipeline.io", "beam_pipeline",
     "testudo", "testudo.local", "testudo.control", "testudo.image", "testudo.cloud",
-    "testudo.provisioning", "testudo.commands",
+    "testudo.provisioning", "testudo.view", "testudo.commands",
     "loadtest", "loadtest.traffic", "loadtest.measuring", "loadtest.capacity", "loadtest.report",
     "loadtest.commands",
 )  # fmt: skip
@@ -205,6 +205,7 @@ def test_setup_ships_every_data_file(setup_arguments: dict[str, Any]) -> None:
         REPOSITORY / "transforms/message.schema.json",
         *(REPOSITORY / "testudo/local").glob("*.txt"),
         *(REPOSITORY / "testudo/local").glob("*.patch"),
+        *(REPOSITORY / "testudo/view/pages").iterdir(),
     }
     assert needed <= shipped
 

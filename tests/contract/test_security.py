@@ -46,7 +46,7 @@ ASKED_WITH = {
 # Servers and what is bound: (call's name, place of the address among its arguments).
 BINDING = {
     "bind", "HTTPServer", "ThreadingHTTPServer", "TCPServer", "create_server", "start_server",
-    "add_insecure_port", "add_secure_port", "SimpleXMLRPCServer", "Listener",
+    "add_insecure_port", "add_secure_port", "SimpleXMLRPCServer", "Listener", "make_server",
 }  # fmt: skip
 LOOPBACK = {"HOST", "'127.0.0.1'"}
 
@@ -89,8 +89,8 @@ def unsafe(tree: ast.AST) -> Iterator[str]:
                 yield from (f"{one[0]}={one[1]}" for one in UNSAFE_ARGUMENTS if one == argument)
 
 
-# The report's page is a template of the package; what it shows is escaped, and no template itself.
-TEMPLATED = {"loadtest.report.page": ["jinja2"]}
+# These pages are templates of the package; what they show is escaped, and no template itself.
+TEMPLATED = {"loadtest.report.page": ["jinja2"], "testudo.view.pages": ["jinja2"]}
 
 
 def test_nothing_runs_what_it_reads() -> None:
@@ -233,7 +233,11 @@ def test_servers_are_bound_to_the_loopback_address() -> None:
     """Whatever the packages open; that what they start does so too is looked at end to end."""
     found = {name: set(bound(tree)) for name, tree in MODULES.items() if list(bound(tree))}
     assert {one for addresses in found.values() for one in addresses} <= LOOPBACK, found
-    assert found.keys() >= {"testudo.local.processes", "testudo.local.workers"}
+    assert found.keys() >= {
+        "testudo.local.processes",
+        "testudo.local.workers",
+        "testudo.view.server",
+    }
     for name, tree in MODULES.items():
         texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
         assert not texts & {"0.0.0.0", "::", "[::]", "[::]:0"}, name  # noqa: S104 - looked for

@@ -21,11 +21,12 @@ from models.failures import Reason
 from models.features import MAX_MARKS, MAX_SIDE_PX, ImageLimits
 from models.image_files import MAX_SCANNED_PIXELS
 from rigs.hostile.table import HOSTILE
-from rigs.reference_texts import BEAM_METRICS, GOOGLE_METRICS, OWN_METRICS, REASONS, ROLES
+from rigs.reference_texts import BEAM_METRICS, GOOGLE_METRICS, OWN_METRICS, ROLES
 from testudo.commands.parameters import used
 from testudo.environment import Environment
 from testudo.environment_file import environment_from
 from testudo.provisioning.grants import grants
+from testudo.reasons import REASONS
 
 REPOSITORY = Path(__file__).parents[2]
 PAGE = REPOSITORY / "docs/reference.md"

@@ -9,7 +9,7 @@ from google.cloud.bigquery import Client, QueryJobConfig, ScalarQueryParameter, 
 
 from beam_pipeline.tables import TABLES, fill, statements, table_schema
 from testudo.commands.dialect import SCHEMA, to_duckdb
-from testudo.commands.parameters import PARAMETERS, values_for
+from testudo.commands.parameters import kind_of, values_for
 from testudo.commands.rewrites import MACROS
 
 DUCK_TYPES = {
@@ -44,7 +44,7 @@ class BigQueryEngine:
 
     def ask(self, sql: str, given: Mapping[str, Any] = NOTHING_GIVEN) -> Answer:
         parameters = [
-            ScalarQueryParameter(name, PARAMETERS[name].kind, value)
+            ScalarQueryParameter(name, kind_of(value), value)
             for name, value in values_for(sql, given).items()
         ]
         settings = QueryJobConfig(query_parameters=parameters)

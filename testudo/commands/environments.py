@@ -11,11 +11,13 @@ from testudo.local.connect import enter_stack
 from testudo.local.stack import DEFAULT_HOME
 
 
-def add_environment_arguments(parser: argparse.ArgumentParser) -> None:
-    """Of a command that always is for one environment."""
+def add_environment_arguments(parser: argparse.ArgumentParser, *, default: str = "") -> None:
+    """Of a command that always is for one environment; with a default, that where none is named."""
     parser.add_argument(
         "environment",
         metavar="ENVIRONMENT",
+        nargs="?" if default else None,
+        default=default or None,
         help="`local` for the local stack that runs, or the name of a table of the file",
     )
     _add_file_argument(parser)

@@ -24,6 +24,7 @@ PARAMETERS = {
     "item_id": Parameter("STRING", ""),
     "tenant_id": Parameter("STRING", ""),
 }
+KINDS = {str: "STRING", int: "INT64", float: "FLOAT64", datetime: "TIMESTAMP"}
 NEEDED = {"item_id"}  # where a question uses it
 
 
@@ -33,8 +34,18 @@ def used(sql: str) -> list[str]:
 
 
 def values_for(sql: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Every parameter of the statement with its value: what was given, or the default."""
-    return {name: given.get(name, PARAMETERS[name].default) for name in used(sql)}
+    """Every parameter of the statement with its value: what was given, or the default.
+
+    What is given may have names that no flag has: those of `testudo view`.
+    """
+    defaults = {name: PARAMETERS[name].default for name in used(sql)}
+    names = set(USED.findall(sql))
+    return defaults | {name: value for name, value in given.items() if name in names}
+
+
+def kind_of(value: Any) -> str:
+    """BigQuery's type of a parameter with this value."""
+    return KINDS[type(value)]
 
 
 def add_parameter_arguments(parser: argparse.ArgumentParser) -> None:

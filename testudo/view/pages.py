@@ -1,0 +1,149 @@
+"""The pages as HTML: whatever rows and messages hold, it is escaped text in them."""
+
+import base64
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+from markupsafe import Markup
+
+from testudo.reasons import REASONS, Explanation
+
+FOLDER = Path(__file__).parent / "pages"
+SHOWN_LABELS = 2  # of a scorer; the others are a click away
+_LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
+# Marks that make the text around them read in another direction.
+_DIRECTION = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+class Bar(NamedTuple):
+    label: str
+    score: float
+
+
+class Scorer(NamedTuple):
+    """One model's labels, the likeliest first."""
+
+    model: str
+    bars: Sequence[Bar]
+
+    @property
+    def first(self) -> Sequence[Bar]:
+        return self.bars[:SHOWN_LABELS]
+
+    @property
+    def others(self) -> Sequence[Bar]:
+        return self.bars[SHOWN_LABELS:]
+
+
+def scorers_of(scores: Iterable[Mapping[str, Any]]) -> list[Scorer]:
+    """Of a row's `scores`: by model, ordered as the views order labels."""
+    by_model: dict[str, list[Bar]] = {}
+    for one in scores:
+        by_model.setdefault(one["model"], []).append(Bar(one["label"], one["score"]))
+    return [
+        Scorer(model, sorted(bars, key=lambda bar: (-bar.score, bar.label)))
+        for model, bars in sorted(by_model.items())
+    ]
+
+
+def explanation_of(reason: str) -> Explanation:
+    """A reason's meaning and remedy; a row of a newer version may have one that is not known."""
+    known = {str(one): texts for one, texts in REASONS.items()}
+    return known.get(reason, Explanation("", "This version does not know the reason.", ""))
+
+
+def visible(text: object) -> str:
+    """The text with what would move or turn other text escaped; lines stay lines."""
+    return "".join(
+        char.encode("unicode_escape").decode("ascii")
+        if char in _DIRECTION or (unicodedata.category(char) in {"Cc", "Cs"} and char not in "\n\t")
+        else char
+        for char in str(text)
+    )
+
+
+def decision(value: object) -> str:
+    """One entry of `decisions`, whatever its columns are."""
+    if isinstance(value, Mapping):
+        return " ".join(str(part) for part in value.values() if part is not None)
+    return str(value)
+
+
+def plain(markdown: str) -> str:
+    """A sentence of docs/reference.md without its marks."""
+    return _LINK.sub(r"\1", markdown).replace("`", "")
+
+
+def utc(moment: datetime | None) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if moment else ""
+
+
+def seconds(value: float | None) -> str:
+    """As people read a latency."""
+    if value is None:
+        return "none"
+    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
+
+
+def probability(score: float) -> str:
+    """Three digits behind the point; a number that is no probability is still short."""
+    return f"{score:.3f}" if 0 <= score <= 1 else f"{score:.3g}"
+
+
+def render(template: str, /, **values: Any) -> str:
+    """One page. Raises jinja2.TemplateNotFound."""
+    return _templates().get_template(f"{template}.html.j2").render(values)
+
+
+@cache
+def policy() -> str:
+    """What a browser may do in these pages: nothing but our style, our script, our thumbnails."""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "img-src 'self'",
+            f"style-src '{_digest('view.css')}'",
+            f"script-src '{_digest('view.js')}'",
+            "connect-src 'self'",
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+            "require-trusted-types-for 'script'",
+            "trusted-types 'none'",
+        )
+    )
+
+
+def _own(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")
+
+
+def _digest(name: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(_own(name).encode()).digest()).decode()
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(visible=visible, plain=plain, utc=utc, seconds=seconds)
+    environment.filters.update(probability=probability, decision=decision)
+    environment.globals.update(
+        style=Markup(_own("view.css")),  # noqa: S704 - a file of this package
+        script=Markup(_own("view.js")),  # noqa: S704 - the same
+        scorers_of=scorers_of,
+        explanation_of=explanation_of,
+    )
+    return environment
