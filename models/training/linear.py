@@ -75,7 +75,7 @@ def fit_linear(
 
 def weighted_terms(ids: np.ndarray, weights: np.ndarray, terms: int) -> sp.csr_matrix:
     """`term_ids` and `term_weights`, (n, k), as sparse rows (n, terms); id 0 is none."""
-    count, width = ids.shape
+    count = len(ids)
     there = ids > 0
     starts = np.concatenate([[0], np.cumsum(there.sum(axis=1))])
     return sp.csr_matrix(
@@ -83,9 +83,9 @@ def weighted_terms(ids: np.ndarray, weights: np.ndarray, terms: int) -> sp.csr_m
     )
 
 
-def plain_tfidf(training: Sequence[str], held_out: Sequence[str], *, most: int) -> tuple[
-    sp.csr_matrix, sp.csr_matrix
-]:
+def plain_tfidf(
+    training: Sequence[str], held_out: Sequence[str], *, most: int
+) -> tuple[sp.csr_matrix, sp.csr_matrix]:
     """What anybody would try first: scikit-learn's tf-idf of words and pairs of words."""
     vectorizer = TfidfVectorizer(
         ngram_range=(1, 2), min_df=2, sublinear_tf=True, max_features=most, dtype=np.float32

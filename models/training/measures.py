@@ -32,8 +32,7 @@ def calibration_error(scores: np.ndarray, answers: np.ndarray) -> float:
     right = scores.argmax(axis=1) == answers
     numbers = np.minimum((highest * BINS).astype(int), BINS - 1)
     gaps = [
-        abs(highest[numbers == one].mean() - right[numbers == one].mean())
-        * (numbers == one).mean()
+        abs(highest[numbers == one].mean() - right[numbers == one].mean()) * (numbers == one).mean()
         for one in np.unique(numbers)
     ]
     return round(float(sum(gaps)), 4)

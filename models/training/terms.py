@@ -21,9 +21,7 @@ INVISIBLE = (
 WORD = r"[\p{L}\p{N}](?:[\x{200C}\x{200D}]*[\p{L}\p{N}\p{Mn}\p{Mc}])*"
 WORD_AND_WHAT_IS_BEFORE = rf"[^\p{{L}}\p{{N}}]*({WORD})?"
 # The scripts that are written without spaces; U+30FC lengthens a vowel of Japanese.
-UNSPACED = (
-    r"\p{Han}\p{Hiragana}\p{Katakana}\x{30FC}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
-)
+UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\x{30FC}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
 LETTER_AND_WHAT_IS_BEFORE = rf"[^{UNSPACED}]*([{UNSPACED}][\p{{Mn}}\p{{Mc}}]*)?"
 
 
@@ -74,9 +72,7 @@ def weigh_terms(
     return kept, tf.math.l2_normalize(top, axis=1)
 
 
-def count_terms(
-    ids: tf.RaggedTensor, max_ids: int
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def count_terms(ids: tf.RaggedTensor, max_ids: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Row, term, and count of every different known term of each text, in the rows' order."""
     known = ids.flat_values >= 0
     rows = tf.boolean_mask(ids.value_rowids(), known)
