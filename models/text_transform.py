@@ -41,7 +41,7 @@ class TextTransform:
             ):
                 raise ValueError(f"{folder.name} gives {found} where the release says {spec}")
         self._constant = tf.constant
-        self._features = features
+        self.features = features
 
     def __call__(self, texts: Sequence[str]) -> list[bytes]:
         """The packed features of each text, in order, computed in one batch."""
@@ -50,5 +50,5 @@ class TextTransform:
         batch = self._constant(normalised(texts))
         arrays = self._signature(**{TEXT_INPUT: batch})
         return pack_features(
-            self._features, {spec.name: arrays[spec.name].numpy() for spec in self._features}
+            self.features, {spec.name: arrays[spec.name].numpy() for spec in self.features}
         )

@@ -10,9 +10,9 @@ import numpy as np
 
 from models.features import normalise_text
 from models.training.examples import Examples
-from models.training.linear import MAX_WEIGHTS, fit_linear, plain_tfidf
+from models.training.linear import MAX_ROWS, MAX_WEIGHTS, fit_linear, plain_tfidf, scaling_of
 from models.training.measures import wilson
-from models.training.wide import BOTH, IMAGE_ONLY, TEXT_ONLY, Rows, Wide, scaling_of
+from models.training.wide import BOTH, IMAGE_ONLY, TEXT_ONLY, Rows, Wide
 
 MAX_FEATURES = 50_000
 
@@ -30,20 +30,30 @@ def baselines(
     `seen` are the encoder's numbers of each picture. A view without items is left out.
     """
     most = max(len(labels) for labels in training.labels.values())
-    texts = [[normalise_text(one) for one in part.texts] for part in (training, held_out)]
+    some = np.sort(np.random.default_rng(seed).permutation(len(training.texts))[:MAX_ROWS])
+    tested = np.arange(len(held_out.texts))[:MAX_ROWS]
+    chosen = ((training, some), (held_out, tested))
+    texts = [[normalise_text(part.texts[row]) for row in rows] for part, rows in chosen]
     terms = plain_tfidf(*texts, most=min(MAX_FEATURES, MAX_WEIGHTS // most))
     rows, rows_held_out = (
-        Rows(words, image, part.has_image[:, 0] > 0, part.has_text[:, 0] > 0)
-        for words, image, part in zip(
-            terms, (seen, seen_held_out), (training, held_out), strict=True
-        )
+        Rows(words, np.asarray(image[rows]), *(one[rows, 0] > 0 for one in _presence(part)))
+        for words, image, (part, rows) in zip(terms, (seen, seen_held_out), chosen, strict=True)
     )
     return {
         name: _of_scorer(
-            rows, rows_held_out, training.answers[name], held_out.answers[name], len(labels), seed
+            rows,
+            rows_held_out,
+            training.answers[name][some],
+            held_out.answers[name][tested],
+            len(labels),
+            seed,
         )
         for name, labels in training.labels.items()
     }
+
+
+def _presence(part: Examples) -> tuple[np.ndarray, np.ndarray]:
+    return part.has_image, part.has_text
 
 
 def _of_scorer(

@@ -33,7 +33,7 @@ from models.training.wide import (
     softmax,
 )
 
-TEXTS_A_CALL = 500
+TEXTS_A_CALL, PICTURES_A_CALL = 500, 5_000
 # Items that neither part of a scorer is fitted on, to say how much each counts.
 CHOOSING_SHARE, MIN_CHOOSING, MAX_CHOOSING = 0.1, 50, 300
 
@@ -79,10 +79,11 @@ def make_bundle(
     projection = None
     embedding = EMBEDDING
     if encoder:
-        projection = fit_projection(training.images[training.has_image[:, 0] > 0], seed=seed)
+        there = np.flatnonzero(training.has_image)
+        projection = fit_projection(training.images, there, seed=seed)
         embedding = FeatureSpec(EMBEDDING.name, EMBEDDING.dtype, projection.matrix.shape[1:])
         arrays["embedding"] = served(projection, training)
-    features = {Stage.IMAGE: (embedding,), Stage.TEXT: analysis.features}
+    features: Features = {Stage.IMAGE: (embedding,), Stage.TEXT: analysis.features}
     inputs = _scorer_inputs(features)
     trained = _train(training, arrays, inputs, analysis, encoder, projection, seed, epochs, report)
     scorers = tuple(
@@ -129,7 +130,9 @@ def make_bundle(
 
 def served(projection: Projection, examples: Examples) -> np.ndarray:
     """Embeddings of a frozen encoder's features, as the join hands them to scorers."""
-    embedding = projection(examples.images).astype(EMBEDDING.dtype).astype(np.float32)
+    starts = range(0, len(examples.images), PICTURES_A_CALL)
+    parts = [projection(examples.images[start : start + PICTURES_A_CALL]) for start in starts]
+    embedding = np.concatenate(parts).astype(EMBEDDING.dtype).astype(np.float32)
     return embedding * examples.has_image
 
 
@@ -197,7 +200,7 @@ def _train(
         scores[name] = mixed_scorer(_reading(network.logits[name]), whole, shares[name])
         parts = ", ".join(f"{view} {share:.2f}" for view, share in shares[name].items())
         report(f"{name}: share of the deep part: {parts}")
-    encode = network.encoder
+    encode: Any = network.encoder
     if encoder and projection:
         encode = projected(encoder.encode, projection)
     return _Trained(embedding, encode, scores, shares)

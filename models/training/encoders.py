@@ -7,6 +7,7 @@ join.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,19 +75,17 @@ class FrozenEncoder:
         return self._model({"image": pixels})[FEATURES]
 
 
-def fit_projection(features: np.ndarray, *, seed: int) -> Projection:
-    """The components that differ most, MAX_NUMBERS at most, scaled to numbers around 1."""
-    some = features
-    if len(features) > MAX_FITTED:
-        rows = np.random.default_rng(seed).permutation(len(features))[:MAX_FITTED]
-        some = features[np.sort(rows)]
+def fit_projection(features: np.ndarray, rows: np.ndarray, *, seed: int) -> Projection:
+    """The components in which `rows` differ most, MAX_NUMBERS at most, scaled to around 1."""
+    some = features[np.sort(np.random.default_rng(seed).permutation(rows)[:MAX_FITTED])]
     width = features.shape[1]
     count = min(MAX_NUMBERS, width, len(some))
     if count < width and count:
         found = PCA(count, random_state=seed).fit(some)
         mean, matrix = found.mean_, found.components_.T
     else:
-        mean, matrix = some.mean(axis=0) if len(some) else np.zeros(width), np.eye(width)
+        mean = some.mean(axis=0) if len(some) else np.zeros(width)
+        matrix = np.eye(width, min(width, MAX_NUMBERS))
     spread = np.sqrt(np.mean(((some - mean) @ matrix) ** 2)) if len(some) else 1.0
     scaled = matrix / max(float(spread), 1e-6)
     return Projection(mean.astype(np.float32), scaled.astype(np.float32))
@@ -136,15 +135,22 @@ def _of_saved_model(folder: Path, size_px: int) -> Encode:
     ((name, spec),), (output,) = wanted.items(), outputs
     _check_shape(str(folder), tuple(spec.shape), size_px)
 
-    def encode(
-        arrays: Mapping[str, tf.Tensor], *, training: bool = False, owner: object = loaded
-    ) -> tf.Tensor:  # `owner` keeps the weights
-        found = tf.cast(
-            signature(**{name: tf.cast(arrays["image"], spec.dtype)})[output], "float32"
-        )
-        return tf.reduce_mean(found, axis=(1, 2)) if len(found.shape) == PIXELS else found
+    return _Signature(loaded, partial(_call, signature, name, spec.dtype, output))
 
-    return encode
+
+class _Signature:
+    """A SavedModel's signature as an encoder; it keeps the weights."""
+
+    def __init__(self, loaded: object, call: Callable[[tf.Tensor], tf.Tensor]) -> None:
+        self._loaded, self._call = loaded, call
+
+    def __call__(self, arrays: Mapping[str, tf.Tensor], *, training: bool = False) -> tf.Tensor:
+        return self._call(arrays["image"])
+
+
+def _call(signature: Any, name: str, dtype: Any, output: str, image: tf.Tensor) -> tf.Tensor:
+    found = tf.cast(signature(**{name: tf.cast(image, dtype)})[output], "float32")
+    return tf.reduce_mean(found, axis=(1, 2)) if len(found.shape) == PIXELS else found
 
 
 def _check_shape(path: str, shape: tuple[int | None, ...], size_px: int) -> None:

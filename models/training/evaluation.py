@@ -40,9 +40,10 @@ def scorer_inputs(
 
     `embedding` is given where the pictures themselves are no longer there.
     """
-    encoded = {features[Stage.IMAGE][0].name: embedding}
     if embedding is None:
         encoded = run_batches(LiteRTModel(bundle / ENCODER), {"image": items.images})
+    else:
+        encoded = {features[Stage.IMAGE][0].name: embedding}
     texts = TextTransform(bundle / TEXT_TRANSFORM, features[Stage.TEXT])(items.texts)
     sides = (
         (Stage.IMAGE, pack_features(features[Stage.IMAGE], encoded), items.has_image),

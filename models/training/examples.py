@@ -106,7 +106,8 @@ def _decoded(
 ) -> Iterator[tuple[list[LabelledItem], np.ndarray, list[Problem]]]:
     """Items with their pixels, zeros for none; those that are broken are left out and named."""
     for start in range(0, len(items), BATCH):
-        good, problems = [], []
+        good: list[LabelledItem] = []
+        problems: list[Problem] = []
         pixels = np.zeros((BATCH, size_px, size_px, 3), np.uint8)
         for item in items[start : start + BATCH]:
             try:

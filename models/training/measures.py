@@ -14,6 +14,8 @@ MARGIN_PX = 170
 LETTER_PX = 12
 MAX_LETTERS = 22  # of a label's name
 
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
 
 def wilson(right: int, count: int) -> tuple[float, float]:
     """Wilson's 95 % interval of a share of `count`, 0 to 1."""
@@ -70,7 +72,7 @@ def draw_confusion(labels: Sequence[str], counts: np.ndarray) -> Image.Image:
     return image
 
 
-def _name_cells(image: Image.Image, labels: Sequence[str], font: ImageFont.FreeTypeFont) -> None:
+def _name_cells(image: Image.Image, labels: Sequence[str], font: _Font) -> None:
     """Names of rows end at the cells; those of columns begin there and read upwards."""
     image.paste(_names(labels, font, "rm", MARGIN_PX - 10), (0, MARGIN_PX))
     image.paste(_names(labels, font, "lm", 10).rotate(90, expand=True), (MARGIN_PX, 0))
@@ -78,9 +80,7 @@ def _name_cells(image: Image.Image, labels: Sequence[str], font: ImageFont.FreeT
     ImageDraw.Draw(image).text((8, 8), said, "black", font)
 
 
-def _names(
-    labels: Sequence[str], font: ImageFont.FreeTypeFont, anchor: str, start_px: int
-) -> Image.Image:
+def _names(labels: Sequence[str], font: _Font, anchor: str, start_px: int) -> Image.Image:
     names = Image.new("RGB", (MARGIN_PX, CELL_PX * len(labels)), "white")
     for number, label in enumerate(labels):
         at = (start_px, CELL_PX * (number + 0.5))

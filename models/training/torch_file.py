@@ -16,6 +16,15 @@ import numpy as np
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
+BROKEN = (
+    pickle.UnpicklingError,
+    EOFError,
+    struct.error,
+    LookupError,
+    AttributeError,
+    TypeError,
+    ValueError,
+)
 STORAGES: Mapping[str, str] = {  # classes of torch -> little-endian numbers
     "FloatStorage": "<f4",
     "HalfStorage": "<f2",
@@ -40,20 +49,21 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
     Raises ValueError for a file of another kind, one that is cut short, and one
     that names anything but tensors.
     """
-    with path.open("rb") as file:
-        try:
-            header = [_Tensors(file).load() for _ in range(3)]
-            if header[:2] != [MAGIC, PROTOCOL]:
-                raise ValueError("not of PyTorch's old format")
-            tensors = _Tensors(file).load()
-            keys = _Tensors(file).load()
-            dtypes = dict(one.storage for one in tensors.values())
-            numbers = {key: _numbers(file, dtypes[key]) for key in keys}
-            return {name: _array(one, numbers[one.storage[0]]) for name, one in tensors.items()}
-        except (pickle.UnpicklingError, EOFError, struct.error, LookupError) as error:
-            raise ValueError(f"{path.name} holds no tensors: {error}") from error
-        except (AttributeError, TypeError, ValueError) as error:
-            raise ValueError(f"{path.name} holds no tensors: {error}") from error
+    try:
+        with path.open("rb") as file:
+            return _read(file)
+    except BROKEN as error:
+        raise ValueError(f"{path.name} holds no tensors: {error}") from error
+
+
+def _read(file: BinaryIO) -> dict[str, np.ndarray]:
+    magic, protocol, _ = (_Tensors(file).load() for _ in range(3))
+    if (magic, protocol) != (MAGIC, PROTOCOL):
+        raise ValueError("it is not of PyTorch's old format")
+    tensors, keys = _Tensors(file).load(), _Tensors(file).load()
+    dtypes = dict(one.storage for one in tensors.values())
+    numbers = {key: _numbers(file, dtypes[key]) for key in keys}
+    return {name: _array(one, numbers[one.storage[0]]) for name, one in tensors.items()}
 
 
 class _Tensors(pickle.Unpickler):
