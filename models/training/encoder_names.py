@@ -25,7 +25,7 @@ def parse_encoder(name: str) -> tuple[str, str]:
     if not colon or kind not in FILES:
         raise EncoderRefused(f"{name!r} is not one of {CHOICES}")
     there = Path(path).is_dir() if kind == "saved_model" else Path(path).is_file()
-    if not there:
+    if not path or not there:
         raise EncoderRefused(f"{path!r} is not {FILES[kind]} on this machine")
     return kind, path
 
