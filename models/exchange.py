@@ -23,6 +23,7 @@ from models.progress import Place, Progress, shared_file
 
 DYING_S = 2.0  # from the end of its socket to its own
 END_ALLOWED_S = 5.0  # when it is killed
+TELL_ALLOWED_S = 30.0  # for its parent to say how: one that is late is ended, with all it forked
 MAX_ANSWER_BYTES = 2**28  # more is no answer, but a length that nobody wrote
 LENGTH_BYTES = 8
 PART_BYTES = 2**20
@@ -212,15 +213,15 @@ class Forked(Child):
     def _wait(self, allowed_s: float) -> int | None:
         if self._code is None and self._has_ended(allowed_s) and self._parent.usable:
             with contextlib.suppress(ProcessEnded, ValueError):
-                answer = self._parent.ask(["ended", self.pid], allowed_s=allowed_s)
+                answer = self._parent.ask(["ended", self.pid], allowed_s=TELL_ALLOWED_S)
                 self._code = int(msgpack.unpackb(answer))
         return self._code
 
     def _close(self) -> None:
         super()._close()
-        if self._number >= 0:
-            os.close(self._number)
-            self._number = -1
+        number, self._number = self._number, -1  # first: `kill` may come from any thread
+        if number >= 0:
+            os.close(number)
 
     def _has_ended(self, allowed_s: float) -> bool:
         if self._number < 0:

@@ -144,6 +144,15 @@ class GroupCommit(Generic[ItemT, AnswerT]):
             for condition in (self._work, self._room, self._done):
                 condition.notify_all()
 
+    def finish(self) -> None:
+        """Take no more items, and wait until those that it was given are answered."""
+        with self._lock:
+            self._closed = True
+            self._work.notify_all()
+            self._room.notify_all()
+            while self._threads:
+                self._done.wait()
+
     def look_again(self) -> None:
         """For a clock that was put forward."""
         with self._lock:
@@ -162,8 +171,8 @@ class GroupCommit(Generic[ItemT, AnswerT]):
         if self._idle:
             self._work.notify()
         elif self._threads < self._at_once:
-            self._threads += 1
             threading.Thread(target=self._work_on, name=self._name, daemon=True).start()
+            self._threads += 1  # it is there: a system may have no thread to give
 
     def _take_one(self) -> _Waiting:
         entry = self._waiting.popleft()
@@ -186,11 +195,11 @@ class GroupCommit(Generic[ItemT, AnswerT]):
     def _next(self) -> list[_Waiting]:
         """The next batch, waited for; empty when there will be none."""
         with self._lock:
-            while not self._closed:
+            while self._waiting or not self._closed:
                 wait_s = None
                 if self._waiting:
                     wait_s = self._waiting[0].since_s + self._linger_s - self._clock()
-                    if wait_s <= 0 or self._is_full():
+                    if self._closed or wait_s <= 0 or self._is_full():
                         return self._take()
                 self._idle += 1
                 try:
@@ -198,6 +207,7 @@ class GroupCommit(Generic[ItemT, AnswerT]):
                 finally:
                     self._idle -= 1
             self._threads -= 1
+            self._done.notify_all()
             return []
 
     def _take(self) -> list[_Waiting]:

@@ -139,6 +139,13 @@ class _Release:
             ready = self._ready()
             return ready if isinstance(ready, Failure) else None
 
+    def finish(self) -> None:
+        """End its processes once they have answered for what they were given."""
+        try:
+            self.group.finish()
+        finally:
+            self.end()
+
     def end(self) -> None:
         """End its processes; what waits for them gets an error."""
         self._over = True
@@ -337,11 +344,11 @@ class ModelProcess:
         return release is not None and release.is_loaded
 
     def drop(self, folder: Path) -> None:
-        """End the release's processes; a later call starts others."""
+        """End the release's processes, once they have answered; a later call starts others."""
         with self._lock:
             release = self._releases.pop(str(folder), None)
         if release is not None:
-            release.end()
+            release.finish()
 
     def submit(self, folder: Path, items: Sequence[Any]) -> Ticket[Answer]:
         """Hand in items, to be answered with whatever else waits for the release."""

@@ -38,6 +38,7 @@ TIDY_EVERY_S = 30.0
 # Of the machine's memory, for the items of three stages; less is made more.
 LEAST_FREE_BYTES = 1_000_000_000
 MEMORY = re.compile(r"^MemAvailable:\s+(\d+) kB$", re.MULTILINE)
+FILES = re.compile(r"^inactive_file (\d+)$", re.MULTILINE)
 CGROUP = Path("/sys/fs/cgroup")
 POINTER_RETRY_FOR_S = 5.0  # a pointer is in use meanwhile, and items wait
 
@@ -79,7 +80,11 @@ def free_bytes() -> int:
             free = int(found[1]) * 1024
     with contextlib.suppress(OSError, ValueError):  # none, or "max"
         limit = int((CGROUP / "memory.max").read_text(encoding="ascii"))
-        free = min(free, limit - int((CGROUP / "memory.current").read_text(encoding="ascii")))
+        used = int((CGROUP / "memory.current").read_text(encoding="ascii"))
+        # Copies of files count as used, and are given back when memory is wanted.
+        if found := FILES.search((CGROUP / "memory.stat").read_text(encoding="ascii")):
+            used -= int(found[1])
+        free = min(free, limit - used)
     return free
 
 
@@ -155,11 +160,16 @@ class _Cache:
 
     def forget(self, named: frozenset[str]) -> None:
         """Remove what is neither named nor was used for a while."""
-        for release, used_s in list(self._used_s.items()):
-            if release not in named and time.monotonic() - used_s > UNNAMED_FOR_S:
+        for release in self._used_s.keys() - named:
+            if self._is_idle(release):
                 with self._turn(release):
-                    self._used_s.pop(release, None)
-                    shutil.rmtree(_release_cache() / release, ignore_errors=True)
+                    if self._is_idle(release):  # still: it may have been fetched meanwhile
+                        self._used_s.pop(release, None)
+                        shutil.rmtree(_release_cache() / release, ignore_errors=True)
+
+    def _is_idle(self, release: str) -> bool:
+        now_s = time.monotonic()
+        return now_s - self._used_s.get(release, now_s) > UNNAMED_FOR_S
 
     def _turn(self, release: str) -> threading.Lock:
         with self._lock:
@@ -264,7 +274,11 @@ class LoadedReleases:
             if use.trying or time.monotonic() - use.failed_s < UNUSABLE_FOR_S:
                 return
             use.trying = True
-        self._behind(partial(self._prepare_again, release, use), release)
+        try:
+            self._behind(partial(self._prepare_again, release, use), release)
+        except RuntimeError:  # the system has no thread to give
+            use.trying = False
+            raise
 
     def _prepare_again(self, release: str, use: _Use) -> None:
         try:

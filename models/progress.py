@@ -52,5 +52,6 @@ class Progress:
 def shared_file() -> int:
     """The number of a file that nobody else sees, for one `Progress` on each side."""
     with tempfile.TemporaryFile() as file:
-        file.truncate(LAYOUT.size)
+        file.write(bytes(LAYOUT.size))  # not a hole, which a full disk would end a process for
+        file.flush()
         return os.dup(file.fileno())

@@ -108,8 +108,9 @@ def archive_row(scored: Scored) -> Row:
 
 
 def json_line(row: Mapping[str, Any]) -> str:
-    """Bytes in base64, as BigQuery writes them."""
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":"), default=_in_base64)
+    """Bytes in base64, as BigQuery writes them; a lone surrogate, no UTF-8, as its escape."""
+    line = json.dumps(row, ensure_ascii=False, separators=(",", ":"), default=_in_base64)
+    return line.encode("utf-8", "backslashreplace").decode()
 
 
 def _in_base64(value: object) -> str:

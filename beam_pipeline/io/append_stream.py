@@ -78,7 +78,11 @@ class AppendStream:
         self._known = False
         where = (("x-goog-request-params", f"write_stream={stream}"),)
         self._call = call(iter(self._requests.get, None), metadata=where)
-        Background(partial(self._read, answered, ended), f"appends to {stream}").start()
+        try:
+            Background(partial(self._read, answered, ended), f"appends to {stream}").start()
+        except RuntimeError:  # the system has no thread to give
+            self.close()
+            raise
 
     def send(self, rows: Sequence[bytes]) -> None:
         """Send one request; does not wait."""

@@ -189,16 +189,17 @@ class Appender:
         if self._stream is None:
             try:
                 self._call = self._call or self._connect()
-            except (GoogleAPIError, GoogleAuthError, OSError) as error:
+                self._stream = AppendStream(
+                    self._call,
+                    self._name,
+                    self.encoder.descriptor,
+                    answered=self._answered,
+                    ended=self._ended,
+                )
+            # A system that has no thread to give is a RuntimeError, a closed channel a ValueError.
+            except (GoogleAPIError, GoogleAuthError, OSError, RuntimeError, ValueError) as error:
                 self._fail(told(error))
                 return
-            self._stream = AppendStream(
-                self._call,
-                self._name,
-                self.encoder.descriptor,
-                answered=self._answered,
-                ended=self._ended,
-            )
         rows = self._taken()
         rows[0].caller.requests += 1
         self._in_flight.append(_Request(rows, now_s))

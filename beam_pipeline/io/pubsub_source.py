@@ -7,6 +7,7 @@ such an engine keeps everything in memory, and what it loses comes back.
 """
 
 import re
+import time
 from dataclasses import dataclass, field
 
 import apache_beam as beam
@@ -79,6 +80,14 @@ class _MarkCoder(Coder):
         return True
 
 
+_BEGAN_S = time.time() - time.monotonic()
+
+
+def _now() -> Timestamp:
+    """The time, which no correction of the system's clock sets back: a message would be late."""
+    return Timestamp(_BEGAN_S + time.monotonic())
+
+
 class _Reader(UnboundedReader):
     """Reads what the process's puller holds; nothing here waits."""
 
@@ -86,7 +95,7 @@ class _Reader(UnboundedReader):
         self._pull = open_pull(source.subscription, source.max_messages, source.max_bytes)
         self._current: ReceivedMessage | None = None
         self._uncommitted: list[str] = []  # ack ids
-        self._watermark = Timestamp.now()
+        self._watermark = _now()
         self._closed = False
 
     def start(self) -> bool:
@@ -94,7 +103,7 @@ class _Reader(UnboundedReader):
 
     def advance(self) -> bool:
         self._current = self._pull.next()
-        self._watermark = max(self._watermark, Timestamp.now())
+        self._watermark = max(self._watermark, _now())
         if self._current is None:
             return False
         self._uncommitted.append(self._current.ack_id)

@@ -216,6 +216,24 @@ def test_a_service_that_is_not_there_fails_the_bundle(monkeypatch: pytest.Monkey
         appends.append(encoded("a"))
 
 
+def test_a_thread_that_the_system_did_not_give_is_asked_for_again(
+    table: TinyTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows wait for it; else all that this process ever appended would wait in vain."""
+    failing = iter([RuntimeError("can't start new thread")])
+    start = threading.Thread.start
+
+    def start_or_not(thread: threading.Thread) -> None:
+        if thread.name.startswith("appends to") and (error := next(failing, None)):
+            raise error
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_or_not)
+    with appender(wait_s=5) as appends:
+        assert appends.append(encoded("a")) == ({}, 1)
+    assert names_of(table) == ["a"]
+
+
 def test_a_connection_that_ends_while_idle_is_opened_anew(
     table: TinyTable, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,6 +2,7 @@
 
 import collections
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -184,6 +185,19 @@ def test_a_refusal_for_good_is_raised(subscription: Subscription) -> None:
     eventually(held_messages, lambda held: held == {SUBSCRIPTION: 0})
     close_pulls()
     assert not [one for one in threading.enumerate() if one.name.startswith("pubsub-")]
+
+
+def test_a_clock_that_is_set_back_makes_no_message_late(
+    subscription: Subscription, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine drops what is before the watermark that an earlier reader has told."""
+    first = PubSubSource(SUBSCRIPTION).create_reader(None, None)
+    monkeypatch.setattr(time, "time", lambda: 1_000.0)
+    second = PubSubSource(SUBSCRIPTION).create_reader(None, None)
+    assert second.get_current_timestamp() >= first.get_watermark()
+    first.close()
+    second.close()
+    close_pulls()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

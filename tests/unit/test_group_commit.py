@@ -238,3 +238,33 @@ def test_no_item_is_lost_or_answered_twice(
     group.close()
     assert answers == [[2 * number for number in bundle] for bundle in bundles]
     assert sorted(seen) == sorted(number for bundle in bundles for number in bundle)
+
+
+def test_a_thread_that_the_system_did_not_give_is_asked_for_again(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its caller gets the error, and the next one an answer."""
+    group = make(lambda batch: batch)
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+        patch.setattr(threading.Thread, "start", lambda _: (_ for _ in ()).throw(RuntimeError))
+        group.submit([1])
+    waiting = group.submit([2])
+    eventually(lambda: waiting.done, bool, poll_s=0.01)
+    assert waiting.answers() == [2]
+
+
+def test_a_group_that_is_to_finish_answers_what_it_has(make: Make) -> None:
+    """However young, and takes no more."""
+    model = Model()
+    group = make(model, linger_s=1_000.0)
+    waiting = group.submit([1])
+    with ThreadPoolExecutor(1) as threads:
+        finished = threads.submit(group.finish)
+        model.begun.acquire()
+        with pytest.raises(Closed):
+            group.submit([2])
+        assert not finished.done()
+        model.let()
+        finished.result()
+    assert waiting.done
+    assert waiting.answers() == [2]

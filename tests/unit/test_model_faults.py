@@ -310,6 +310,45 @@ def test_where_memory_ends_releases_make_room(make: Make, root: Path) -> None:
     ]  # it comes again when it is asked for
 
 
+def test_a_bundle_of_two_releases_is_answered_where_there_is_memory_for_one(
+    make: Make, root: Path
+) -> None:
+    """Who makes room answers for what it was given before: else such a bundle fails for ever."""
+    names = [save(root, f"x{number}") for number in range(2)]
+    models = LoadedReleases(str(root), Stage.IMAGE, make(), free=lambda: 0)
+    tickets = [models.submit(name, GOOD) for name in names]
+    assert [reasons(loaded.answers_of(one, 20)) for one in tickets] == [[""] * 20] * 2
+    assert models.loaded == {names[1]}
+
+
+@pytest.mark.parametrize(("files", "free"), [("", 100), ("inactive_file 300\n", 400)])
+def test_copies_of_files_take_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: str, free: int
+) -> None:
+    """A container counts them, and gives them up when memory is wanted."""
+    monkeypatch.setattr(loaded, "CGROUP", tmp_path)
+    for name, text in {"max": "1000\n", "current": "900\n", "stat": f"anon 600\n{files}"}.items():
+        (tmp_path / f"memory.{name}").write_text(text)
+    assert loaded.free_bytes() == free
+
+
+def test_a_copy_that_is_asked_for_meanwhile_is_not_forgotten(
+    root: Path, good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An item of a release that nobody has used for long comes in the moment that it goes."""
+    cache = loaded._Cache()
+    cache.fetch(str(root), good.name)
+    monkeypatch.setattr(loaded, "UNNAMED_FOR_S", 0.2)
+    time.sleep(0.3)
+    turn = cache._turn(good.name)
+    with ThreadPoolExecutor(1) as threads, turn:
+        forgetting = threads.submit(cache.forget, frozenset())
+        time.sleep(0.05)
+        cache.use(good.name)
+    forgetting.result()
+    assert (loaded._release_cache() / good.name).is_dir()
+
+
 def test_what_the_pointer_no_longer_names_is_forgotten(
     make: Make, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -340,7 +379,9 @@ def test_what_was_removed_under_it_is_fetched_again(make: Make, root: Path, good
     models.answers(good.name, GOOD)
     copy = loaded._release_cache() / good.name
     (copy / "part").unlink()
+    found = children(process)
     process._first._child.kill()  # and all that came of it
+    psutil.wait_procs(found, timeout=30)
     assert reasons(models.answers(good.name, GOOD)) == [""] * 20
     assert (copy / "part").exists()
 

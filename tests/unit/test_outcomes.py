@@ -90,6 +90,8 @@ def test_rows_are_one_line_of_json_each() -> None:
     assert line == '{"detail":"a\\nb\u2028\u00e4","image":null}'
     assert json.loads(line)["detail"] == "a\nb\u2028\u00e4"
     assert json.loads(json_line(prediction_row(scored())))["text_features"] == "d29yZHM="
+    line = json_line({"id": "\ud800"})  # which a table refuses, and whose line is kept in UTF-8
+    assert json.loads(line.encode()) == {"id": "\ud800"}
 
 
 def test_an_archive_row_fits_its_schema() -> None:
