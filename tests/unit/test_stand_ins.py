@@ -41,6 +41,7 @@ OF_AN_ENVIRONMENT = {
     "logs": ["logs", "staging"],
     "costs": ["costs", "staging"],
     "access": ["access", "list", "staging"],
+    "view": ["view", "staging", "--no_browser"],
     "smoke": ["smoke", "staging"],
     "template": ["template", "build", "staging", "--version=1", f"--image={IMAGE}"],
     "loadtest": ["loadtest", "run", "--environment=staging", "--yes", "--duration_s=1"],
