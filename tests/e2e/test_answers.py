@@ -31,6 +31,7 @@ ON_THE_STACK = {
     "replay": [],
     "provision": ["local"],
     "export": ["--day=2026-11-24", "--to=out"],
+    "view": ["--no_browser"],
     "release": ["push", "local"],
     "launch": ["local", TEMPLATE],
     "status": ["local"],
