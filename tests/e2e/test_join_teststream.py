@@ -5,6 +5,7 @@ lets it go, at the end of its window already, where the model would wait for the
 allowed lateness too. So these tests run on Prism.
 """
 
+import time
 from pathlib import Path
 
 import apache_beam as beam
@@ -12,10 +13,13 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.test_stream import TestStream as Stream
 from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.transforms.periodicsequence import PeriodicImpulse
 from apache_beam.transforms.window import TimestampedValue
+from apache_beam.utils.timestamp import Timestamp
 from builders import envelope, failure, image_part, text_part
 
 from models.failures import Reason, Stage
+from transforms import joins
 from transforms.joins import LATENESS_S, WINDOW_S, JoinParts, WindowByArrival
 from transforms.records import DeadLetter, Joined, Part
 
@@ -187,3 +191,51 @@ def test_ten_thousand_items_in_flight_are_kept_apart(options: PipelineOptions) -
         .advance_watermark_to_infinity()
     )
     assert_outcomes(options, stream, [whole(number) for number in range(MANY)])
+
+
+def test_a_branch_that_stalls_for_many_windows_loses_nothing(
+    options: PipelineOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it works on holds the join's watermark back, while all else goes on.
+
+    With the true clock, windows of a second, and an item that takes six.
+    """
+    monkeypatch.setattr(joins, "WINDOW_S", 1)
+    monkeypatch.setattr(joins, "LATENESS_S", 1)
+    begin_s, ended = time.time(), tmp_path / "ended"
+    seen_meanwhile = tmp_path / "seen"
+
+    def number(tick: float) -> int:
+        return round((tick - begin_s) * 5)
+
+    def see(tick: float) -> Part:
+        if number(tick) == 5:
+            time.sleep(6)
+            ended.touch()
+        return image(number(tick))
+
+    def read(tick: float) -> Part:
+        if number(tick) == 25 and not ended.exists():
+            seen_meanwhile.touch()
+        return text(number(tick))
+
+    with beam.Pipeline(options=options) as pipeline:
+        ticks = (
+            pipeline
+            | PeriodicImpulse(Timestamp.of(begin_s), Timestamp.of(begin_s + 8), fire_interval=0.2)
+            | beam.Map(float).with_output_types(float)
+            | WindowByArrival()
+        )
+        branches = {
+            Stage.IMAGE: ticks
+            | "Apart" >> beam.Reshuffle()
+            | "Images" >> beam.Map(see).with_output_types(Part),
+            Stage.TEXT: ticks | "Texts" >> beam.Map(read).with_output_types(Part),
+        }
+        outcomes = branches | JoinParts()
+        found = (
+            outcomes.items | "Items" >> beam.Map(in_short).with_output_types(Outcome),
+            outcomes.dead_letters | "DeadLetters" >> beam.Map(in_short).with_output_types(Outcome),
+        ) | beam.Flatten()
+        assert_that(found, equal_to([whole(one) for one in range(40)]))
+    assert seen_meanwhile.exists()

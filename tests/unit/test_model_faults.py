@@ -316,8 +316,11 @@ def test_a_bundle_of_two_releases_is_answered_where_there_is_memory_for_one(
     """Who makes room answers for what it was given before: else such a bundle fails for ever."""
     names = [save(root, f"x{number}") for number in range(2)]
     models = LoadedReleases(str(root), Stage.IMAGE, make(), free=lambda: 0)
-    tickets = [models.submit(name, GOOD) for name in names]
-    assert [reasons(loaded.answers_of(one, 20)) for one in tickets] == [[""] * 20] * 2
+    tickets = [models.submit(names[0], [b"hang", *GOOD]), models.submit(names[1], GOOD)]
+    assert [reasons(one.answers()) for one in tickets] == [
+        [Reason.TIMED_OUT, *[""] * 20],
+        [""] * 20,
+    ]
     assert models.loaded == {names[1]}
 
 
