@@ -169,21 +169,21 @@ COLUMNS: Sequence[tuple[str, Sequence[str], int]] = (
     ("beyond\nnull", ["cpu_ms_beyond_null"], 1),
     ("Prism\nms", ["engine_cpu_ms_per_item"], 1),
     ("to\nloop", ["ratio_to_loop"], 2),
-    ("batch of image\ntext, score", [f"{stage}_batch" for stage in STAGES], 1),
+    ("batch: image,\ntext, score", [f"{stage}_batch" for stage in STAGES], 1),
     ("objects\na 1,000", ["objects_per_1000"], 0),
     ("appends\na 1,000", ["appends_per_1000"], 0),
-    ("peak\nMB", ["peak_mb"], 0),
 )
 
 
 def as_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Medians; with more than one round the least and the most below."""
-    table = Table("", "bundles", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("bundles", no_wrap=True)
     for heading, _, _ in COLUMNS:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         cells = [_cell([row[name] for name in names], digits) for _, names, digits in COLUMNS]
-        table.add_row(row["way"], SHAPES.get(row["bundles"], ""), *cells)
+        table.add_row(str(Run(row["way"], row["bundles"])).replace("bundles ", ""), *cells)
     return table
 
 
