@@ -17,7 +17,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -38,7 +37,7 @@ FEW = 64  # items that pay for what happens once
 STACK_LOG = logging.getLogger(__name__)
 LOOP, FILES, TESTUDO, NULL, IDIOMATIC = "loop", "files", "testudo", "null", "idiomatic"
 ALONE, STREAMS = (LOOP, FILES), (TESTUDO, NULL, IDIOMATIC)
-SHAPES = {LAPTOP: "of 100", DATAFLOW: "of 1-2"}
+SHAPES = {LAPTOP: "100", DATAFLOW: "1-2"}
 STAGES = ("image", "text", "score")
 
 EXAMPLE = """\
@@ -68,7 +67,7 @@ class Run(NamedTuple):
     bundles: str = ""
 
     def __str__(self) -> str:
-        return f"{self.way}, bundles {SHAPES[self.bundles]}" if self.bundles else self.way
+        return f"{self.way}, {SHAPES[self.bundles]}" if self.bundles else self.way
 
 
 def runs_of(ways: Sequence[str], shapes: Sequence[str]) -> list[Run]:
@@ -164,26 +163,26 @@ def _beside(its: Sequence[Cost], others: Sequence[Cost]) -> Iterator[tuple[Cost,
 
 # Of the table: a heading, the figures below it, and their digits.
 COLUMNS: Sequence[tuple[str, Sequence[str], int]] = (
-    ("items/s", ["items_per_s"], 0),
+    ("items\n/s", ["items_per_s"], 0),
     ("CPU ms\nan item", ["cpu_ms_per_item"], 1),
     ("beyond\nnull", ["cpu_ms_beyond_null"], 1),
     ("Prism\nms", ["engine_cpu_ms_per_item"], 1),
     ("to\nloop", ["ratio_to_loop"], 2),
-    ("batch of image\ntext, score", [f"{stage}_batch" for stage in STAGES], 1),
+    ("batch: image,\n  text, score", [f"{stage}_batch" for stage in STAGES], 1),
     ("objects\na 1,000", ["objects_per_1000"], 0),
     ("appends\na 1,000", ["appends_per_1000"], 0),
-    ("peak\nMB", ["peak_mb"], 0),
 )
 
 
 def as_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Medians; with more than one round the least and the most below."""
-    table = Table("", "bundles", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)  # within 80 columns
+    table.add_column("way,\nbundles of", no_wrap=True)
     for heading, _, _ in COLUMNS:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         cells = [_cell([row[name] for name in names], digits) for _, names, digits in COLUMNS]
-        table.add_row(row["way"], SHAPES.get(row["bundles"], ""), *cells)
+        table.add_row(str(Run(row["way"], row["bundles"])), *cells)
     return table
 
 

@@ -1,9 +1,9 @@
 """Services that take as long as real ones, and count what they are asked for.
 
 Cloud Storage and BigQuery behind proxies: a write takes as long as one does in the cloud before
-it is answered. Appends and objects go on to the stand-ins. Beam's own streaming inserts, which
-an idiomatic pipeline sends, are taken by the proxy itself, since each would cost the stand-in a
-tenth of a second of CPU. Nothing here fails.
+it is answered. Objects go on to the stand-in. Rows end here, as appends and as the streaming
+inserts of an idiomatic pipeline: a request costs the stand-in up to a tenth of a second of CPU,
+which the job would miss. Nothing here fails.
 """
 
 import contextlib
@@ -14,6 +14,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Protocol
 
+import grpc
+from append_server import TinyTable
+
+from beam_pipeline.io.append_stream import AppendAnswer
 from rigs.faults import VARIABLES, Fault, FaultPlan, FaultyProxy, Rows, _Answer, _Request
 from rigs.faulty_appends import FaultyAppends
 
@@ -60,6 +64,16 @@ class SlowWrites(FaultPlan):
             return dict(self._seen_s)
 
 
+class _TakesAppends(TinyTable):
+    """What stands behind the proxy of appends: it takes every row, and looks at none."""
+
+    def append(self, requests: Iterator[Any], _: grpc.ServicerContext) -> Iterator[Any]:
+        for _request in requests:
+            answer = AppendAnswer()
+            answer.append_result.SetInParent()
+            yield answer
+
+
 class _TakesInserts(FaultyProxy):
     """BigQuery but for its appends: streaming inserts end here, all else goes on."""
 
@@ -88,7 +102,8 @@ class SlowServices:
         objects, rows = VARIABLES[STORAGE], VARIABLES[BIGQUERY]
         with (
             FaultyProxy(STORAGE, environment[objects], self.objects) as storage,
-            FaultyAppends(environment[rows], self.appends) as appends,
+            _TakesAppends() as taking,
+            FaultyAppends(taking.address, self.appends) as appends,
             _TakesInserts(BIGQUERY, environment[INSERTS], self.appends) as inserts,
         ):
             yield {

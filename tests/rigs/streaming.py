@@ -24,7 +24,7 @@ from rigs.null_graph import SEEN_FILE, FileSightings
 from rigs.slow_services import Sightings, SlowServices
 from testudo.commands.sending import Outgoing, publish
 from testudo.environment import LOCAL
-from testudo.local.jobs import RUN, LocalJob
+from testudo.local.jobs import LocalJob
 from testudo.local.stack import LocalStack
 from testudo.messages import message_attributes
 
@@ -32,12 +32,7 @@ DEADLINE_S = 120.0
 POLL_S = 0.1
 END_ALLOWED_S = 120.0
 TESTUDO, NULL, IDIOMATIC = "testudo", "null", "idiomatic"
-# What runs: the command, or it with another graph.
-COMMANDS: Mapping[str, Sequence[str]] = {
-    TESTUDO: RUN,
-    NULL: (sys.executable, "-m", "rigs.bench_job", NULL),
-    IDIOMATIC: (sys.executable, "-m", "rigs.bench_job", IDIOMATIC),
-}
+JOB = (sys.executable, "-m", "rigs.bench_job")
 
 
 def outgoing(lines: Iterable[bytes]) -> Iterator[Outgoing]:
@@ -54,7 +49,7 @@ def running_job(
     """A job in a process of its own, ended at the end. Raises MeasuringError."""
     own = [f"--home={stack.home}", *flags]
     log = stack.home / "logs" / "job.log"
-    job = LocalJob(own, log, variables={**ONE_THREAD, **variables}, command=COMMANDS[way])
+    job = LocalJob(own, log, variables={**ONE_THREAD, **variables}, command=(*JOB, way))
     try:
         yield psutil.Process(job.process.pid)
     except MeasuringError as failed:
