@@ -124,8 +124,7 @@ class BucketImages:
 
     def fetch(self, uri: str) -> bytes:
         # It brings Beam along, which takes seconds: only where there is such an image.
-        from transforms.images import ImageStore
-        from transforms.settings import ImageAccess
+        from transforms.images import ImageAccess, ImageStore
 
         with self._lock:
             if self._store is None:
