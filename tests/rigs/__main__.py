@@ -13,7 +13,10 @@ from testudo.cli import run_command
 
 TESTS = Path(__file__).resolve().parents[1]
 COMMANDS = {
-    "bench": ("rigs.bench", "measure the pipeline in two shapes of bundles, beside a plain loop and others"),
+    "bench": (
+        "rigs.bench",
+        "measure the pipeline in two shapes of bundles, beside a plain loop and others",
+    ),
     "chaos": ("rigs.chaos", "break everything for some minutes, and count what is lost"),
     "reference": ("rigs.reference", "write docs/reference.md from the tables of the code"),
     "limits": ("rigs.limits", "measure how much one process of the load generator can send"),

@@ -124,7 +124,8 @@ class BucketImages:
 
     def fetch(self, uri: str) -> bytes:
         # It brings Beam along, which takes seconds: only where there is such an image.
-        from transforms.images import ImageAccess, ImageStore
+        from transforms.images import ImageStore
+        from transforms.settings import ImageAccess
 
         with self._lock:
             if self._store is None:

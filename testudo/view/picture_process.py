@@ -1,20 +1,26 @@
 """The process that decodes pictures for `testudo view`, and that may be lost at any time.
 
-    python -P -m testudo.view.picture_process LIMITS FD
+    python -P -m testudo.view.picture_process LIMITS SOCKET MEMORY
 
-A request is a file's bytes, the answer msgpack of [thumbnail, why there is none].
+A request is msgpack of a file's bytes, the answer msgpack of [thumbnail, why there is none].
 """
 
+import contextlib
 import json
 import sys
-from multiprocessing.connection import Connection
 
 import msgpack
 
 from models.failures import Failure, Reason, Stage, attempt
 from models.features import ImageLimits
 from models.kernels import CallLimits, time_limit
-from models.model_process import be_first_to_go, end_with_worker, let_alarms_end, limit_memory
+from models.model_process import (
+    Connection,
+    be_first_to_go,
+    end_with_worker,
+    let_alarms_end,
+    limit_memory,
+)
 from testudo.view.pictures import DECODE_S, thumbnail
 
 
@@ -33,12 +39,11 @@ def main(number: int, limits: ImageLimits) -> int:
     end_with_worker(number)
     be_first_to_go()
     limit_memory(CallLimits.memory_bytes)
-    with Connection(number) as connection:
+    connection = Connection(number)
+    with contextlib.suppress(EOFError, OSError):  # also in the middle of a request
         while True:
-            try:
-                connection.send_bytes(answer(connection.recv_bytes(), limits))
-            except (EOFError, OSError):  # also in the middle of a request
-                return 0
+            connection.send(answer(msgpack.unpackb(connection.receive()), limits))
+    return 0
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgpack
 from PIL import Image
 
-from models.exchange import Child, ProcessEnded
+from models.exchange import ProcessEnded, Started
 from models.features import ImageLimits, decode_image
 from models.image_files import bare_image
 from models.orientation import exif_orientation, xmp_orientation
@@ -79,14 +79,14 @@ class Pictures:
     def __init__(self, limits: ImageLimits) -> None:
         self._limits = limits
         self._turn = threading.Lock()
-        self._child: Child | None = None
+        self._child: Started | None = None
         self._over = False
 
     def thumbnail(self, data: bytes) -> bytes:
         """As the function. Raises Unreadable for what is no picture, or ends the process."""
         with self._turn:
             try:
-                answer = self._running().ask(data, ALLOWED_S)
+                answer = self._running().ask(data, allowed_s=ALLOWED_S)
             except ProcessEnded as ended:
                 raise Unreadable(f"decoding it ended the decoder: {ended}") from ended
         return _read(answer)
@@ -97,12 +97,12 @@ class Pictures:
         if self._child is not None:
             self._child.end()
 
-    def _running(self) -> Child:
+    def _running(self) -> Started:
         if self._over:
             raise Unreadable("the server is ending", passes=True)
         if self._child is None or not self._child.usable:
             environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
             paths = filter(None, (ROOT, os.environ.get("PYTHONPATH")))
             environment["PYTHONPATH"] = os.pathsep.join(paths)
-            self._child = Child((*COMMAND, json.dumps(vars(self._limits))), environment)
+            self._child = Started((*COMMAND, json.dumps(vars(self._limits))), environment)
         return self._child
