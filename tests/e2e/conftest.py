@@ -1,10 +1,12 @@
-"""The real local stack, once a session, and the real pipeline on it."""
+"""The real local stack, once a session, the real pipeline on it, and a real browser."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browser import Browser, browser, missing
 from google.cloud import bigquery
 from streaming import Pipeline
 
@@ -63,3 +65,15 @@ def engine_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Prism of the test module's own: host and port of its job service."""
     with running_engine(tmp_path_factory.mktemp("engine"), print, tools=TOOLS) as endpoint:
         yield endpoint
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Without one the tests say so; in continuous integration that is a failure."""
+    if absent := missing():
+        said = f"needs {' and '.join(absent)}: apt-get install chromium chromium-driver"
+        if os.environ.get("CI"):
+            pytest.fail(said)
+        pytest.skip(said)
+    with browser() as running:
+        yield running

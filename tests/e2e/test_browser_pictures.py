@@ -1,12 +1,9 @@
 """What a real browser shows of odd pictures is what the tests of the decoder take for right."""
 
 import base64
-import os
-from collections.abc import Iterator
 
 import numpy as np
-import pytest
-from browser import Browser, browser, missing
+from browser import Browser
 from odd_pictures import NEAR, odd_pictures
 
 # On a white page, the colours in the middle of the four quarters.
@@ -26,18 +23,6 @@ window.shown = null;
   window.shown = [at(.25, .25), at(.75, .25), at(.25, .75), at(.75, .75)];
 })().catch((error) => { window.shown = String(error); });
 """
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """Without one the test says so; in continuous integration that is a failure."""
-    if absent := missing():
-        said = f"needs {' and '.join(absent)}: apt-get install chromium chromium-driver"
-        if os.environ.get("CI"):
-            pytest.fail(said)
-        pytest.skip(said)
-    with browser() as running:
-        yield running
 
 
 def test_a_browser_shows_what_the_tests_expect(chromium: Browser) -> None:

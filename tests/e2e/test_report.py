@@ -1,13 +1,11 @@
 """The report in a real browser: everything is drawn, in light, in the dark, and on a phone."""
 
 import itertools
-import os
 import re
-from collections.abc import Iterator
 
 import load_results
 import pytest
-from browser import Browser, browser, missing
+from browser import Browser
 from waiting import eventually
 
 from loadtest.report.material import read_material
@@ -24,18 +22,6 @@ return [...document.querySelectorAll(".chart")].map((chart) => [
 """
 GROUND = "return getComputedStyle(document.body).backgroundColor"
 LINE = "return document.querySelector('.mark-line path').getAttribute('stroke')"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """Without one the tests say so; in continuous integration that is a failure."""
-    if absent := missing():
-        said = f"needs {' and '.join(absent)}: apt-get install chromium chromium-driver"
-        if os.environ.get("CI"):
-            pytest.fail(said)
-        pytest.skip(said)
-    with browser() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

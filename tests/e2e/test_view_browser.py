@@ -3,13 +3,12 @@
 import base64
 import itertools
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from browser import Browser, browser, missing
+from browser import Browser
 from builders import jpeg
 from view_folder import Sending, dead, scored, served, viewing, write_run
 
@@ -51,18 +50,6 @@ class Opened(NamedTuple):
     def go(self, path: str) -> None:
         self.browser.open(f"{self.base}{path}")
         self.browser.wait_for("return document.readyState === 'complete'")
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """Without one the tests say so; in continuous integration that is a failure."""
-    if absent := missing():
-        said = f"needs {' and '.join(absent)}: apt-get install chromium chromium-driver"
-        if os.environ.get("CI"):
-            pytest.fail(said)
-        pytest.skip(said)
-    with browser() as running:
-        yield running
 
 
 def hostile() -> list[Sending]:
