@@ -122,11 +122,12 @@ def test_many_rows_go_in_requests_of_bounded_size(table: TinyTable) -> None:
 
 
 class Slow(TinyTable):
-    """Answers nothing until `go` is set."""
+    """Answers nothing while `go` is not set."""
 
     def __init__(self) -> None:
         super().__init__()
         self.go = threading.Event()
+        self.go.set()
 
     def answer(self, rows: Any) -> Any:
         self.go.wait()
@@ -137,6 +138,7 @@ def test_a_call_waits_for_its_own_rows_only(monkeypatch: pytest.MonkeyPatch) -> 
     """Who comes during a request neither waits for it to go out, nor gets its refusals."""
     with Slow() as table, appender() as appends, ThreadPoolExecutor(2) as threads:
         monkeypatch.setenv(EMULATOR, table.address)
+        table.go.clear()
         first = threads.submit(appends.append, encoded("bad"))
         eventually(lambda: len(appends._in_flight), bool)
         second = threads.submit(appends.append, encoded("a"))
@@ -146,7 +148,7 @@ def test_a_call_waits_for_its_own_rows_only(monkeypatch: pytest.MonkeyPatch) -> 
         assert second.result().refused == {}
 
 
-class Busy(TinyTable):
+class Busy(Slow):
     """Has no room for the first requests: says so of the whole, or of rows by no error it knows."""
 
     def __init__(self, requests: int, *, of_rows: bool = False) -> None:
@@ -154,6 +156,7 @@ class Busy(TinyTable):
         self._left, self._of_rows = requests, of_rows
 
     def answer(self, rows: Any) -> Any:
+        self.go.wait()
         if self._left <= 0:
             return super().answer(rows)
         self._left -= 1
@@ -202,11 +205,24 @@ def test_requests_that_fail_together_are_one_failure(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Else eight that were under way would pause for long after one overload."""
-    with Busy(3) as table, appender(first_pause_s=0.5) as appends:
+    rows = encoded(*["a"] * (2 * MAX_ROWS + 1))
+    with (
+        Busy(3) as table,
+        appender(first_pause_s=60) as appends,
+        ThreadPoolExecutor(1) as thread,
+    ):
         monkeypatch.setenv(EMULATOR, table.address)
-        appends.append(encoded(*["a"] * (2 * MAX_ROWS + 1)))
-        assert sum(table.requests) == 2 * (2 * MAX_ROWS + 1)
+        table.go.clear()
+        appended = thread.submit(appends.append, rows)
+        eventually(lambda: len(appends._in_flight), lambda count: count == 3)
+        table.go.set()
+        eventually(lambda: len(appends._waiting), lambda count: count == len(rows))
         assert len(caplog.records) == 1
+        with appends._changed:
+            appends._paused_until_s = 0.0
+            appends._changed.notify()
+        assert appended.result().refused == {}
+        assert sum(table.requests) == 2 * len(rows)
 
 
 def test_a_service_that_is_not_there_fails_the_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
