@@ -5,14 +5,9 @@ ask for it; where memory ends, the one that was used least lately makes room. A 
 that cannot be used costs its own items a failure, and nobody a wait but the first.
 """
 
-import atexit
 import contextlib
-import functools
 import logging
-import os
 import re
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,56 +15,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from models import release_cache
+from models.current_pointer import current_pointer
 from models.failures import Failure, Reason, Stage, attempt
 from models.group_commit import Closed, Ticket
 from models.isolation import ModelProcess
 from models.kernels import Answer
-from models.manifest import MANIFEST, Manifest, ReleaseError
-from models.release import Pointer, fetch_release, read_pointer
+from models.manifest import ReleaseError
+from models.release import Pointer
+from models.release_cache import RELEASE_CACHE
 
 LOG = logging.getLogger(__name__)
-CACHE = "testudo-releases-"
-OWNER = re.compile(rf"{CACHE}(\d+)-")
 # How long what cannot be used is not tried again: a wait for many items, not for each.
 UNUSABLE_FOR_S = 15.0
-# How long a release that the pointer no longer names is kept after its last item.
-UNNAMED_FOR_S = 600.0
 TIDY_EVERY_S = 30.0
 # Of the machine's memory, for the items of three stages; less is made more.
 LEAST_FREE_BYTES = 1_000_000_000
 MEMORY = re.compile(r"^MemAvailable:\s+(\d+) kB$", re.MULTILINE)
 FILES = re.compile(r"^inactive_file (\d+)$", re.MULTILINE)
 CGROUP = Path("/sys/fs/cgroup")
-POINTER_RETRY_FOR_S = 5.0  # a pointer is in use meanwhile, and items wait
-
-
-@functools.cache
-def _release_cache() -> Path:
-    """This process's own folder of verified releases, gone when the process ends."""
-    for folder in left_behind():
-        shutil.rmtree(folder, ignore_errors=True)
-    own = Path(tempfile.mkdtemp(prefix=f"{CACHE}{os.getpid()}-"))
-    atexit.register(shutil.rmtree, own, ignore_errors=True)
-    return own
-
-
-def left_behind() -> list[Path]:
-    """The folders of workers that were killed, which the next worker removes."""
-    found = []
-    for folder in Path(tempfile.gettempdir()).glob(f"{CACHE}*"):
-        owner = OWNER.match(folder.name)
-        if owner and not _is_running(int(owner[1])):
-            found.append(folder)
-    return found
-
-
-def _is_running(pid: int) -> bool:
-    with contextlib.suppress(PermissionError):  # somebody else's, and running
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
-    return True
 
 
 def free_bytes() -> int:
@@ -86,105 +50,6 @@ def free_bytes() -> int:
             used -= int(found[1])
         free = min(free, limit - used)
     return free
-
-
-class CurrentPointer:
-    """`current.json`, read once a process however many threads and stages ask for it."""
-
-    def __init__(self, root: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._root = root
-        self._clock = clock
-        self._reading = threading.Lock()
-        self._read: tuple[Pointer, float] | None = None  # and when
-        self._failures = 0
-
-    def get(self, refresh_s: float) -> Pointer:
-        """The pointer, read again when it is older than `refresh_s`.
-
-        Only the first reading is waited for, and may raise ReleaseError; later one thread
-        reads, and the pointer in use stays in use until it has another.
-        """
-        read = self._read
-        if read is None:
-            with self._reading:
-                read = self._read = self._read or (read_pointer(self._root), self._clock())
-            return read[0]
-        if self._clock() - read[1] < refresh_s or not self._reading.acquire(blocking=False):
-            return read[0]
-        try:
-            self._read = (self._again(read[0]), self._clock())
-            return self._read[0]
-        finally:
-            self._reading.release()
-
-    def new_failures(self) -> int:
-        """How often it could not be read again, since this was asked last."""
-        failures, self._failures = self._failures, 0
-        return failures
-
-    def _again(self, pointer: Pointer) -> Pointer:
-        try:
-            return read_pointer(self._root, retry_for_s=POINTER_RETRY_FOR_S)
-        except ReleaseError as error:
-            LOG.warning("the pointer in use stays in use: %s", error)
-            self._failures += 1
-            return pointer
-
-
-@functools.cache
-def current_pointer(root: str) -> CurrentPointer:
-    """This process's one pointer under a root."""
-    return CurrentPointer(root)
-
-
-class _Cache:
-    """Copies of releases, which the stages of a process share."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._turns: dict[str, threading.Lock] = {}
-        self._used_s: dict[str, float] = {}
-
-    def fetch(self, root: str, release: str) -> Path:
-        """A whole copy: what was removed under it is fetched again. Slow ones hold up no other."""
-        with self._turn(release):
-            self.use(release)
-            folder = _release_cache() / release
-            if not _is_whole(folder):
-                shutil.rmtree(folder, ignore_errors=True)
-                fetch_release(root, release, _release_cache())
-            return folder
-
-    def use(self, release: str) -> None:
-        self._used_s[release] = time.monotonic()
-
-    def forget(self, named: frozenset[str]) -> None:
-        """Remove what is neither named nor was used for a while."""
-        for release in self._used_s.keys() - named:
-            if self._is_idle(release):
-                with self._turn(release):
-                    if self._is_idle(release):  # still: it may have been fetched meanwhile
-                        self._used_s.pop(release, None)
-                        shutil.rmtree(_release_cache() / release, ignore_errors=True)
-
-    def _is_idle(self, release: str) -> bool:
-        now_s = time.monotonic()
-        return now_s - self._used_s.get(release, now_s) > UNNAMED_FOR_S
-
-    def _turn(self, release: str) -> threading.Lock:
-        with self._lock:
-            return self._turns.setdefault(release, threading.Lock())
-
-
-_cache = _Cache()
-
-
-def _is_whole(folder: Path) -> bool:
-    """Whether the files of a copy are all there: its digests were verified when it was made."""
-    with contextlib.suppress(OSError, ValueError, ReleaseError):
-        manifest = Manifest.from_json((folder / MANIFEST).read_text(encoding="utf-8"))
-        return all((folder / name).is_file() for name in manifest.files)
-    return False
 
 
 class _Use:
@@ -266,7 +131,7 @@ class LoadedReleases:
         with self._lock:
             use = self._uses.setdefault(release, _Use())
         use.used_s = time.monotonic()
-        _cache.use(release)
+        RELEASE_CACHE.use(release)
         return use
 
     def _retry(self, release: str, use: _Use) -> None:
@@ -314,7 +179,9 @@ class LoadedReleases:
         return folder
 
     def _fetch(self, release: str) -> Path | Failure:
-        return attempt(self._stage, Reason.RELEASE_UNAVAILABLE, _cache.fetch, self._root, release)
+        return attempt(
+            self._stage, Reason.RELEASE_UNAVAILABLE, RELEASE_CACHE.fetch, self._root, release
+        )
 
     def _restore(self, release: str) -> Failure | None:
         folder = self._fetch(release)
@@ -353,9 +220,9 @@ class LoadedReleases:
             self._tidied_s = now_s
         named = self._named()
         for release, use in self._others(""):
-            if release not in named and now_s - use.used_s > UNNAMED_FOR_S:
+            if release not in named and now_s - use.used_s > release_cache.UNNAMED_FOR_S:
                 self._let_go(release)
-        _cache.forget(named)
+        RELEASE_CACHE.forget(named)
 
     def _let_go(self, release: str) -> None:
         with self._lock:

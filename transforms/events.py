@@ -13,8 +13,8 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.typehints.decorators import no_annotations
 
+from models.current_pointer import current_pointer
 from models.failures import Failure, Reason, Stage, attempt
-from models.loaded import current_pointer
 from transforms import coders  # noqa: F401 - registers the records'
 from transforms.dead_letters import count_bug, counted
 from transforms.parsing import Arrival, now_us, parse_item, reject

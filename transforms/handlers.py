@@ -16,12 +16,13 @@ from typing import Any, Generic, TypeVar
 import orjson
 from apache_beam.ml.inference.base import ModelHandler
 
+from models.current_pointer import current_pointer
 from models.facts import Encoded, Score
 from models.failures import Failure, Stage
 from models.features import ImageLimits
 from models.isolation import model_process
 from models.kernels import CallLimits
-from models.loaded import LoadedReleases, answers_of, current_pointer
+from models.loaded import LoadedReleases, answers_of
 from models.manifest import ReleaseError
 from models.model_process import Setup
 from transforms.dead_letters import count_bug

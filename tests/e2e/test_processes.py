@@ -12,7 +12,7 @@ from rigs.job import Job
 from waiting import eventually, nothing
 
 from loadtest.stack import own_stack
-from models.loaded import CACHE
+from models.release_cache import CACHE
 from testudo.commands.engines import BigQueryEngine
 from testudo.commands.sending import Outgoing, publish
 from testudo.environment import LOCAL

@@ -17,7 +17,7 @@ from waiting import eventually, nothing
 
 from beam_pipeline.tables import OUTCOMES, TABLES, statements
 from models.failures import Reason
-from models.loaded import CACHE
+from models.release_cache import CACHE
 from testudo.commands.demo_report import (
     ACCURACY,
     IN_AND_OUT,

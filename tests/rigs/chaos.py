@@ -19,8 +19,8 @@ import psutil
 from rich.console import Console
 
 from loadtest.stack import own_stack
-from models.loaded import OWNER, left_behind
 from models.release import Pointer, copy_releases, read_pointer, write_pointer
+from models.release_cache import OWNER, left_behind
 from rigs.chaos_run import Chaos
 from rigs.chaos_traffic import TRAPPED_TENANT
 from testudo.commands.environments import add_home_argument

@@ -23,8 +23,8 @@ from rich.table import Table
 from models.failures import Failure, Reason, Rejected, Stage, attempt
 from models.features import OUT_OF_MEMORY, ImageLimits, decode_image, normalise_text
 from models.kernels import time_limit
-from models.model_process import limit_memory
 from models.release import Pointer
+from models.sandbox import limit_memory
 from rigs.mutations import changed_image, changed_message
 from testudo.commands.environments import add_home_argument
 from testudo.errors import CommandError

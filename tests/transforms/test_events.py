@@ -7,8 +7,8 @@ import apache_beam as beam
 import pytest
 from builders import Ran, created, fields, message, run
 
+from models.current_pointer import current_pointer
 from models.failures import Reason, Stage
-from models.loaded import current_pointer
 from models.manifest import ReleaseError
 from models.release import POINTER, Pointer, write_pointer
 from transforms.events import ParseItems, _ParseDoFn

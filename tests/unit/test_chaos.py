@@ -8,7 +8,7 @@ import psutil
 import pytest
 from rigs.chaos import left_folders, processes_of
 
-from models import loaded
+from models import release_cache
 
 
 def ended() -> int:
@@ -22,11 +22,11 @@ def test_folders_of_another_jobs_workers_are_not_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They were killed as well, and their next worker removes what they left."""
-    monkeypatch.setattr(loaded.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(release_cache.tempfile, "tempdir", str(tmp_path))
     ours, others = ended(), ended()
     for pid in (ours, others):
-        (tmp_path / f"{loaded.CACHE}{pid}-abc").mkdir()
-    assert left_folders({ours}) == [str(tmp_path / f"{loaded.CACHE}{ours}-abc")]
+        (tmp_path / f"{release_cache.CACHE}{pid}-abc").mkdir()
+    assert left_folders({ours}) == [str(tmp_path / f"{release_cache.CACHE}{ours}-abc")]
 
 
 def test_processes_are_known_by_their_home(tmp_path: Path) -> None:

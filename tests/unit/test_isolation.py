@@ -15,7 +15,7 @@ from conftest import Releases
 from PIL import Image
 from waiting import eventually
 
-from models import loaded
+from models import loaded, release_cache
 from models.facts import Encoded, ImageFacts
 from models.failures import Failure, Reason, Stage
 from models.features import ImageLimits
@@ -175,12 +175,14 @@ def test_folders_of_killed_workers_are_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a killed worker left is found, to be removed; what a living one uses is not."""
-    monkeypatch.setattr(loaded.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(release_cache.tempfile, "tempdir", str(tmp_path))
     child = psutil.Popen(["true"])
     child.wait()
-    (tmp_path / f"{loaded.CACHE}{child.pid}-abc").mkdir()
-    (tmp_path / f"{loaded.CACHE}{os.getppid()}-def").mkdir()
-    assert [one.name for one in loaded.left_behind()] == [f"{loaded.CACHE}{child.pid}-abc"]
+    (tmp_path / f"{release_cache.CACHE}{child.pid}-abc").mkdir()
+    (tmp_path / f"{release_cache.CACHE}{os.getppid()}-def").mkdir()
+    assert [one.name for one in release_cache.left_behind()] == [
+        f"{release_cache.CACHE}{child.pid}-abc"
+    ]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -15,12 +15,13 @@ import pytest
 from faulty_models import BATCH, STEPS, save
 from waiting import eventually
 
-from models import loaded, model_process
+from models import loaded, release_cache, sandbox
+from models.current_pointer import CurrentPointer, current_pointer
 from models.failures import Failure, Reason, Stage
 from models.features import ImageLimits
 from models.isolation import ModelProcess
 from models.kernels import Answer, CallLimits
-from models.loaded import CurrentPointer, LoadedReleases, current_pointer
+from models.loaded import LoadedReleases
 from models.model_process import Setup
 from models.release import Pointer, find_pointer, write_pointer
 
@@ -237,7 +238,7 @@ def test_a_release_that_is_slow_to_fetch_holds_up_no_other(
 ) -> None:
     """The others are fetched, loaded and served meanwhile."""
     slow, fetching, go_on = save(root, "slow"), threading.Event(), threading.Event()
-    fetch = loaded.fetch_release
+    fetch = release_cache.fetch_release
 
     def slowly(root: str, release: str, cache: Path) -> object:
         if release == slow:
@@ -245,7 +246,7 @@ def test_a_release_that_is_slow_to_fetch_holds_up_no_other(
             assert go_on.wait(60)
         return fetch(root, release, cache)
 
-    monkeypatch.setattr(loaded, "fetch_release", slowly)
+    monkeypatch.setattr(release_cache, "fetch_release", slowly)
     models = LoadedReleases(str(root), Stage.IMAGE, make())
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(models.answers, slow, GOOD)
@@ -339,9 +340,9 @@ def test_a_copy_that_is_asked_for_meanwhile_is_not_forgotten(
     root: Path, good: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An item of a release that nobody has used for long comes in the moment that it goes."""
-    cache = loaded._Cache()
+    cache = release_cache.ReleaseCache()
     cache.fetch(str(root), good.name)
-    monkeypatch.setattr(loaded, "UNNAMED_FOR_S", 0.2)
+    monkeypatch.setattr(release_cache, "UNNAMED_FOR_S", 0.2)
     time.sleep(0.3)
     turn = cache._turn(good.name)
     with ThreadPoolExecutor(1) as threads, turn:
@@ -349,7 +350,7 @@ def test_a_copy_that_is_asked_for_meanwhile_is_not_forgotten(
         time.sleep(0.05)
         cache.use(good.name)
     forgetting.result()
-    assert (loaded._release_cache() / good.name).is_dir()
+    assert (release_cache.release_folder() / good.name).is_dir()
 
 
 def test_what_the_pointer_no_longer_names_is_forgotten(
@@ -361,14 +362,14 @@ def test_what_the_pointer_no_longer_names_is_forgotten(
     process = make()
     models = LoadedReleases(str(root), Stage.IMAGE, process)
     models.answers(old, GOOD[:1])
-    copy = loaded._release_cache() / old
+    copy = release_cache.release_folder() / old
     write_pointer(str(root), Pointer(new), replacing=find_pointer(str(root)))
     current_pointer.cache_clear()
     monkeypatch.setattr(loaded, "TIDY_EVERY_S", 0.0)
     models.answers(new, GOOD[:1])
     assert copy.is_dir()  # items of it may still come
     assert models.loaded == {old, new}
-    monkeypatch.setattr(loaded, "UNNAMED_FOR_S", 0.0)
+    monkeypatch.setattr(release_cache, "UNNAMED_FOR_S", 0.0)
     models.answers(new, GOOD[:1])
     assert not copy.exists()
     assert models.loaded == {new}
@@ -380,7 +381,7 @@ def test_what_was_removed_under_it_is_fetched_again(make: Make, root: Path, good
     process = make()
     models = LoadedReleases(str(root), Stage.IMAGE, process)
     models.answers(good.name, GOOD)
-    copy = loaded._release_cache() / good.name
+    copy = release_cache.release_folder() / good.name
     (copy / "part").unlink()
     found = children(process)
     process._first._child.kill()  # and all that came of it
@@ -424,9 +425,9 @@ def test_all_processes_end_with_the_first(make: Make, good: Path) -> None:
 def test_who_is_root_becomes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the code is everybody's to read; else it stays who it is."""
     for is_open, user in ((True, 65534), (False, 0)):
-        monkeypatch.setattr(model_process, "_is_open", lambda _, is_open=is_open: is_open)
+        monkeypatch.setattr(sandbox, "_is_open", lambda _, is_open=is_open: is_open)
         pid = os.fork()
         if not pid:
-            model_process.be_nobody()
+            sandbox.be_nobody()
             os._exit(0 if os.getresuid() == (user,) * 3 else 1)
         assert os.waitpid(pid, 0)[1] == 0

@@ -14,13 +14,8 @@ import msgpack
 from models.failures import Failure, Reason, Stage, attempt
 from models.features import ImageLimits
 from models.kernels import CallLimits, time_limit
-from models.model_process import (
-    Connection,
-    be_first_to_go,
-    end_with_worker,
-    let_alarms_end,
-    limit_memory,
-)
+from models.model_process import Connection
+from models.sandbox import be_first_to_go, end_with_worker, let_alarms_end, limit_memory
 from testudo.view.pictures import DECODE_S, thumbnail
 
 
