@@ -1,12 +1,13 @@
 """Group commit: many threads hand in items, and one batch runs for all that wait.
 
-A batch runs as soon as there is a turn for it and it is full, or its oldest item has
-waited long enough; without a wait that is as soon as the batch before it is done. So
+A batch runs as soon as there is a turn for it: when the batch before it is done, and, where
+batches are to begin apart, when that was long enough ago or enough has come. So
 batches grow with the load, over threads and bundles alike, and an idle process
 answers at once. Each caller gets the answers to its own items, or the error of the
 batch that held them; one that leaves takes along what has not begun.
 """
 
+import math
 import threading
 import time
 from collections import deque
@@ -48,11 +49,10 @@ class Ticket(Generic[AnswerT]):
 
 
 class _Waiting(NamedTuple):
-    """One item, of which ticket, and since when it waits."""
+    """One item, and of which ticket."""
 
     item: object
     weight: int
-    since_s: float
     ticket: Ticket[object]
     place: int
 
@@ -61,9 +61,11 @@ class GroupCommit(Generic[ItemT, AnswerT]):
     """Lets threads share batches: `run` answers a batch of at most `most_items`, in order.
 
     Safe to use from several threads; `run` is called from threads of its own, of which
-    `at_once` at most are at it. What waits is bounded by `most_waiting`, in the unit of
-    `weigh` (items, where none is given), as a batch is by `most_weight`: beyond it
-    `submit` waits. A heavier item goes alone. `batches` and `items` count what ran.
+    `at_once` at most are at it. Batches begin `every_s` apart, or sooner with `enough_items`
+    (where that is not given, as many as a batch may have). What waits is bounded by
+    `most_waiting`, in the unit of `weigh` (items, where none is given), as a batch is by
+    `most_weight`: beyond it `submit` waits. A heavier item goes alone. `batches` and `items`
+    count what ran.
     """
 
     def __init__(
@@ -72,7 +74,8 @@ class GroupCommit(Generic[ItemT, AnswerT]):
         *,
         most_items: int,
         name: str,
-        linger_s: float = 0.0,
+        enough_items: int | None = None,
+        every_s: float = 0.0,
         at_once: int = 1,
         weigh: Callable[[ItemT], int] = _one,
         most_weight: int = 2**62,
@@ -83,13 +86,15 @@ class GroupCommit(Generic[ItemT, AnswerT]):
         self.items = 0
         self._run = run
         self._most_items = most_items
+        self._enough_items = enough_items or most_items
         self._name = name
-        self._linger_s = linger_s
+        self._every_s = every_s
         self._at_once = at_once
         self._weigh = weigh
         self._most_weight = most_weight
         self._most_waiting = most_waiting
         self._clock = clock
+        self._next_s = -math.inf  # when the next batch may begin, if it has not enough
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)  # for the threads that run batches
         self._room = threading.Condition(self._lock)  # for callers with items
@@ -115,10 +120,10 @@ class GroupCommit(Generic[ItemT, AnswerT]):
                         self._check_open()
                         self._room.wait()
                     self._check_open()
-                    entry = _Waiting(item, weight, self._clock(), ticket, place)  # type: ignore[arg-type]
+                    entry = _Waiting(item, weight, ticket, place)  # type: ignore[arg-type]
                     self._waiting.append(entry)
                     self._weight += weight
-                    if len(self._waiting) == 1 or self._is_full():
+                    if len(self._waiting) == 1 or self._has_enough():
                         self._call_worker()
             except BaseException:
                 self._withdraw(ticket)
@@ -164,8 +169,8 @@ class GroupCommit(Generic[ItemT, AnswerT]):
         if self._closed:
             raise Closed(f"{self._name} is closed")
 
-    def _is_full(self) -> bool:
-        return len(self._waiting) >= self._most_items or self._weight >= self._most_weight
+    def _has_enough(self) -> bool:
+        return len(self._waiting) >= self._enough_items or self._weight >= self._most_weight
 
     def _call_worker(self) -> None:
         if self._idle:
@@ -198,8 +203,8 @@ class GroupCommit(Generic[ItemT, AnswerT]):
             while self._waiting or not self._closed:
                 wait_s = None
                 if self._waiting:
-                    wait_s = self._waiting[0].since_s + self._linger_s - self._clock()
-                    if self._closed or wait_s <= 0 or self._is_full():
+                    wait_s = self._next_s - self._clock()
+                    if self._closed or wait_s <= 0 or self._has_enough():
                         return self._take()
                 self._idle += 1
                 try:
@@ -211,6 +216,7 @@ class GroupCommit(Generic[ItemT, AnswerT]):
             return []
 
     def _take(self) -> list[_Waiting]:
+        self._next_s = self._clock() + self._every_s
         batch = [self._take_one()]
         weight = batch[0].weight
         while self._waiting and len(batch) < self._most_items:

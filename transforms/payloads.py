@@ -1,33 +1,29 @@
 """Payloads: every message is kept before anything can go wrong with it.
 
 Messages enter, the same messages leave, each with the `payload_uri` under which
-its `data` was written: `<object>#<start>-<end>` (bytes, end not included). A
-bundle's messages share one object, written before the bundle is committed and
-so before Pub/Sub hears an acknowledgement. Whatever stage fails an item later,
-its dead letter can be replayed, and no payload travels through the shuffle.
+its `data` is written. They go on as soon as their object has its name, and it is
+written while other stages work; but it is written before the bundle is
+committed, and so before Pub/Sub hears an acknowledgement. Whatever stage fails an
+item later, its dead letter can be replayed, and no payload travels through the shuffle.
 """
 
 import dataclasses
-import time
-import uuid
 from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
+from apache_beam.utils.windowed_value import WindowedValue
 
-from models.objects import OBJECTS, join
 from transforms import coders  # noqa: F401 - registers the records'
-from transforms.outcomes import day_of
+from transforms.payload_objects import (
+    ENOUGH_MESSAGES,
+    MAX_OBJECT_BYTES,
+    WRITES_AT_ONCE,
+    payload_objects,
+)
 from transforms.records import Message
-
-MAX_OBJECT_BYTES = 16_000_000
-
-
-def read_payload(payload_uri: str) -> bytes:
-    """The `data` of the message that was kept under this URI."""
-    path, _, span = payload_uri.rpartition("#")
-    start, end = (int(part) for part in span.split("-"))
-    return OBJECTS.read_span(path, start, end)
 
 
 class _KeepDoFn(beam.DoFn):
@@ -36,30 +32,43 @@ class _KeepDoFn(beam.DoFn):
     def __init__(self, root: str) -> None:
         self._root = root
 
+    def setup(self) -> None:
+        self._objects = payload_objects(self._root)
+
     def start_bundle(self) -> None:
-        self._parts: list[bytes] = []
-        self._path = ""
-        self._size_bytes = 0
+        self._waiting: list[WindowedValue] = []
+        self._waiting_bytes = 0
+        self._writes: dict[Future[None], None] = {}  # in order
 
-    def process(self, message: Message) -> Iterator[Message]:
-        if self._size_bytes + len(message.data) > MAX_OBJECT_BYTES:
-            self._flush()
-        if not self._parts:
-            day = f"dt={day_of(time.time_ns() // 1000)}"
-            self._path = join(self._root, day, f"{uuid.uuid4().hex}.bin")
-        start = self._size_bytes
-        self._parts.append(message.data)
-        self._size_bytes += len(message.data)
-        yield message._replace(payload_uri=f"{self._path}#{start}-{self._size_bytes}")
+    def process(
+        self,
+        message: Message,
+        timestamp: Any = beam.DoFn.TimestampParam,
+        window: Any = beam.DoFn.WindowParam,
+    ) -> Iterator[WindowedValue]:
+        """Memory holds some objects of a large bundle, not all of it."""
+        self._waiting.append(WindowedValue(message, timestamp, [window]))
+        self._waiting_bytes += len(message.data)
+        if len(self._waiting) == ENOUGH_MESSAGES or self._waiting_bytes >= MAX_OBJECT_BYTES:
+            yield from self._named()
 
-    def finish_bundle(self) -> None:
-        self._flush()
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        yield from self._named()
+        for write in self._writes:
+            write.result()
 
-    def _flush(self) -> None:
-        if self._parts:
-            OBJECTS.write(self._path, b"".join(self._parts))
-            self.kept_bytes.inc(self._size_bytes)
-        self._parts, self._size_bytes = [], 0
+    def _named(self) -> Iterator[WindowedValue]:
+        waiting, self._waiting = self._waiting, []
+        self.kept_bytes.inc(self._waiting_bytes)
+        self._waiting_bytes = 0
+        kept = self._objects.keep([one.value for one in waiting])
+        self._writes.update((one.written, None) for one in kept)
+        while len(self._writes) > WRITES_AT_ONCE:  # of a bundle that is larger than memory
+            write = next(iter(self._writes))
+            write.result()
+            del self._writes[write]
+        for one, its in zip(waiting, kept, strict=True):
+            yield one.with_value(one.value._replace(payload_uri=its.uri))
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from typing import Any
@@ -33,9 +32,10 @@ FILE_ITEMS = 20_000  # of the archive: 20 MB of items
 
 
 class _WriteLinesDoFn(beam.DoFn):
-    """Writes the rows of each bundle as one new JSON Lines object under `prefix`/dt=.../.
+    """Writes the rows of each bundle as one JSON Lines object under `prefix`/dt=.../.
 
-    The rows' message ids leave when that is done.
+    The rows' message ids leave when that is done. A bundle that comes again for ever
+    writes the same object.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -44,15 +44,17 @@ class _WriteLinesDoFn(beam.DoFn):
     def start_bundle(self) -> None:
         self._lines: list[str] = []
         self._message_ids: list[str] = []
+        self._digest = hashlib.sha256()
 
     def process(self, row: Row) -> None:
         self._lines.append(json_line(row))
+        self._digest.update(json_line({**row, "failed_at": None}).encode())
         self._message_ids.append(row["message_id"])
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
         if self._lines:
             day = f"dt={day_of(time.time_ns() // 1000)}"
-            path = join(self._prefix, day, f"{uuid.uuid4().hex}.jsonl")
+            path = join(self._prefix, day, f"{self._digest.hexdigest()[:32]}.jsonl")
             OBJECTS.write(path, ("\n".join(self._lines) + "\n").encode())
         yield from map(GlobalWindows.windowed_value, self._message_ids)
 

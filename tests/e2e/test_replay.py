@@ -25,7 +25,7 @@ from testudo.commands.sending import Outgoing, publish
 from testudo.environment import LOCAL, Environment
 from testudo.local.stack import LocalStack
 from transforms.outcomes import json_line
-from transforms.payloads import read_payload
+from transforms.payload_objects import read_payload
 
 Replay = Callable[..., str]
 

@@ -31,7 +31,7 @@ from testudo.commands.sending import Outgoing, publish
 from testudo.environment import Environment
 from testudo.local.family import family_of, listening, living
 from testudo.messages import BREAKAGES, SampleMessage, sample_messages
-from transforms.payloads import read_payload
+from transforms.payload_objects import read_payload
 
 SAMPLES = 100
 QUANTILE = re.compile(r"p\d\d_(s|ms|score)")

@@ -31,7 +31,8 @@ from testudo.messages import BREAKAGES, SampleMessage, sample_messages
 from transforms.events import ParseItems
 from transforms.images import EncodeImages
 from transforms.parsing import MAX_ATTRIBUTES_CHARS
-from transforms.payloads import KeepPayloads, read_payload
+from transforms.payload_objects import read_payload
+from transforms.payloads import KeepPayloads
 from transforms.records import DeadLetter, Message, Part, Scored
 from transforms.settings import ImageAccess
 from transforms.texts import EncodeTexts

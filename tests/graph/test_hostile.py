@@ -19,7 +19,7 @@ from beam_pipeline.config import Config
 from beam_pipeline.endpoints import memory_ends
 from beam_pipeline.graph import build
 from loadtest.traffic.poison import SCORED, HostileMessage, Trouble
-from transforms.payloads import read_payload
+from transforms.payload_objects import read_payload
 from transforms.records import Message
 
 BUCKET = "hostile-pictures"

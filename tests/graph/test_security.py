@@ -36,7 +36,7 @@ from testudo.commands.engines import FilesEngine
 from testudo.commands.query import as_table
 from testudo.commands.replay import listed
 from transforms.parsing import ID
-from transforms.payloads import read_payload
+from transforms.payload_objects import read_payload
 
 BUCKET = "pictures-for-tests"
 MARK = "hush7731"  # in every field, and nowhere but in values may it be found
@@ -67,7 +67,7 @@ ATTRIBUTES = (
 ESCAPES = re.compile(r"[^ -~]")
 NAMES = re.compile(
     r"(predictions|dead_letters)-\d{5}-of-\d{5}\.jsonl"
-    r"|payloads/dt=\d{4}-\d\d-\d\d/[0-9a-f]{32}\.bin"
+    r"|payloads/[0-9a-f]{32}\.bin"
     r"|archive/dt=\d{4}-\d\d-\d\d/[0-9a-f]{32}\.parquet"
     r"|dead-letters/rejected-rows/dt=\d{4}-\d\d-\d\d/[0-9a-f]{32}\.jsonl"
 )

@@ -82,36 +82,43 @@ def test_a_batch_is_never_larger_than_allowed(make: Make) -> None:
     assert make(model, most_items=4).answers(list(range(10))) == list(range(0, 20, 2))
     assert sorted(map(len, model.batches)) == [2, 4, 4]
     heavy = Model()
-    group = make(heavy, most_weight=10, weigh=lambda number: number, linger_s=0.1)
+    group = make(heavy, most_weight=10, weigh=lambda number: number)
     heavy.let(100)
     assert group.answers([3, 3, 3, 3, 50, 1]) == [6, 6, 6, 6, 100, 2]
     assert heavy.batches == [[3, 3, 3], [3], [50], [1]]
 
 
-def test_a_batch_waits_until_it_is_old_enough(make: Make) -> None:
-    """By the clock that is given: not before, and then with all that has come."""
+def test_batches_begin_apart(make: Make) -> None:
+    """By the clock that is given: an idle group's at once, the next with all that has come."""
     model, clock = Model(), Clock()
-    group = make(model, linger_s=5.0, clock=clock)
+    model.let(2)
+    group = make(model, every_s=5.0, clock=clock)
+    assert group.answers([0]) == [0]
     early = group.submit([1])
     clock.now_s += 4.9
     late = group.submit([2])
     group.look_again()
-    assert not model.begun.acquire(timeout=0.05)
+    assert not late.done
     clock.now_s += 0.1
     group.look_again()
-    model.let()
     assert (early.answers(), late.answers()) == ([2], [4])
-    assert model.batches == [[1, 2]]
+    assert model.batches == [[0], [1, 2]]
 
 
-def test_a_full_batch_does_not_wait(make: Make) -> None:
-    """However long the clock would let it."""
+@pytest.mark.parametrize("enough", [{"most_items": 3}, {"enough_items": 3}])
+def test_a_batch_that_has_enough_does_not_wait(make: Make, enough: dict[str, int]) -> None:
+    """However far apart others are to begin; it takes more, if more is there and allowed."""
     model = Model()
-    group = make(model, most_items=3, linger_s=1_000.0, clock=Clock())
-    model.let()
+    model.let(3)
+    group = make(model, every_s=1_000.0, clock=Clock(), **enough)
+    assert group.answers([0]) == [0]
     assert group.submit([1, 2]).done is False
-    assert group.answers([3]) == [6]
-    assert model.batches == [[1, 2, 3]]
+    if "most_items" in enough:
+        assert group.answers([3]) == [6]
+        assert model.batches == [[0], [1, 2, 3]]
+    else:
+        assert group.answers([3, 4]) == [6, 8]
+        assert model.batches == [[0], [1, 2, 3, 4]]
 
 
 def test_as_many_batches_as_allowed_are_at_it(make: Make) -> None:
@@ -254,9 +261,12 @@ def test_a_thread_that_the_system_did_not_give_is_asked_for_again(
 
 
 def test_a_group_that_is_to_finish_answers_what_it_has(make: Make) -> None:
-    """However young, and takes no more."""
+    """However soon after the batch before, and takes no more."""
     model = Model()
-    group = make(model, linger_s=1_000.0)
+    group = make(model, every_s=1_000.0)
+    model.let()
+    group.answers([0])
+    model.begun.acquire()
     waiting = group.submit([1])
     with ThreadPoolExecutor(1) as threads:
         finished = threads.submit(group.finish)

@@ -1,13 +1,22 @@
 """Payloads: what is kept of a message is what arrived."""
 
+import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import apache_beam as beam
 import pytest
 from builders import created, message, run
 
-from transforms import payloads
-from transforms.payloads import KeepPayloads, read_payload
+from transforms import payload_objects, payloads
+from transforms.payload_objects import (
+    ENOUGH_MESSAGES,
+    OBJECT_NAME,
+    Kept,
+    PayloadObjects,
+    read_payload,
+)
+from transforms.payloads import KeepPayloads
 from transforms.records import Message
 
 DATA = [b"", b"{", b'{"item_id": "a"}', bytes(range(256)), "\u00e4#1-2\n".encode()]
@@ -43,9 +52,52 @@ def test_a_full_object_is_closed_and_the_next_begun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Memory is bounded by the object's limit; a message above it has an object of its own."""
-    monkeypatch.setattr(payloads, "MAX_OBJECT_BYTES", 10)
+    for module in (payloads, payload_objects):
+        monkeypatch.setattr(module, "MAX_OBJECT_BYTES", 10)
     data = [b"1234", b"5678", b"90123", b"x" * 25, b"tail"]
     messages, _ = kept(tmp_path, data)
     assert [read_payload(one.payload_uri) for one in messages] == data
     sizes = sorted(path.stat().st_size for path in tmp_path.rglob("*.bin"))
     assert sizes == [4, 5, 8, 25]
+
+
+def test_what_cannot_be_written_fails_the_bundle(tmp_path: Path) -> None:
+    """Before it is committed: its messages come again."""
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(Exception, match="NotADirectoryError|FileExistsError"):
+        kept(tmp_path / "file", DATA)
+
+
+def objects_of(its: list[Kept]) -> set[str]:
+    for one in its:
+        one.written.result()
+    return {one.uri.rpartition("#")[0] for one in its}
+
+
+def test_small_bundles_share_objects(tmp_path: Path) -> None:
+    """An idle process writes at once; then those that come within half a second wait for it."""
+    objects = PayloadObjects(str(tmp_path))
+    first = objects.keep([message(b"first")])
+    bundles = [[message(b"%d" % number)] * 2 for number in range(ENOUGH_MESSAGES // 2)]
+    with ThreadPoolExecutor(len(bundles)) as threads:
+        others = [one for its in threads.map(objects.keep, bundles) for one in its]
+    assert len(objects_of([*first, *others])) == 2
+    data = [one.data for bundle in bundles for one in bundle]
+    assert [read_payload(one.uri) for one in others] == data
+
+
+def test_an_object_is_named_by_what_is_in_it(tmp_path: Path) -> None:
+    """A bundle that comes again for ever writes one object; nothing ever replaces another."""
+    sent = [message(b"a"), message(b"b")]
+    again, other, split, copy = (
+        objects_of(PayloadObjects(str(tmp_path / "payloads")).keep(messages)).pop()
+        for messages in (
+            sent,
+            [message(b"a"), message(b"c")],
+            [message(b""), message(b"ab")],
+            [one._replace(message_id="copy") for one in sent],
+        )
+    )
+    assert objects_of(PayloadObjects(str(tmp_path / "payloads")).keep(sent)) == {again}
+    assert len({again, other, split, copy}) == 4
+    assert re.fullmatch(f".*/{OBJECT_NAME}", again)

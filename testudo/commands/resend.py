@@ -16,14 +16,13 @@ from testudo.commands.dead_letters import StoredDeadLetter
 from testudo.commands.sending import Outgoing, pubsub_message
 from testudo.errors import CommandError
 from transforms.parsing import ATTEMPT_ATTRIBUTE, EVENT_TIME_ATTRIBUTE
-from transforms.payloads import read_payload
+from transforms.payload_objects import OBJECT_NAME, read_payload
 
 IDEMPOTENCY_KEY = "idempotency_key"
 AT_ONCE = 16  # reads and publishes
 MAX_BATCH = 32  # replays between two records of them
-# As transforms.payloads names them: a row must not make the replay publish any other object,
-# or a file of this machine.
-PAYLOAD_URI = re.compile(r"gs://[^#]+/payloads/dt=\d{4}-\d\d-\d\d/[0-9a-f]{32}\.bin#\d+-\d+")
+# A row must not make the replay publish any other object, or a file of this machine.
+PAYLOAD_URI = re.compile(rf"gs://[^#]+/{OBJECT_NAME}#\d+-\d+")
 
 
 class Sent(NamedTuple):

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 import orjson
 
 from models.objects import Objects, join
+from transforms.payload_objects import OBJECT_NAME
 
 MAX_BYTES = 32_000_000  # of one message; Pub/Sub takes 10 MB
 MAX_TEXT_CHARS = 1_000  # shown of one text
 RETRY_FOR_S = 5.0  # somebody waits for the page
-# As transforms.payloads names them below an output. What stands before that in a row is not
-# followed: no row leads to another object, or to another file of this machine.
-PLACE = re.compile(r"(?:.*/)?(payloads/dt=\d{4}-\d\d-\d\d/[0-9a-f]{32}\.bin)#(\d{1,12})-(\d{1,12})")
+# What stands before a name in a row is not followed: no row leads to another object, or to
+# another file of this machine.
+PLACE = re.compile(rf"(?:.*/)?({OBJECT_NAME})#(\d{{1,12}})-(\d{{1,12}})")
 
 
 class Unreadable(Exception):
