@@ -30,9 +30,12 @@ class Closed(RuntimeError):
 class Ticket(Generic[AnswerT]):
     """What one caller handed in together; its answers come when they are there."""
 
-    def __init__(self, group: "GroupCommit[object, AnswerT]", count: int) -> None:
+    def __init__(
+        self, group: "GroupCommit[object, AnswerT]", count: int, lock: threading.Lock
+    ) -> None:
         self._group = group
         self._left = count
+        self._answered = threading.Condition(lock)  # its own: a batch wakes nobody else
         self._error: BaseException | None = None
         self._answers: list[AnswerT | None] = [None] * count
 
@@ -98,7 +101,7 @@ class GroupCommit(Generic[ItemT, AnswerT]):
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)  # for the threads that run batches
         self._room = threading.Condition(self._lock)  # for callers with items
-        self._done = threading.Condition(self._lock)  # for callers that want answers
+        self._done = threading.Condition(self._lock)  # for who waits until the threads have ended
         self._waiting: deque[_Waiting] = deque()
         self._weight = 0
         self._threads = 0
@@ -111,7 +114,7 @@ class GroupCommit(Generic[ItemT, AnswerT]):
 
     def submit(self, items: Sequence[ItemT]) -> Ticket[AnswerT]:
         """Hand in items; waits only where too many others wait. Raises Closed."""
-        ticket: Ticket[AnswerT] = Ticket(self, len(items))  # type: ignore[arg-type]
+        ticket: Ticket[AnswerT] = Ticket(self, len(items), self._lock)  # type: ignore[arg-type]
         weights = [self._weigh(item) for item in items]
         with self._lock:
             try:
@@ -135,7 +138,7 @@ class GroupCommit(Generic[ItemT, AnswerT]):
         with self._lock:
             try:
                 while not ticket.done:
-                    self._done.wait()
+                    ticket._answered.wait()
             except BaseException:
                 self._withdraw(ticket)
                 raise
@@ -146,8 +149,8 @@ class GroupCommit(Generic[ItemT, AnswerT]):
             self._closed = True
             while self._waiting:
                 self._answer(self._take_one(), None, Closed(f"{self._name} is closed"))
-            for condition in (self._work, self._room, self._done):
-                condition.notify_all()
+            self._work.notify_all()
+            self._room.notify_all()
 
     def finish(self) -> None:
         """Take no more items, and wait until those that it was given are answered."""
@@ -196,6 +199,8 @@ class GroupCommit(Generic[ItemT, AnswerT]):
         ticket._answers[entry.place] = answer
         ticket._error = ticket._error or error
         ticket._left -= 1
+        if ticket.done:
+            ticket._answered.notify_all()
 
     def _next(self) -> list[_Waiting]:
         """The next batch, waited for; empty when there will be none."""
@@ -245,7 +250,6 @@ class GroupCommit(Generic[ItemT, AnswerT]):
                 for place, entry in enumerate(batch):
                     answer = None if outcome.error else answers[place]
                     self._answer(entry, answer, outcome.error)
-                self._done.notify_all()
 
 
 class _Outcome:

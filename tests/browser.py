@@ -63,7 +63,7 @@ class Browser:
 
     def wait_for(self, script: str) -> Any:
         """The script's first value that is true."""
-        return eventually(lambda: self.run(script), bool, poll_s=0.05)
+        return eventually(lambda: self.run(script), bool)
 
     def log(self) -> list[str]:
         """What the page's console has said since the last call."""

@@ -4,6 +4,7 @@ import fcntl
 import gc
 import hashlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,9 @@ from xdist.scheduler import LoadScopeScheduling
 from models.current_pointer import current_pointer
 from models.manifest import Manifest
 from models.release import Pointer, find_pointer, read_manifest, write_pointer
+
+# A script that starts the tests with `&` has them ignore Ctrl-C, and with them whatever they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).parents[1]
 TRAINED = REPOSITORY / ".testudo" / "test-releases"
@@ -34,6 +38,11 @@ LONGEST = (
     "test_dataflow", "test_chaos", "test_dead_parts", "test_train", "test_warehouse",
     "test_answers", "test_replay", "test_local_stack", "test_faults", "test_stream", "test_bench",
     "test_load", "test_processes", "test_provision", "test_exchange", "test_isolation",
+)  # fmt: skip
+# Files that take three seconds and more of CPU without a release.
+SLOW = (
+    "test_report", "test_views", "test_faults", "test_view", "test_image_steps", "test_watch",
+    "test_query",
 )  # fmt: skip
 # In a process of its own: training needs three libraries that no test does. The
 # first two differ in weights and image size, so that mixing them cannot work; the
@@ -80,8 +89,9 @@ class _ByFile(LoadScopeScheduling):
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is slow, and begin with the longest files: else one process ends long before."""
     for item in items:
-        if "trained" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.slow)  # training takes a minute of each checkout
+        # Training takes a minute of each checkout.
+        if item.path.stem in SLOW or "trained" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else 99)
 
 

@@ -8,17 +8,19 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 DEADLINE_S = 240.0  # on a machine with nothing else to do; it ends only tests that fail
-POLL_S = 0.5
+FIRST_POLL_S, LAST_POLL_S = 0.01, 0.5
 
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T], done: Callable[[T], bool], *, poll_s: float = POLL_S) -> T:
+def eventually(look: Callable[[], T], done: Callable[[T], bool]) -> T:
     """Look again and again until what is seen will do; fails with the last sight of it."""
     left_s, tick, before_s = DEADLINE_S, threading.Event(), time.monotonic()
+    poll_s = FIRST_POLL_S
     while not done(seen := look()):
         assert left_s > 0, f"never came about; last seen: {seen}"
         tick.wait(poll_s)
+        poll_s = min(2 * poll_s, LAST_POLL_S)
         now_s = time.monotonic()
         left_s -= (now_s - before_s) / _slowness()
         before_s = now_s
@@ -37,6 +39,6 @@ def nothing(seen: object) -> bool:
 
 def exit_code(process: "subprocess.Popen[Any]") -> int:
     """How a process ends that is about to."""
-    code = eventually(process.poll, lambda seen: seen is not None, poll_s=0.05)
+    code = eventually(process.poll, lambda seen: seen is not None)
     assert code is not None
     return code

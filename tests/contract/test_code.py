@@ -1,6 +1,7 @@
 """The shape of the code: who imports whom, who may catch what, what is shipped."""
 
 import ast
+import functools
 import runpy
 import sys
 from collections.abc import Iterator
@@ -10,8 +11,8 @@ from typing import Any
 
 import pytest
 import setuptools
+from source import JOB, PACKAGES, REPOSITORY, modules
 
-REPOSITORY = Path(__file__).parents[2]
 # Each folder imports from those above it, and from itself.
 RANKS = (
     "models", "models.training",
@@ -21,25 +22,10 @@ RANKS = (
     "loadtest", "loadtest.traffic", "loadtest.measuring", "loadtest.capacity", "loadtest.report",
     "loadtest.commands",
 )  # fmt: skip
-JOB = ("models", "transforms", "beam_pipeline", "templates")  # what the worker image carries
-PACKAGES = (*JOB, "testudo", "loadtest")
 # Of the folders that a worker has, what it never loads, and the image leaves out.
 TRAINING = "models.training"
 # Copied into the image and run there: outside the packages, which it finds installed.
 PROGRAMS = {"templates.image.launch"}
-
-
-def modules() -> dict[str, ast.Module]:
-    """Every module of the packages, by its dotted name."""
-    found = {}
-    for package in PACKAGES:
-        for path in sorted((REPOSITORY / package).rglob("*.py")):
-            name = ".".join(path.relative_to(REPOSITORY).with_suffix("").parts)
-            found[name.removesuffix(".__init__")] = ast.parse(path.read_text(encoding="utf-8"))
-    return found
-
-
-MODULES = modules()
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
@@ -51,10 +37,15 @@ def imports(tree: ast.AST) -> Iterator[str]:
             assert not node.level, "imports are absolute"
             for alias in node.names:
                 whole = f"{node.module}.{alias.name}"
-                yield whole if whole in MODULES else str(node.module)
+                yield whole if whole in modules() else str(node.module)
 
 
-IMPORTS = {name: {one for one in imports(tree) if one in MODULES} for name, tree in MODULES.items()}
+@functools.cache
+def all_imports() -> dict[str, set[str]]:
+    """The project's modules that each of them imports."""
+    return {
+        name: {one for one in imports(tree) if one in modules()} for name, tree in modules().items()
+    }
 
 
 def within(name: str, packages: tuple[str, ...]) -> bool:
@@ -69,7 +60,7 @@ def test_imports_go_one_way() -> None:
     """From a folder to those of a lower rank; the templates are data, read by no import."""
     wrong = [
         f"{name} imports {one}"
-        for name, imported in IMPORTS.items()
+        for name, imported in all_imports().items()
         for one in imported
         if name not in PROGRAMS and RANKS.index(folder_of(one)) > RANKS.index(folder_of(name))
     ]
@@ -78,7 +69,7 @@ def test_imports_go_one_way() -> None:
 
 def test_a_worker_loads_neither_training_nor_the_command() -> None:
     """Keras, tensorflow-transform, terminals, emulators and the load kit stay out of it."""
-    for name, imported in IMPORTS.items():
+    for name, imported in all_imports().items():
         if within(name, JOB) and not within(name, (TRAINING,)):
             for one in imported:
                 assert within(one, JOB), f"{name} imports {one}"
@@ -87,7 +78,7 @@ def test_a_worker_loads_neither_training_nor_the_command() -> None:
 
 def test_models_know_no_beam() -> None:
     """Their processes start without it; only the analysis of texts runs on it, in training."""
-    for name, tree in MODULES.items():
+    for name, tree in modules().items():
         if within(name, ("models",)) and name != "models.training.text_analysis":
             assert not [one for one in imports(tree) if within(one, ("apache_beam",))], name
 
@@ -96,7 +87,7 @@ def test_no_stage_imports_another_stage() -> None:
     """Stages meet in the graph only, over the records."""
     stages = {f"transforms.{name}" for name in ("events", "images", "texts", "joins", "scores")}
     for stage in stages:
-        assert IMPORTS[stage] & stages == set()
+        assert all_imports()[stage] & stages == set()
 
 
 def test_the_job_layers_import_downwards() -> None:
@@ -104,7 +95,7 @@ def test_the_job_layers_import_downwards() -> None:
     layers = ("config", "options", "endpoints", "graph", "main")
     for number, layer in enumerate(layers):
         above = {f"beam_pipeline.{one}" for one in layers[number + 1 :]}
-        assert IMPORTS[f"beam_pipeline.{layer}"] & above == set(), layer
+        assert all_imports()[f"beam_pipeline.{layer}"] & above == set(), layer
 
 
 def test_imports_have_no_cycle() -> None:
@@ -114,11 +105,11 @@ def test_imports_have_no_cycle() -> None:
     def visit(name: str, path: tuple[str, ...]) -> None:
         assert name not in path, " -> ".join((*path, name))
         if name not in done:
-            for one in sorted(IMPORTS[name]):
+            for one in sorted(all_imports()[name]):
                 visit(one, (*path, name))
             done.add(name)
 
-    for name in IMPORTS:
+    for name in all_imports():
         visit(name, ())
 
 
@@ -129,7 +120,7 @@ def ends_with_raise(handler: ast.ExceptHandler) -> bool:
 def test_exception_is_caught_in_one_place() -> None:
     """Anywhere else it would hide a bug; a handler that cleans up and raises again hides none."""
     found = []
-    for name, tree in MODULES.items():
+    for name, tree in modules().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.ExceptHandler) and not ends_with_raise(node):
                 caught = ast.walk(node.type) if node.type else [ast.Name("BaseException")]
@@ -140,7 +131,7 @@ def test_exception_is_caught_in_one_place() -> None:
 
 def test_no_progress_bar_outlives_its_block() -> None:
     """One that a generator holds is waited for at exit, for ever, when its reader fails."""
-    for name, tree in MODULES.items():
+    for name, tree in modules().items():
         nodes = list(ast.walk(tree))
         assert "track" not in {node.name for node in nodes if isinstance(node, ast.alias)}, name
         generators = (
@@ -154,7 +145,7 @@ def test_no_progress_bar_outlives_its_block() -> None:
 
 def test_attributes_are_published_as_data() -> None:
     """The client that takes them as keywords is not used: one may be named like its own."""
-    for name, tree in MODULES.items():
+    for name, tree in modules().items():
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 keywords = [one.arg for one in node.keywords]
@@ -163,7 +154,7 @@ def test_attributes_are_published_as_data() -> None:
 
 def test_records_are_read_with_their_annotations() -> None:
     """`from __future__ import annotations` would silently end Beam's type checks."""
-    for name, tree in MODULES.items():
+    for name, tree in modules().items():
         assert "__future__" not in set(imports(tree)), name
 
 
@@ -187,7 +178,7 @@ def setup_arguments(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_setup_ships_the_packages_and_no_tests(setup_arguments: dict[str, Any]) -> None:
     """Every folder with code of ours, and nothing of tests."""
     assert set(setup_arguments["packages"]) == {*RANKS, "templates"}
-    inside = {name for name in MODULES if name not in PROGRAMS}
+    inside = {name for name in modules() if name not in PROGRAMS}
     assert {folder_of(name) for name in inside} == {*RANKS, "templates"}
 
 
@@ -230,7 +221,7 @@ def test_declared_libraries_are_what_the_job_imports(setup_arguments: dict[str, 
     }
     names = {"pillow": "PIL"}
     allowed = {names.get(one, one) for one in asked} | with_beam | set(sys.stdlib_module_names)
-    for name, tree in MODULES.items():
+    for name, tree in modules().items():
         if not within(name, JOB) or within(name, (TRAINING,)):
             continue
         used = {one.split(".")[0] for one in imports(tree)} - set(PACKAGES)

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pytest
 from rigs.reference import PAGE, page, slug
+from source import PACKAGES, REPOSITORY, modules
 
 from beam_pipeline.config import FLAGS
 from beam_pipeline.options import TestudoOptions
 from testudo.cli import COMMANDS
 
-REPOSITORY = Path(__file__).parents[2]
-PACKAGES = ("beam_pipeline", "loadtest", "models", "templates", "testudo", "transforms")
 DOCUMENTS = sorted(
     [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")], key=lambda path: path.name
 )
@@ -32,16 +31,6 @@ HOME_MADE = re.compile(
     r"\b(wish|wished|wishes|told|noted|lanes?|sides?|(?<!dead[ -])(?<!ASCII )letters(?! under))\b",
     re.IGNORECASE,
 )
-
-
-@functools.cache
-def sources() -> list[tuple[Path, ast.Module]]:
-    """Every module of ours, parsed."""
-    return [
-        (path, ast.parse(path.read_text(encoding="utf-8")))
-        for package in PACKAGES
-        for path in sorted((REPOSITORY / package).rglob("*.py"))
-    ]
 
 
 def commands(document: Path) -> Iterator[list[str]]:
@@ -70,7 +59,7 @@ def declared_flags() -> set[str]:
     """Every flag that any module of ours declares, by the text of its declaration."""
     return {f"--{name}" for name in FLAGS} | {
         argument.value
-        for _, tree in sources()
+        for tree in modules().values()
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)

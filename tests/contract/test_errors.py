@@ -2,24 +2,24 @@
 
 import ast
 import re
-from pathlib import Path
+
+from source import modules
 
 import testudo.errors
 
-REPOSITORY = Path(__file__).parents[2]
 FOLDERS = ("models", "transforms", "beam_pipeline", "testudo")
 ROOT = "TestudoError"
 
 
 def classes() -> dict[str, list[str]]:
     """The classes of these folders with the names of their bases."""
-    found = {}
-    for folder in FOLDERS:
-        for path in (REPOSITORY / folder).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.ClassDef):
-                    found[node.name] = [ast.unparse(base) for base in node.bases]
-    return found
+    return {
+        node.name: [ast.unparse(base) for base in node.bases]
+        for name, tree in modules().items()
+        if name.partition(".")[0] in FOLDERS
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    }
 
 
 def test_every_error_stands_in_the_tree_below_its_base() -> None:

@@ -3,7 +3,6 @@
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import promql_parser
@@ -14,6 +13,7 @@ from google.cloud.monitoring_dashboard_v1 import Dashboard
 from google.cloud.monitoring_v3 import AlertPolicy
 from google.protobuf.json_format import ParseDict
 from rigs.reference_texts import BEAM_METRICS, GOOGLE_METRICS, OWN_METRICS
+from source import REPOSITORY, modules
 
 from testudo.environment import Environment
 from testudo.environment_file import environment_from
@@ -21,8 +21,6 @@ from testudo.provisioning.monitoring import alert_policy, alerts, monitoring
 from testudo.provisioning.resources import Kind, Resource
 from transforms.handlers import ImageHandler, ScorerHandler, TextHandler
 
-REPOSITORY = Path(__file__).parents[2]
-PACKAGES = ("beam_pipeline", "loadtest", "models", "templates", "testudo", "transforms")
 REFERENCE = (REPOSITORY / "docs/reference.md").read_text(encoding="utf-8")
 OPERATE = (REPOSITORY / "docs/operate.md").read_text(encoding="utf-8")
 SUFFIXES = ("_COUNT", "_MAX", "_MEAN", "_MIN")
@@ -32,13 +30,12 @@ MINUTE_S = 60
 
 def declared() -> Iterator[tuple[str, str, str]]:
     """Namespace, name and kind of every metric that the code declares."""
-    for package in PACKAGES:
-        for path in sorted((REPOSITORY / package).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
-                if re.fullmatch(r"(.*\.)?Metrics\.\w+", called):
-                    namespace, name = (ast.literal_eval(one) for one in node.args)
-                    yield namespace, name, called.rpartition(".")[2]
+    for tree in modules().values():
+        for node in ast.walk(tree):
+            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if re.fullmatch(r"(.*\.)?Metrics\.\w+", called):
+                namespace, name = (ast.literal_eval(one) for one in node.args)
+                yield namespace, name, called.rpartition(".")[2]
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,12 @@
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from source import REPOSITORY, modules
 
 from beam_pipeline.io.pubsub_source import PubSubSource
 
-REPOSITORY = Path(__file__).parents[2]
-PACKAGES = ("beam_pipeline", "loadtest", "models", "templates", "testudo", "transforms")
 DOCUMENT = REPOSITORY / "docs/security.md"
 
 # Modules that run what they read.
@@ -51,16 +49,6 @@ BINDING = {
 LOOPBACK = {"HOST", "'127.0.0.1'"}
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    for package in PACKAGES:
-        for path in sorted((REPOSITORY / package).rglob("*.py")):
-            name = ".".join(path.relative_to(REPOSITORY).with_suffix("").parts)
-            yield name.removesuffix(".__init__"), ast.parse(path.read_text(encoding="utf-8"))
-
-
-MODULES = dict(modules())
-
-
 def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
     """Every call with the name of what is called, as it is written."""
     for node in ast.walk(tree):
@@ -95,7 +83,7 @@ TEMPLATED = {"loadtest.report.page": ["jinja2"], "testudo.view.pages": ["jinja2"
 
 def test_nothing_runs_what_it_reads() -> None:
     """No pickle, no eval, no shell, no YAML, and no connection that trusts any certificate."""
-    found = {name: list(unsafe(tree)) for name, tree in MODULES.items()}
+    found = {name: list(unsafe(tree)) for name, tree in modules().items()}
     assert {name: those for name, those in found.items() if those} == TEMPLATED
 
 
@@ -158,7 +146,7 @@ def pieced_sql(tree: ast.AST) -> Iterator[str]:
 
 def test_sql_is_not_put_together() -> None:
     """Statements are constants and files, with a checked dataset; values are parameters."""
-    found = {(name, start) for name, tree in MODULES.items() for start in pieced_sql(tree)}
+    found = {(name, start) for name, tree in modules().items() for start in pieced_sql(tree)}
     assert found == set(MADE_OF_PARTS)
 
 
@@ -179,7 +167,7 @@ def test_the_only_thing_filled_into_sql_is_a_checked_name() -> None:
     """`fill` alone replaces {dataset}, and takes no more than DATASET or PROJECT.DATASET."""
     replacing = [
         name
-        for name, tree in MODULES.items()
+        for name, tree in modules().items()
         for called, call in calls(tree)
         if called.endswith((".replace", ".format"))
         and any(isinstance(one, ast.Constant) and one.value == "{dataset}" for one in call.args)
@@ -192,7 +180,7 @@ def test_statements_are_sent_as_they_stand() -> None:
     sending = ("query_and_wait", "engine.ask", "self.ask", "_ask_of", "_connection.execute")
     sent = [  # the statement comes first, and after the client in a function of ours
         (name, call.args[called == "_ask_of"])
-        for name, tree in MODULES.items()
+        for name, tree in modules().items()
         for called, call in calls(tree)
         if called.endswith(sending)
     ]
@@ -231,14 +219,14 @@ def bound(tree: ast.AST) -> Iterator[str]:
 
 def test_servers_are_bound_to_the_loopback_address() -> None:
     """Whatever the packages open; that what they start does so too is looked at end to end."""
-    found = {name: set(bound(tree)) for name, tree in MODULES.items() if list(bound(tree))}
+    found = {name: set(bound(tree)) for name, tree in modules().items() if list(bound(tree))}
     assert {one for addresses in found.values() for one in addresses} <= LOOPBACK, found
     assert found.keys() >= {
         "testudo.local.processes",
         "testudo.local.workers",
         "testudo.view.server",
     }
-    for name, tree in MODULES.items():
+    for name, tree in modules().items():
         texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
         assert not texts & {"0.0.0.0", "::", "[::]", "[::]:0"}, name  # noqa: S104 - looked for
 
@@ -254,7 +242,7 @@ def test_every_server_of_the_stack_is_told_where_to_listen() -> None:
 
 def test_names_of_metrics_are_constants() -> None:
     """A sender's word would make a series of its own in every dashboard."""
-    for name, tree in MODULES.items():
+    for name, tree in modules().items():
         for called, call in calls(tree):
             if called.startswith("Metrics."):
                 assert all(isinstance(one, ast.Constant) for one in call.args), name

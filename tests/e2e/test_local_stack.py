@@ -35,7 +35,6 @@ from transforms.records import Message
 
 REPOSITORY = Path(__file__).parents[2]
 TOOLS = REPOSITORY / DEFAULT_FOLDER
-POLL_S = 0.05  # of what this process knows itself
 
 
 @pytest.fixture
@@ -192,8 +191,8 @@ def test_source_acks_every_message_that_is_settled(
     )
     result = pipeline.run()
     try:
-        eventually(lambda: len(received), lambda found: found == len(sent), poll_s=POLL_S)
-        eventually(held_messages, lambda held: held == {subscription: 0}, poll_s=POLL_S)
+        eventually(lambda: len(received), lambda found: found == len(sent))
+        eventually(held_messages, lambda held: held == {subscription: 0})
     finally:
         result.cancel()
     assert {message.attributes["kind"] for message in received.values()} == {"test"}
@@ -215,10 +214,10 @@ def test_source_gives_back_what_was_not_settled(
     pipeline = beam.Pipeline(options=streaming)
     _ = pipeline | ReadFromSubscription(subscription=subscription) | beam.Map(wait_to_pass)
     result = pipeline.run()
-    eventually(lambda: len(received), bool, poll_s=POLL_S)
+    eventually(lambda: len(received), bool)
     if passing:
         may_pass.set()
-        eventually(lambda: len(received), lambda found: found == 3, poll_s=POLL_S)
+        eventually(lambda: len(received), lambda found: found == 3)
     result.cancel()
     close_pulls()
     may_pass.set()
@@ -252,9 +251,9 @@ def test_source_holds_no_more_messages_than_allowed(
         return held[-20:]
 
     try:
-        eventually(last, lambda seen: seen == [40] * 20, poll_s=POLL_S)
+        eventually(last, lambda seen: seen == [40] * 20)
         may_pass.set()
-        eventually(lambda: len(received), lambda found: found == 300, poll_s=POLL_S)
+        eventually(lambda: len(received), lambda found: found == 300)
     finally:
         may_pass.set()
         result.cancel()
@@ -293,7 +292,7 @@ def test_source_stamps_messages_with_their_arrival(
     )
     result = pipeline.run()
     try:
-        eventually(lambda: set(received), lambda found: found == {b"one", b"two"}, poll_s=POLL_S)
+        eventually(lambda: set(received), lambda found: found == {b"one", b"two"})
     finally:
         result.cancel()
         close_pulls()

@@ -214,7 +214,7 @@ def test_files_in_memory_are_bounded_by_their_bytes() -> None:
     small = [room.take(10) for _ in range(9)]
     with ThreadPoolExecutor(2) as threads:
         large = threads.submit(room.take, 1_000)
-        eventually(room._turn.locked, bool, poll_s=0.01)
+        eventually(room._turn.locked, bool)
         last = threads.submit(room.take, 5)
         for count in small:
             assert not large.done()

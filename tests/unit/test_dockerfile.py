@@ -57,7 +57,7 @@ class Registry(BaseHTTPRequestHandler):
 def registry() -> Iterator[str]:
     """Host and port of a registry on this machine."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Registry) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         yield f"127.0.0.1:{server.server_port}"
         server.shutdown()
@@ -115,7 +115,7 @@ def test_a_registry_that_wants_more_than_a_token_is_told_so() -> None:
             self.end_headers()
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Odd) as server:
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.serve_forever, args=(0.05,)).start()
         found = bases(dockerfile(f"127.0.0.1:{server.server_port}"))
         with pytest.raises(CommandError, match="not understood"):
             digest_of(found[0])

@@ -219,7 +219,7 @@ def test_a_closed_group_says_so(make: Make) -> None:
     for ask in (waiting.answers, lambda: group.submit([3])):
         with pytest.raises(Closed):
             ask()
-    eventually(lambda: group._threads, lambda count: count == 0, poll_s=0.01)
+    eventually(lambda: group._threads, lambda count: count == 0)
 
 
 @given(
@@ -256,7 +256,7 @@ def test_a_thread_that_the_system_did_not_give_is_asked_for_again(
         patch.setattr(threading.Thread, "start", lambda _: (_ for _ in ()).throw(RuntimeError))
         group.submit([1])
     waiting = group.submit([2])
-    eventually(lambda: waiting.done, bool, poll_s=0.01)
+    eventually(lambda: waiting.done, bool)
     assert waiting.answers() == [2]
 
 

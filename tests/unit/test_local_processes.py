@@ -20,7 +20,6 @@ from testudo.local.processes import ServerProcess, free_ports, wait_for_answers
 from testudo.local.servers import HOST, Server, client_environment
 from testudo.proxies import past_proxies
 
-POLL_S = 0.02
 LOOPBACK = f"{HOST},localhost"
 GUARD = Path(__file__).parents[2] / "testudo" / "local" / "guard.py"
 
@@ -31,7 +30,7 @@ def wait_for_words(log: Path, words: bytes) -> bytes:
     def read() -> bytes:
         return log.read_bytes() if log.exists() else b""
 
-    return eventually(read, lambda said: words in said, poll_s=POLL_S)
+    return eventually(read, lambda said: words in said)
 
 
 def web_server(ports: list[int], folder: Path) -> list[str]:

@@ -197,7 +197,7 @@ def test_a_release_that_is_slow_to_load_holds_up_no_other(
     hanging = root / save(root, "hang")
     with ThreadPoolExecutor(1) as threads:
         loading = threads.submit(process.load, hanging)
-        eventually(lambda: len(children(process)), lambda count: count == 3, poll_s=0.02)
+        eventually(lambda: len(children(process)), lambda count: count == 3)
         assert reasons(process.answers(good, GOOD)) == [""] * 20
         assert not loading.done()
         process.drop(hanging)
