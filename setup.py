@@ -83,6 +83,8 @@ setup(
         "numpy>=2",
         "orjson>=3.10",
         "pyarrow>=20",
+        # Decodes inline images, in a fifth of the standard library's time.
+        "pybase64>=1.4",
     ],
     extras_require={
         "cli": CLI,

@@ -23,9 +23,6 @@ from transforms.outcomes import dead_letter_row, prediction_line, prediction_row
 from transforms.quotas import AdmitTenants
 from transforms.records import Message, Scored
 
-# A request costs the stand-in a tenth of a second of CPU, however few its rows are.
-LOCAL_APPENDS_EVERY_S = 0.5
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Endpoints:
@@ -59,7 +56,7 @@ def emulator_ends(config: Config) -> Endpoints:
     )
     ack = AckMessages(subscription=config.input_subscription)
     overflow = Then(first=PublishMessages(topic=config.overflow_topic), then=ack)
-    ends = _tables(config, _within_quotas(config, read, overflow), LOCAL_APPENDS_EVERY_S)
+    ends = _tables(config, _within_quotas(config, read, overflow))
     return dataclasses.replace(
         ends,
         predictions=Then(first=ends.predictions, then=ack),
@@ -97,10 +94,8 @@ def _within_quotas(
     return ReadWithinQuotas(read=read, admit=AdmitTenants(quota=config.quota), overflow=overflow)
 
 
-def _tables(config: Config, read: beam.PTransform, appends_every_s: float = 0.0) -> Endpoints:
-    write = partial(
-        WriteTable, rejects=f"{config.dead_letters}/rejected-rows", every_s=appends_every_s
-    )
+def _tables(config: Config, read: beam.PTransform) -> Endpoints:
+    write = partial(WriteTable, rejects=f"{config.dead_letters}/rejected-rows")
     return Endpoints(
         read=read,
         predictions=write(

@@ -7,6 +7,7 @@ that says why.
 """
 
 import binascii
+import contextlib
 import dataclasses
 import threading
 import time
@@ -15,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import apache_beam as beam
+import pybase64
 from apache_beam.ml.inference.base import RunInference
 from google.api_core import exceptions as gcp
 from google.auth.exceptions import GoogleAuthError
@@ -132,7 +134,9 @@ class ImageStore:
 
 def inline_image(image_base64: str) -> bytes:
     """Raises Rejected: IMAGE_NOT_BASE64."""
-    try:
+    with contextlib.suppress(ValueError):
+        return pybase64.b64decode(image_base64, validate=True)
+    try:  # the standard library says what is wrong
         return binascii.a2b_base64(image_base64, strict_mode=True)
     except ValueError as error:  # binascii.Error, or a character beyond ASCII
         raise Rejected(Reason.IMAGE_NOT_BASE64, str(error)) from error

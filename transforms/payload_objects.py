@@ -60,11 +60,9 @@ class PayloadObjects:
     def _write(self, messages: Sequence[Message]) -> list[Kept]:
         # Digits that nobody can foresee come first: Cloud Storage spreads its load by names. Who
         # comes again with the same messages writes the same object, and nobody writes another
-        # under its name. (Data alone would not do: one object takes a write a second.)
-        digest = hashlib.sha256()
-        for message in messages:
-            digest.update(f"{message.message_id} {len(message.data)} ".encode())
-            digest.update(message.data)
+        # under its name: an emulator gives ids anew after a restart, but not at the same time.
+        ids = [(one.message_id, one.publish_time_us, len(one.data)) for one in messages]
+        digest = hashlib.sha256(repr(ids).encode("utf-8", "backslashreplace"))
         path = join(self._root, f"{digest.hexdigest()[:32]}.bin")
         data = b"".join(message.data for message in messages)
         written = self._writers.submit(OBJECTS.write, path, data)

@@ -18,7 +18,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms import coders  # noqa: F401 - registers the records'
 from transforms.payload_objects import (
-    ENOUGH_MESSAGES,
+    MAX_MESSAGES,
     MAX_OBJECT_BYTES,
     WRITES_AT_ONCE,
     payload_objects,
@@ -49,7 +49,7 @@ class _KeepDoFn(beam.DoFn):
         """Memory holds some objects of a large bundle, not all of it."""
         self._waiting.append(WindowedValue(message, timestamp, [window]))
         self._waiting_bytes += len(message.data)
-        if len(self._waiting) == ENOUGH_MESSAGES or self._waiting_bytes >= MAX_OBJECT_BYTES:
+        if len(self._waiting) == MAX_MESSAGES or self._waiting_bytes >= MAX_OBJECT_BYTES:
             yield from self._named()
 
     def finish_bundle(self) -> Iterator[WindowedValue]:

@@ -1,15 +1,14 @@
 """One appender a process and table: its threads' rows go out together, several requests at once.
 
-A group-commit: callers hand rows in and wait for these alone. A request goes out as soon as
-every bundle that is under way waits for it, when its oldest row has waited long enough, or
-when it is full. The answers of several requests may be due at a time.
+A group-commit: callers hand rows in and wait for these alone. A request goes out when the
+one before was long enough ago, or when it is full. The answers of several requests may be
+due at a time.
 """
 
 import logging
 import random
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -25,8 +24,7 @@ from beam_pipeline.io.threads import Background
 LOG = logging.getLogger(__name__)
 MAX_ROWS, MAX_BYTES = 500, 2_000_000  # a request; BigQuery takes 10 MB, a stand-in 4
 MAX_IN_FLIGHT = 8  # requests
-LINGER_S = 0.2  # at most, that a row waits for others while bundles are under way
-SETTLE_S = 0.02  # that it waits at least: bundles that end together begin together
+EVERY_S = 0.5  # between requests that are not full: what comes meanwhile goes together
 ANSWER_TIMEOUT_S = 30.0  # then the connection is opened anew
 WAIT_S = 90.0  # for all of a call's rows; then its bundle comes again
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.5, 16.0  # at most, after a failure; twice the one before
@@ -43,10 +41,6 @@ class Answer(NamedTuple):
     requests: int  # that this call's rows were the first of: of all calls, the sum is the number
 
 
-class Bundle:
-    """One that is under way, until it appends; of one that fails, whoever holds this lets go."""
-
-
 def pause_after(failures: int, first_pause_s: float = FIRST_PAUSE_S) -> float:
     """The longest pause after so many failures before: twice as long each time, to a last one."""
     return min(first_pause_s * 2 ** min(failures, 30), LAST_PAUSE_S)
@@ -54,7 +48,6 @@ def pause_after(failures: int, first_pause_s: float = FIRST_PAUSE_S) -> float:
 
 class _Caller:
     def __init__(self, count: int) -> None:
-        self.since_s = time.monotonic()
         self.left = count
         self.refused: dict[int, str] = {}
         self.requests = 0
@@ -87,8 +80,7 @@ class Appender:
         stream: str,
         encoder: RowEncoder,
         *,
-        every_s: float = 0.0,
-        linger_s: float = LINGER_S,
+        every_s: float = EVERY_S,
         wait_s: float = WAIT_S,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
         first_pause_s: float = FIRST_PAUSE_S,
@@ -96,16 +88,15 @@ class Appender:
         self.encoder = encoder
         self._connect = connect
         self._name = stream
-        self._every_s, self._linger_s, self._wait_s = every_s, linger_s, wait_s
+        self._every_s, self._wait_s = every_s, wait_s
         self._answer_timeout_s = answer_timeout_s
         self._first_pause_s = first_pause_s
         self._changed = threading.Condition()  # guards all that follows
-        self._bundles: weakref.WeakSet[Bundle] = weakref.WeakSet()
         self._waiting: deque[_Row] = deque()
         self._in_flight: deque[_Request] = deque()  # in the order of their answers
         self._call: Call | None = None
         self._stream: AppendStream | None = None
-        self._free_s = 0.0  # when the next request may go, if all is well
+        self._next_s = 0.0  # when the next request may go that is not full
         self._paused_until_s = 0.0
         self._failures = 0  # since the last request that was taken
         self._why = "no answer yet"
@@ -113,22 +104,13 @@ class Appender:
         self._sender = Background(self._run, f"sender of {stream}")
         self._sender.start()
 
-    def begin(self) -> Bundle:
-        """Say that a bundle is under way, whose rows are worth waiting for."""
-        bundle = Bundle()
-        with self._changed:
-            self._bundles.add(bundle)
-        return bundle
-
-    def append(self, rows: Sequence[bytes], bundle: Bundle | None = None) -> Answer:
-        """Wait until each row is stored or refused; the bundle has no others.
+    def append(self, rows: Sequence[bytes]) -> Answer:
+        """Wait until each row is stored or refused.
 
         Raises AppendError after `wait_s`; some of the rows may be stored all the same.
         """
         caller = _Caller(len(rows))
         with self._changed:
-            if bundle is not None:
-                self._bundles.discard(bundle)
             self._waiting.extend(_Row(data, at, caller) for at, data in enumerate(rows))
             self._changed.notify()
         if rows:
@@ -179,11 +161,9 @@ class Appender:
         """When the next request is to go, if nothing changes until then."""
         if not self._waiting or len(self._in_flight) >= MAX_IN_FLIGHT:
             return float("inf")
-        free_s = max(self._free_s, self._paused_until_s)
         if len(self._waiting) >= MAX_ROWS:
-            return free_s
-        wait_s = self._linger_s if self._bundles else min(SETTLE_S, self._linger_s)
-        return max(free_s, self._waiting[0].caller.since_s + wait_s)
+            return self._paused_until_s
+        return max(self._next_s, self._paused_until_s)
 
     def _send(self, now_s: float) -> None:
         if self._stream is None:
@@ -203,7 +183,7 @@ class Appender:
         rows = self._taken()
         rows[0].caller.requests += 1
         self._in_flight.append(_Request(rows, now_s))
-        self._free_s = now_s + self._every_s
+        self._next_s = now_s + self._every_s
         self._stream.send([row.data for row in rows])
 
     def _taken(self) -> list[_Row]:

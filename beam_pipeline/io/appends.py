@@ -32,24 +32,21 @@ class _AppendDoFn(beam.DoFn):
     inserted = Metrics.counter("testudo", "rows_inserted")
     requests = Metrics.counter("testudo", "append_requests")
 
-    def __init__(self, table: str, schema: Sequence[SchemaField], every_s: float) -> None:
+    def __init__(self, table: str, schema: Sequence[SchemaField]) -> None:
         self._table = table
         self._schema = schema
-        self._every_s = every_s
         self._shared = Shared()  # by all threads of a process
 
     def setup(self) -> None:
         self._appender = self._shared.acquire(self._make)
 
     def _make(self) -> Appender:
-        stream, encoder = default_stream(self._table), RowEncoder(self._schema)
-        return Appender(append_call, stream, encoder, every_s=self._every_s)
+        return Appender(append_call, default_stream(self._table), RowEncoder(self._schema))
 
     def start_bundle(self) -> None:
         self._rows: list[Row] = []
         self._encoded: list[bytes] = []
         self._refused: list[tuple[Row, str]] = []
-        self._bundle = self._appender.begin()
 
     def process(self, row: Row) -> None:
         try:
@@ -60,7 +57,7 @@ class _AppendDoFn(beam.DoFn):
             self._rows.append(row)
 
     def finish_bundle(self) -> Iterator[WindowedValue | beam.pvalue.TaggedOutput]:
-        answer = self._appender.append(self._encoded, self._bundle)
+        answer = self._appender.append(self._encoded)
         self.inserted.inc(len(self._rows) - len(answer.refused))
         self.requests.inc(answer.requests)
         for at, row in enumerate(self._rows):
@@ -83,18 +80,17 @@ class AppendRows(beam.PTransform):
     """Rows in the global window -> Appended: each row is in one of the two.
 
     `table` is PROJECT:DATASET.TABLE; its rows have the columns of `schema`, a `message_id`
-    among them. Requests of a process begin at least `every_s` apart.
+    among them.
     """
 
     table: str
     schema: Sequence[SchemaField]
-    every_s: float
 
     @no_annotations  # Beam understands only single PCollections there
     def expand(self, rows: beam.PCollection[Row]) -> Appended:
-        answers = rows | "Request" >> beam.ParDo(
-            _AppendDoFn(self.table, self.schema, self.every_s)
-        ).with_outputs(REFUSED, main="message_ids")
+        answers = rows | "Request" >> beam.ParDo(_AppendDoFn(self.table, self.schema)).with_outputs(
+            REFUSED, main="message_ids"
+        )
         answers["message_ids"].element_type = str
         answers[REFUSED].element_type = Refused
         return Appended(answers["message_ids"], answers[REFUSED])

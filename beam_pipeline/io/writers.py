@@ -84,14 +84,13 @@ class WriteTable(beam.PTransform):
     table: str
     schema: Sequence[SchemaField]
     rejects: str
-    every_s: float
 
     def expand(self, records: beam.PCollection[Record]) -> beam.PCollection[str]:
         appended = (
             records
             | "ToRow" >> beam.Map(self.to_row).with_output_types(Row)
             | "Unwindow" >> beam.WindowInto(GlobalWindows())
-            | "Append" >> AppendRows(table=self.table, schema=self.schema, every_s=self.every_s)
+            | "Append" >> AppendRows(table=self.table, schema=self.schema)
         )
         kept = (
             appended.refused

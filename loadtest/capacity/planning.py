@@ -22,7 +22,6 @@ from testudo.environment import Environment
 DAY_S = 24 * HOUR_S
 LADDER = (30, 100, 300, 1000, 2000, 5000, 10_000)
 BURST_SEEDS = 3  # months of bursts, which the draws take in turn
-THREADS = 12  # the environment's default; it bounds memory, and waits overlap within it
 LEAST_RAM_GB = 8
 ENDS = (0.05, 0.5, 0.95)
 DEFAULTS = {
@@ -113,7 +112,7 @@ def _step(question: Question, tried: Tried) -> Step:
         min_num_workers=one.min_workers,
         max_num_workers=most,
         utilization_hint=one.hint,
-        threads=THREADS,
+        threads=Environment.threads,
         processes=one.processes,
         min_ram_gb=min(LEAST_RAM_GB, math.floor(one.machine.memory_gb)),
         disk_size_gb=DISK_GB,

@@ -1,4 +1,4 @@
-"""`testudo run` as the bench runs it: its rows go out as in the cloud, perhaps of another graph.
+"""`testudo run` as the bench runs it: perhaps of another graph.
 
 python -m rigs.bench_job WAY --home=... --local_releases=... and the other flags of the command
 """
@@ -6,7 +6,6 @@ python -m rigs.bench_job WAY --home=... --local_releases=... and the other flags
 import importlib
 import sys
 
-from beam_pipeline import endpoints
 from beam_pipeline import main as entry
 from testudo.cli import main as command
 
@@ -15,8 +14,6 @@ GRAPHS = {"null": "rigs.null_graph", "idiomatic": "rigs.idiomatic"}
 
 def main() -> int:
     way, *flags = sys.argv[1:]
-    # The laptop's pause between appends spares a stand-in that takes no rows here.
-    endpoints.LOCAL_APPENDS_EVERY_S = 0.0
     if way in GRAPHS:
         graph = importlib.import_module(GRAPHS[way])
         entry.build = graph.build  # type: ignore[attr-defined]

@@ -1,6 +1,7 @@
 """EncodeImages on a real encoder: every item is answered, whatever is wrong with its image."""
 
 import base64
+import binascii
 import json
 import socket
 from collections.abc import Iterable, Iterator
@@ -15,15 +16,17 @@ from builders import Ran, created, encoded, grain, item, jpeg, quadrants, reject
 from conftest import Releases
 from gcp_storage_emulator.server import create_server
 from google.cloud import storage
+from hypothesis import given
+from hypothesis import strategies as st
 from waiting import eventually
 
 from models.facts import ImageFacts
-from models.failures import Reason, Stage
+from models.failures import Reason, Rejected, Stage
 from models.features import ImageLimits, decode_image, pack_features
 from models.litert import LiteRTModel
 from models.manifest import ENCODER
 from models.release import Pointer
-from transforms.images import EncodeImages, ImageStore, Room
+from transforms.images import EncodeImages, ImageStore, Room, inline_image
 from transforms.records import Item, Part
 from transforms.settings import ImageAccess
 
@@ -32,6 +35,19 @@ BUCKET = "pictures-for-tests"
 
 def inline(data: bytes) -> str:
     return base64.b64encode(data).decode()
+
+
+@given(st.one_of(st.text("AZaz09+/=-_ \n\0\u00e9"), st.binary().map(inline)), st.text("=A\n"))
+def test_base64_is_read_as_the_standard_library_reads_it(text: str, end: str) -> None:
+    """The fast decoder takes nothing that the strict one refuses, and gives the same bytes."""
+    try:
+        expected = binascii.a2b_base64(text + end, strict_mode=True)
+    except ValueError:
+        with pytest.raises(Rejected) as refused:
+            inline_image(text + end)
+        assert refused.value.reason == Reason.IMAGE_NOT_BASE64
+    else:
+        assert inline_image(text + end) == expected
 
 
 def encode(

@@ -23,7 +23,7 @@ from beam_pipeline.io.row_encoding import MAX_ROW_BYTES, RowEncoder, Unencodable
 SCHEMA = [SchemaField("name", "STRING")]
 STREAM = default_stream("project:dataset.table")
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE.value[0]
-SOON = {"first_pause_s": 0.02, "linger_s": 0.02}
+SOON = {"first_pause_s": 0.02, "every_s": 0.0}
 
 
 @pytest.fixture
@@ -72,46 +72,28 @@ def test_a_bad_row_is_refused_and_its_neighbours_are_stored(table: TinyTable) ->
     assert table.requests == [4, 2]
 
 
-def together(appends: Appender, *calls: list[bytes]) -> list[Any]:
-    """Append each from a thread of its own, all bundles having begun before the first ends."""
-    bundles = [appends.begin() for _ in calls]
-    with ThreadPoolExecutor(len(calls)) as threads:
-        return list(threads.map(appends.append, calls, bundles))
-
-
-def test_bundles_that_are_under_way_share_a_request(table: TinyTable) -> None:
-    """It goes when the last one waits, however long the others might have waited for more."""
-    with appender(linger_s=60) as appends:
-        answers = together(appends, encoded("a", "bad"), encoded("b"), encoded("bad", "c", "d"))
+def test_bundles_share_requests(table: TinyTable) -> None:
+    """What comes soon after a request waits for others; each gets its own answer."""
+    calls = [encoded("a", "bad"), encoded("b"), encoded("bad", "c", "d")]
+    with appender(every_s=1.0) as appends, ThreadPoolExecutor(len(calls)) as threads:
+        assert appends.append(encoded("first")) == ({}, 1)
+        answers = list(threads.map(appends.append, calls))
     assert [one.refused for one in answers] == [{1: "is bad"}, {}, {0: "is bad"}]
-    assert sorted(names_of(table)) == ["a", "b", "c", "d"]
-    assert table.requests == [6, 4]
+    assert sorted(names_of(table)) == ["a", "b", "c", "d", "first"]
+    assert table.requests == [1, 6, 4]
     assert sum(one.requests for one in answers) == 2
 
 
-def test_rows_do_not_wait_for_a_bundle_that_takes_long(table: TinyTable) -> None:
-    """They linger a while, and go without it."""
-    with appender(linger_s=0.05) as appends:
-        slow = appends.begin()
-        assert appends.append(encoded("a")) == ({}, 1)
-        assert appends.append(encoded("b"), slow) == ({}, 1)
-
-
-def test_a_bundle_that_failed_is_not_waited_for(table: TinyTable) -> None:
-    """Its worker's objects are gone, and it with them."""
-    with appender(linger_s=60) as appends:
-        failed = appends.begin()
-        del failed
-        assert appends.append(encoded("a")) == ({}, 1)
-
-
 def test_requests_begin_apart(table: TinyTable) -> None:
-    """On a laptop, where each costs the stand-in more than its rows do."""
+    """Unless they are full."""
     began_s = time.monotonic()
     with appender(every_s=0.1) as appends:
         for _ in range(3):
             appends.append(encoded("a"))
     assert time.monotonic() - began_s > 0.2
+    with appender(every_s=60.0) as appends:
+        appends.append(encoded("a"))
+        appends.append(encoded(*["a"] * MAX_ROWS))
 
 
 def test_many_rows_go_in_requests_of_bounded_size(table: TinyTable) -> None:

@@ -89,7 +89,7 @@ def led(
 def appender(led: Mapping[str, str], request: pytest.FixtureRequest) -> Iterator[Appender]:
     fault = getattr(request.node, "callspec", None) and request.node.callspec.params.get("fault")
     times_s = {"answer_timeout_s": 0.3} if fault == Fault.NO_ANSWER else {}
-    appends = Appender(append_call, TABLE, ROWS, linger_s=0.02, first_pause_s=0.02, **times_s)
+    appends = Appender(append_call, TABLE, ROWS, every_s=0.0, first_pause_s=0.02, **times_s)
     with contextlib.closing(appends):
         yield appends
 
@@ -176,7 +176,7 @@ def test_delays_of_requests_on_one_connection_pass_together(
     """As they do on a way that is long: four requests take no longer than one does."""
     plan.delay_s = 0.5
     plan.change({Fault.DELAY: 1.0})
-    with contextlib.closing(Appender(append_call, TABLE, ROWS, linger_s=0)) as appends:
+    with contextlib.closing(Appender(append_call, TABLE, ROWS, every_s=0.0)) as appends:
         append(appends, "a")
         began_s = time.monotonic()
         with ThreadPoolExecutor(4) as threads:
