@@ -43,7 +43,7 @@ class Environment:
     max_num_workers: int = 10
     utilization_hint: float = 0.8
     processes: str = "cores"  # SDK processes a worker: `cores` or `one`
-    threads: int = 48  # of each process: small bundles wait a second, and do little else
+    threads: int = 24  # of each process: a small bundle waits most of a second
     min_ram_gb: int = 8  # resource hint of every stage: one that differs would not be fused
     disk_size_gb: int = 50
     accelerator: str = ""  # as type:nvidia-tesla-t4;count:1;install-nvidia-driver

@@ -22,9 +22,9 @@ BUNDLES: dict[str, tuple[str, ...]] = {
     LAPTOP: (),
     DATAFLOW: (
         "--bundle_messages=2",
-        "--readers=32",
+        "--readers=16",
         "--experiments=prism_max_bundle_size=2",
-        "--experiments=prism_max_parallelism=48",
+        "--experiments=prism_max_parallelism=24",
     ),
 }
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
