@@ -7,6 +7,7 @@ answers at once. Each caller gets the answers to its own items, or the error of 
 batch that held them; one that leaves takes along what has not begun.
 """
 
+import contextlib
 import math
 import threading
 import time
@@ -231,7 +232,8 @@ class GroupCommit(Generic[ItemT, AnswerT]):
             batch.append(self._take_one())
         self._room.notify_all()
         if self._waiting:  # for another of the threads: this one is at work now
-            self._call_worker()
+            with contextlib.suppress(RuntimeError):  # the system has none; this one comes back
+                self._call_worker()
         return batch
 
     # In a thread of the group's own:
@@ -250,6 +252,7 @@ class GroupCommit(Generic[ItemT, AnswerT]):
                 for place, entry in enumerate(batch):
                     answer = None if outcome.error else answers[place]
                     self._answer(entry, answer, outcome.error)
+            del batch, entry, answers, outcome  # megabytes, and the next may be long in coming
 
 
 class _Outcome:

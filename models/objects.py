@@ -92,11 +92,12 @@ class Objects:
         )
 
     def write(self, path: str, data: bytes) -> None:
-        """Write a whole object, or a local file with the folders that it needs."""
+        """Write a whole object, or a local file with the folders that it needs.
+
+        Whoever reads gets what was there before, or all of it.
+        """
         if not path.startswith(CLOUD):
-            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-            with open(path, "wb") as file:
-                file.write(data)
+            _write_file(path, data)
             return
         self._ask(path, lambda blob: self._upload(blob, data))
 
@@ -176,6 +177,19 @@ class Objects:
                     adapter.init_poolmanager(connections=1, maxsize=CONNECTIONS)
                 self._client = client
             return self._client
+
+
+def _write_file(path: str, data: bytes) -> None:
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    partial = f"{path}.{os.getpid()}-{threading.get_ident()}.partial"  # this thread's own
+    try:
+        with open(partial, "wb") as file:
+            file.write(data)
+        os.replace(partial, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(partial)
+        raise
 
 
 def _exchange_files(path: str, before: bytes | None, after: bytes) -> bool:

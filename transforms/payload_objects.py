@@ -7,10 +7,9 @@ import functools
 import hashlib
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
-from models.group_commit import GroupCommit
+from models.group_commit import GroupCommit, Ticket
 from models.objects import OBJECTS, join
 from transforms.records import Message
 
@@ -21,6 +20,7 @@ MAX_MESSAGES = 512  # an object
 # Requests are paid one by one: messages in bundles of one or two wait for others of their object.
 ENOUGH_MESSAGES, EVERY_S = 32, 0.5
 WRITES_AT_ONCE = 16
+MAX_UNWRITTEN_BYTES = 64_000_000  # of objects that wait for their turn, over all bundles
 
 
 def read_payload(payload_uri: str) -> bytes:
@@ -31,10 +31,21 @@ def read_payload(payload_uri: str) -> bytes:
 
 
 class Kept(NamedTuple):
-    """One message's place; it is there when `written` is done."""
+    """One message's place; it is there when `written` has an answer, which others wait for too."""
 
     uri: str
-    written: "Future[None]"
+    written: Ticket[None]
+
+
+class _Object(NamedTuple):
+    path: str
+    data: bytes
+
+
+def _write(objects: Sequence[_Object]) -> list[None]:
+    for path, data in objects:
+        OBJECTS.write(path, data)
+    return [None] * len(objects)
 
 
 class PayloadObjects:
@@ -42,9 +53,17 @@ class PayloadObjects:
 
     def __init__(self, root: str) -> None:
         self._root = root
-        self._writers = ThreadPoolExecutor(WRITES_AT_ONCE, "write-payloads")
-        self._group: GroupCommit[Message, Kept] = GroupCommit(
-            self._write,
+        # No executor: the end of the process would wait for its threads, and they for the store.
+        self._writing: GroupCommit[_Object, None] = GroupCommit(
+            _write,
+            name=f"writes to {root}",
+            most_items=1,
+            at_once=WRITES_AT_ONCE,
+            weigh=lambda one: len(one.data),
+            most_waiting=MAX_UNWRITTEN_BYTES,
+        )
+        self._gathering: GroupCommit[Message, Kept] = GroupCommit(
+            self._name,
             name=f"payloads to {root}",
             most_items=MAX_MESSAGES,
             enough_items=ENOUGH_MESSAGES,
@@ -55,17 +74,17 @@ class PayloadObjects:
 
     def keep(self, messages: Sequence[Message]) -> list[Kept]:
         """Wait until each message's object has its name; it is being written then."""
-        return self._group.answers(messages)
+        return self._gathering.answers(messages)
 
-    def _write(self, messages: Sequence[Message]) -> list[Kept]:
+    def _name(self, messages: Sequence[Message]) -> list[Kept]:
         # Digits that nobody can foresee come first: Cloud Storage spreads its load by names. Who
         # comes again with the same messages writes the same object, and nobody writes another
-        # under its name: an emulator gives ids anew after a restart, but not at the same time.
-        ids = [(one.message_id, one.publish_time_us, len(one.data)) for one in messages]
-        digest = hashlib.sha256(repr(ids).encode("utf-8", "backslashreplace"))
-        path = join(self._root, f"{digest.hexdigest()[:32]}.bin")
+        # under its name. (Data alone would not do: one object takes a write a second.)
         data = b"".join(message.data for message in messages)
-        written = self._writers.submit(OBJECTS.write, path, data)
+        ids = [(message.message_id, len(message.data)) for message in messages]
+        digest = hashlib.sha256(repr(ids).encode("utf-8", "backslashreplace") + data)
+        path = join(self._root, f"{digest.hexdigest()[:32]}.bin")
+        written = self._writing.submit([_Object(path, data)])
         kept = []
         start = 0
         for message in messages:

@@ -9,13 +9,13 @@ item later, its dead letter can be replayed, and no payload travels through the 
 
 import dataclasses
 from collections.abc import Iterator
-from concurrent.futures import Future
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.utils.windowed_value import WindowedValue
 
+from models.group_commit import Ticket
 from transforms import coders  # noqa: F401 - registers the records'
 from transforms.payload_objects import (
     MAX_MESSAGES,
@@ -38,7 +38,7 @@ class _KeepDoFn(beam.DoFn):
     def start_bundle(self) -> None:
         self._waiting: list[WindowedValue] = []
         self._waiting_bytes = 0
-        self._writes: dict[Future[None], None] = {}  # in order
+        self._writes: dict[Ticket[None], None] = {}  # in order
 
     def process(
         self,
@@ -55,7 +55,7 @@ class _KeepDoFn(beam.DoFn):
     def finish_bundle(self) -> Iterator[WindowedValue]:
         yield from self._named()
         for write in self._writes:
-            write.result()
+            write.answers()
 
     def _named(self) -> Iterator[WindowedValue]:
         waiting, self._waiting = self._waiting, []
@@ -65,7 +65,7 @@ class _KeepDoFn(beam.DoFn):
         self._writes.update((one.written, None) for one in kept)
         while len(self._writes) > WRITES_AT_ONCE:  # of a bundle that is larger than memory
             write = next(iter(self._writes))
-            write.result()
+            write.answers()
             del self._writes[write]
         for one, its in zip(waiting, kept, strict=True):
             yield one.with_value(one.value._replace(payload_uri=its.uri))

@@ -183,7 +183,7 @@ class Appender:
         rows = self._taken()
         rows[0].caller.requests += 1
         self._in_flight.append(_Request(rows, now_s))
-        self._next_s = now_s + self._every_s
+        self._next_s = now_s if self._waiting else now_s + self._every_s
         self._stream.send([row.data for row in rows])
 
     def _taken(self) -> list[_Row]:

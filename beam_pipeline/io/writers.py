@@ -48,7 +48,8 @@ class _WriteLinesDoFn(beam.DoFn):
 
     def process(self, row: Row) -> None:
         self._lines.append(json_line(row))
-        self._digest.update(json_line({**row, "failed_at": None}).encode())
+        of = row["message_id"], row["row"].get("publish_time"), row["detail"]
+        self._digest.update(repr(of).encode("utf-8", "backslashreplace"))
         self._message_ids.append(row["message_id"])
 
     def finish_bundle(self) -> Iterator[WindowedValue]:

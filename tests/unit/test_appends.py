@@ -17,7 +17,7 @@ from google.cloud.bigquery_storage_v1 import types
 from waiting import eventually
 
 from beam_pipeline.io.append_stream import EMULATOR, AppendAnswer, append_call, default_stream
-from beam_pipeline.io.appending import MAX_ROWS, Appender, AppendError, pause_after
+from beam_pipeline.io.appending import MAX_BYTES, MAX_ROWS, Appender, AppendError, pause_after
 from beam_pipeline.io.row_encoding import MAX_ROW_BYTES, RowEncoder, UnencodableError
 
 SCHEMA = [SchemaField("name", "STRING")]
@@ -94,6 +94,9 @@ def test_requests_begin_apart(table: TinyTable) -> None:
     with appender(every_s=60.0) as appends:
         appends.append(encoded("a"))
         appends.append(encoded(*["a"] * MAX_ROWS))
+    with appender(every_s=60.0) as appends:  # more bytes than one request has
+        appends.append(encoded(*["a" * (MAX_BYTES // 2)] * 9))
+    assert len(table.requests) == 3 + 2 + 9
 
 
 def test_many_rows_go_in_requests_of_bounded_size(table: TinyTable) -> None:

@@ -260,6 +260,19 @@ def test_a_thread_that_the_system_did_not_give_is_asked_for_again(
     assert waiting.answers() == [2]
 
 
+def test_a_batch_is_not_lost_for_want_of_another_thread(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that took it goes on with the rest by itself."""
+    group = make(lambda batch: batch, at_once=2, most_items=1)
+    group.answers([0])
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", lambda _: (_ for _ in ()).throw(RuntimeError))
+        waiting = group.submit([1, 2, 3])
+        eventually(lambda: waiting.done, bool)
+    assert waiting.answers() == [1, 2, 3]
+
+
 def test_a_group_that_is_to_finish_answers_what_it_has(make: Make) -> None:
     """However soon after the batch before, and takes no more."""
     model = Model()
