@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from models.failures import Stage
 from models.features import decode_image, pack_features, unpack_features
@@ -110,6 +111,8 @@ def test_scores_are_probabilities_with_either_side_missing(trained: Manifest, bu
         inputs = {
             "embedding": arrays["embedding"] * np.float32(has_image),
             "token_ids": arrays["token_ids"] * np.int32(has_text),
+            "term_ids": arrays["term_ids"] * np.int32(has_text),
+            "term_weights": arrays["term_weights"].astype(np.float32) * np.float32(has_text),
             "has_image": np.full((5, 1), has_image, np.float32),
             "has_text": np.full((5, 1), has_text, np.float32),
         }
@@ -145,6 +148,12 @@ def test_the_evaluation_tells_how_it_was_made(trained: Manifest) -> None:
         for part in ("trained_on", "held_out"):
             assert sum(one[part] for one in counts.values()) == evaluation[part]
         assert 0 < evaluation["commonest_share"][name] < 1
+        assert 0 <= evaluation["calibration_error"][name] < 1
+        for view, share in accuracy.items():
+            low, high = evaluation["intervals"][name][view]
+            assert low <= share <= high
+            assert 0 <= evaluation["baselines"][name][view]["accuracy"] <= 1
+    assert evaluation["encoder"] == "small"
 
 
 def test_features_are_small_and_of_the_promised_size(trained: Manifest, bundle: Path) -> None:
@@ -155,6 +164,15 @@ def test_features_are_small_and_of_the_promised_size(trained: Manifest, bundle: 
     assert {name: (array.dtype.name, array.shape) for name, array in arrays.items()} == {
         spec.name: (spec.dtype, (3, *spec.shape)) for spec in specs
     }
+
+
+def test_a_confusion_matrix_is_drawn_for_each_scorer(trained: Manifest, bundle: Path) -> None:
+    """A picture in the release, which its digests cover."""
+    for scorer in trained.scorers:
+        name = f"evaluation/{scorer.name}.png"
+        assert name in trained.files
+        with Image.open(bundle / name) as image:
+            assert image.format == "PNG"
 
 
 def test_a_text_has_the_same_features_in_any_batch(trained: Manifest, bundle: Path) -> None:
