@@ -35,7 +35,7 @@ from models.training.wide import (
 
 TEXTS_A_CALL, PICTURES_A_CALL = 500, 5_000
 # Items that neither part of a scorer is fitted on, to say how much each counts.
-CHOOSING_SHARE, MIN_CHOOSING, MAX_CHOOSING = 0.1, 50, 300
+CHOOSING_SHARE, MIN_CHOOSING, MAX_CHOOSING = 0.1, 50, 200
 
 Features = Mapping[str, tuple[FeatureSpec, ...]]
 

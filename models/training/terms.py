@@ -50,6 +50,11 @@ def split_terms(texts: tf.Tensor, words: tf.RaggedTensor) -> tf.RaggedTensor:
     return tf.concat([words, pairs, beginnings, letters, *neighbours], axis=1)
 
 
+def is_word(term: bytes) -> bool:
+    """Whether a term is no pair of words and no beginning of one."""
+    return b" " not in term and not term.endswith(b"*")
+
+
 def weigh_terms(
     ids: tf.RaggedTensor, rarity: tf.Tensor, *, heaviest: int
 ) -> tuple[tf.Tensor, tf.Tensor]:

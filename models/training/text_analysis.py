@@ -24,6 +24,7 @@ from models.saved_model import SIGNATURE
 from models.text_transform import TEXT_INPUT, normalised
 from models.training.terms import (
     count_terms,
+    is_word,
     rarity_of,
     split_terms,
     split_words,
@@ -33,7 +34,7 @@ from models.training.terms import (
 
 MAX_TOKENS = 32
 MAX_TERMS = 20_000
-MAX_WORDS = 8_000  # of the terms, the most frequent ones, have a token of their own
+MAX_WORDS = 5_000  # of the terms, the most frequent words, have a token of their own
 MIN_TIMES = 2  # that a word or term is there in the training texts, or it is unknown
 MAX_TERMS_A_TEXT = 192  # 1,152 bytes of the 2 KB that may cross to the join
 TERMS_STEP = 16  # where no training text has as many, fewer cross
@@ -97,18 +98,18 @@ def analyse_texts(texts: Sequence[str], folder: Path) -> TextAnalysis:
             analysed = dataset | "Analyse" >> tft_beam.AnalyzeDataset(preprocessing_fn)
             _ = analysed | "Write" >> tft_beam.WriteTransformFn(f"{scratch}/analysed")
         output = tft.TFTransformOutput(f"{scratch}/analysed")
-        terms = int(output.vocabulary_size_by_name(TERMS))
-        features = _save_servable(output, folder, normal, terms)
-        return TextAnalysis(features, min(terms, MAX_WORDS) + 2, terms + 1)
+        numbers = token_numbers(output.vocabulary_by_name(TERMS))
+        features = _save_servable(output, folder, normal, numbers)
+        return TextAnalysis(features, int(numbers.max()) + 1, len(numbers) + 1)
 
 
 def _save_servable(
-    output: tft.TFTransformOutput, folder: Path, texts: Sequence[bytes], terms: int
+    output: tft.TFTransformOutput, folder: Path, texts: Sequence[bytes], numbers: np.ndarray
 ) -> tuple[FeatureSpec, ...]:
     """Save the transform anew, with the weights of terms, our own signature and dtypes."""
     module = tf.Module()
     module.layer = output.transform_features_layer()
-    texts_with, most = _counted(module.layer, texts, terms)
+    texts_with, most = _counted(module.layer, texts, len(numbers))
     rarity = tf.constant(rarity_of(texts_with, len(texts)))
     features = text_features(min(MAX_TERMS_A_TEXT, max(1, -(-most // TERMS_STEP)) * TERMS_STEP))
     heaviest = features[-1].shape[0]
@@ -116,7 +117,7 @@ def _save_servable(
     def transform(text: tf.Tensor) -> dict[str, tf.Tensor]:
         found = module.layer({TEXT_INPUT: text})
         ids, weights = weigh_terms(found[TERMS], rarity, heaviest=heaviest)
-        tokens = _tokens(found[TERMS], found[WORDS])
+        tokens = _tokens(found[TERMS], found[WORDS], numbers)
         found = {TOKENS.name: tokens, "term_ids": ids, "term_weights": weights}
         return {
             spec.name: tf.ensure_shape(tf.cast(found[spec.name], spec.dtype), (None, *spec.shape))
@@ -129,12 +130,23 @@ def _save_servable(
     return features
 
 
-def _tokens(ids: tf.RaggedTensor, words: tf.Tensor) -> tf.Tensor:
-    """The numbers of the first words, (n, MAX_TOKENS): 0 for none, 1 for any that is not known."""
+def token_numbers(terms: Sequence[bytes]) -> np.ndarray:
+    """The token of each term: words from 1 on in their order, and one more for all others."""
+    words = [number for number, term in enumerate(terms) if is_word(term)][:MAX_WORDS]
+    numbers = np.full(len(terms), len(words) + 1, np.int64)
+    numbers[words] = np.arange(1, len(words) + 1)
+    return numbers
+
+
+def _tokens(ids: tf.RaggedTensor, words: tf.Tensor, numbers: np.ndarray) -> tf.Tensor:
+    """The numbers of the first words, (n, MAX_TOKENS), 0 for none."""
+    unknown = len(numbers)
+    # The last is for what is no term.
+    table = tf.constant([*numbers, numbers.max()], tf.int64)
     first = ids.to_tensor(-1, shape=(None, MAX_TOKENS))
-    known = tf.where((first >= 0) & (first < MAX_WORDS), first + 2, tf.ones_like(first))
-    is_word = tf.range(MAX_TOKENS, dtype=tf.int64) < words[:, tf.newaxis]
-    return tf.where(is_word, known, tf.zeros_like(first))
+    known = tf.gather(table, tf.where(first < 0, tf.constant(unknown, tf.int64), first))
+    is_there = tf.range(MAX_TOKENS, dtype=tf.int64) < words[:, tf.newaxis]
+    return tf.where(is_there, known, tf.zeros_like(first))
 
 
 def _counted(layer: tf.Module, texts: Sequence[bytes], terms: int) -> tuple[np.ndarray, int]:

@@ -14,7 +14,12 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from models.features import FeatureSpec, unpack_features
 from models.saved_model import SIGNATURE
 from models.text_transform import TEXT_INPUT, TextTransform
-from models.training.text_analysis import MAX_TERMS_A_TEXT, MAX_TOKENS, analyse_texts
+from models.training.text_analysis import (
+    MAX_TERMS_A_TEXT,
+    MAX_TOKENS,
+    analyse_texts,
+    token_numbers,
+)
 from models.training.train import train
 
 # Spelt by their code points where an editor might compose or lose them.
@@ -131,6 +136,11 @@ def test_terms_are_weighted_as_scikit_learn_does(tmp_path: Path) -> None:
     for text in (texts[0], texts[-1]):
         expected = sorted(theirs.transform([text]).data, reverse=True)
         assert list(weights(served, text).values()) == pytest.approx(expected, abs=2e-3)
+
+
+def test_words_alone_have_tokens() -> None:
+    """Pairs and beginnings are terms; what has no token shares the number after the last."""
+    assert token_numbers([b"mug", b"red mug", b"teapo*", b"red"]).tolist() == [1, 3, 3, 2]
 
 
 def transform_of(texts: Sequence[str], folder: Path) -> TextTransform:
