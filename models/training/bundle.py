@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from models.failures import Stage
-from models.features import FeatureSpec, unpack_features
+from models.features import WIDE, FeatureSpec, unpack_features, widened
 from models.manifest import ENCODER, TEXT_TRANSFORM, ScorerSpec, presence_of
 from models.text_transform import TextTransform
 from models.training.architecture import DEEP_INPUTS, EMBEDDING, Network, build_network
@@ -142,7 +142,8 @@ def _text_arrays(folder: Path, examples: Examples, analysis: TextAnalysis) -> di
     packed = [
         one for start in starts for one in transform(examples.texts[start : start + TEXTS_A_CALL])
     ]
-    return unpack_features(analysis.features, packed) | {
+    arrays = unpack_features(analysis.features, packed)
+    return {name: widened(array) for name, array in arrays.items()} | {
         "has_image": examples.has_image,
         "has_text": examples.has_text,
     }
@@ -151,7 +152,7 @@ def _text_arrays(folder: Path, examples: Examples, analysis: TextAnalysis) -> di
 def _scorer_inputs(features: Features) -> tuple[FeatureSpec, ...]:
     """What every scorer takes: all features, widened as serving does it, and who has them."""
     wide = [
-        FeatureSpec(one.name, "float32" if one.dtype == "float16" else one.dtype, one.shape)
+        FeatureSpec(one.name, WIDE.get(one.dtype, one.dtype), one.shape)
         for specs in features.values()
         for one in specs
     ]

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from models.failures import Stage
-from models.features import FeatureSpec, pack_features, unpack_features
-from models.kernels import widened
+from models.features import FeatureSpec, pack_features, unpack_features, widened
 from models.litert import LiteRTModel
 from models.manifest import ENCODER, TEXT_TRANSFORM, ScorerSpec, presence_of
 from models.text_transform import TextTransform

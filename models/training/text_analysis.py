@@ -1,7 +1,7 @@
 """The tensorflow-transform graph of the texts, and its analysis on training texts.
 
 Texts come in normalised (`models.text_transform.normalised`). Out go `token_ids`,
-int32, one for each of the first words, in their order, 0 where there is none; and
+one for each of the first words, in their order, 0 where there is none; and
 `term_ids` with `term_weights`, the whole text as tf-idf weights of its heaviest terms.
 How a text is cut is part of the graph, and so of the release.
 """
@@ -33,15 +33,15 @@ from models.training.terms import (
 )
 
 MAX_TOKENS = 32
-MAX_TERMS = 20_000
+MAX_TERMS = 20_000  # int16 holds 32,767
 MAX_WORDS = 5_000  # of the terms, the most frequent words, have a token of their own
 MIN_TIMES = 2  # that a word or term is there in the training texts, or it is unknown
-MAX_TERMS_A_TEXT = 192  # 1,152 bytes of the 2 KB that may cross to the join
+MAX_TERMS_A_TEXT = 192  # 768 bytes of the 2 KB that may cross to the join
 TERMS_STEP = 16  # where no training text has as many, fewer cross
 BATCH = 500
 TERMS = "terms"
 WORDS = "words"
-TOKENS = FeatureSpec("token_ids", "int32", (MAX_TOKENS,))
+TOKENS = FeatureSpec("token_ids", "int16", (MAX_TOKENS,))
 
 
 class TextAnalysis(NamedTuple):
@@ -55,7 +55,7 @@ class TextAnalysis(NamedTuple):
 def text_features(terms_a_text: int = MAX_TERMS_A_TEXT) -> tuple[FeatureSpec, ...]:
     return (
         TOKENS,
-        FeatureSpec("term_ids", "int32", (terms_a_text,)),
+        FeatureSpec("term_ids", "int16", (terms_a_text,)),
         FeatureSpec("term_weights", "float16", (terms_a_text,)),
     )
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from models.failures import Stage
-from models.features import decode_image, pack_features, unpack_features
+from models.features import decode_image, pack_features, unpack_features, widened
 from models.litert import LiteRTModel
 from models.manifest import ENCODER, TEXT_TRANSFORM, Manifest, ReleaseError, presence_of
 from models.release import Pointer, fetch_release, read_pointer, write_pointer
@@ -60,9 +60,10 @@ def features(bundle: Path, trained: Manifest, count: int) -> dict[str, np.ndarra
     texts = TextTransform(bundle / TEXT_TRANSFORM, trained.features[Stage.TEXT])(
         [one.text for one in listings]
     )
-    return unpack_features(trained.features[Stage.IMAGE], images) | unpack_features(
+    arrays = unpack_features(trained.features[Stage.IMAGE], images) | unpack_features(
         trained.features[Stage.TEXT], texts
     )
+    return {name: widened(array) for name, array in arrays.items()}
 
 
 def test_every_file_has_the_digest_that_the_manifest_says(bundle: Path) -> None:
@@ -106,13 +107,12 @@ def test_scorers_take_what_the_manifest_says_they_take(trained: Manifest, bundle
 def test_scores_are_probabilities_with_either_side_missing(trained: Manifest, bundle: Path) -> None:
     """An item with one side only is scored, its other side being zeros."""
     arrays = features(bundle, trained, 5)
-    arrays["embedding"] = arrays["embedding"].astype(np.float32)
     for has_image, has_text in ((1, 1), (1, 0), (0, 1)):
         inputs = {
             "embedding": arrays["embedding"] * np.float32(has_image),
             "token_ids": arrays["token_ids"] * np.int32(has_text),
             "term_ids": arrays["term_ids"] * np.int32(has_text),
-            "term_weights": arrays["term_weights"].astype(np.float32) * np.float32(has_text),
+            "term_weights": arrays["term_weights"] * np.float32(has_text),
             "has_image": np.full((5, 1), has_image, np.float32),
             "has_text": np.full((5, 1), has_text, np.float32),
         }
@@ -207,7 +207,7 @@ def test_serving_texts_needs_no_tensorflow_transform(trained: Manifest, bundle: 
     code = (
         "import sys; from pathlib import Path; from models.features import FeatureSpec\n"
         "from models.text_transform import TextTransform\n"
-        "spec = FeatureSpec('token_ids', 'int32', (32,))\n"
+        "spec = FeatureSpec('token_ids', 'int16', (32,))\n"
         "assert any(TextTransform(Path(sys.argv[1]), (spec,))(['blue mug'])[0])\n"
         "assert 'tensorflow_transform' not in sys.modules\n"
     )
