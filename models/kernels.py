@@ -27,6 +27,7 @@ from models.features import (
     normalise_text,
     pack_features,
     unpack_features,
+    widened,
 )
 from models.litert import LiteRTModel
 from models.manifest import ENCODER, SAVED_ENCODER, TEXT_TRANSFORM, Manifest, presence_of
@@ -270,11 +271,6 @@ def scorer_inputs(
         presence = presence_of(branch)
         inputs[presence.name] = np.array([[bool(one)] for one in packed], presence.dtype)
     return inputs
-
-
-def widened(array: np.ndarray) -> np.ndarray:
-    """Scorers read float32; float16 is only how features travel."""
-    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def text_facts(text: str) -> dict[str, int] | None:

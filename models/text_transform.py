@@ -66,12 +66,12 @@ class TextTransform:
         self._call = self._session.make_callable(
             [signature.outputs[spec.name].name for spec in features], feed_list=[text]
         )
-        self._features = features
+        self.features = features
 
     def __call__(self, texts: Sequence[str]) -> list[bytes]:
         """The packed features of each text, in order, computed in one batch."""
         if not texts:
             return []
         arrays = self._call(np.array(normalised(texts), object))
-        named = zip((spec.name for spec in self._features), arrays, strict=True)
-        return pack_features(self._features, dict(named))
+        named = zip((spec.name for spec in self.features), arrays, strict=True)
+        return pack_features(self.features, dict(named))

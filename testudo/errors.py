@@ -6,7 +6,8 @@ command's name, and the exit code, which a class states for those below it.
     TestudoError                     2  models/failures.py
       + ReleaseError                    models/manifest.py
       |   + PointerChanged              models/release.py
-      + ManifestRefused                 models/training/manifest_lines.py
+      + ManifestRefused                 models/training/manifest_problems.py
+      + EncoderRefused                  models/training/encoder_names.py
       + TrainingFailed               1  models/training/train.py
       + LineError                       beam_pipeline/io/lines.py
       + ConfigError                     beam_pipeline/config.py

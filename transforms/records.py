@@ -38,6 +38,7 @@ class Envelope(NamedTuple):
     payload_uri: str
     attributes_json: str
     canary: bool = False  # whether its release was the canary when it was parsed
+    fields_json: str = ""  # what the sender said of the item beside text and image: a JSON object
 
 
 class Item(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize, special  # type: ignore[import-untyped]  # has no types of its own
+from scipy import optimize, special
 
 from loadtest.records import Bound
 

@@ -3,7 +3,8 @@
 The only module that knows all the steps that need tensorflow.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,35 +12,49 @@ import keras
 import numpy as np
 
 from models.failures import Stage
-from models.features import FeatureSpec, unpack_features
-from models.litert import LiteRTModel
-from models.manifest import ENCODER, TEXT_TRANSFORM, ScorerSpec
+from models.features import WIDE, FeatureSpec, unpack_features, widened
+from models.manifest import ENCODER, TEXT_TRANSFORM, ScorerSpec, presence_of
 from models.text_transform import TextTransform
-from models.training.evaluation import (
-    accuracy_by_view,
-    commonest_share,
-    label_counts,
-    right_by_view,
-    run_batches,
-    scorer_inputs,
-)
+from models.training.architecture import DEEP_INPUTS, EMBEDDING, Network, build_network
+from models.training.baselines import baselines
+from models.training.encoders import FrozenEncoder, Projection, fit_projection, projected
+from models.training.evaluation import VIEWS, measure, scorer_inputs
 from models.training.examples import Examples
 from models.training.export import export_litert
-from models.training.network import EMBEDDING, SCORER_INPUTS, Network, build_network, fit_network
-from models.training.text_analysis import TEXT_FEATURES, analyse_texts
+from models.training.network import fit_network, run_model
+from models.training.text_analysis import TextAnalysis, analyse_texts
+from models.training.wide import (
+    Score,
+    Wide,
+    choose_shares,
+    fit_wide,
+    mixed_scorer,
+    rows_of,
+    softmax,
+)
 
-FEATURES: Mapping[str, tuple[FeatureSpec, ...]] = {
-    Stage.IMAGE: (EMBEDDING,),
-    Stage.TEXT: TEXT_FEATURES,
-}
+TEXTS_A_CALL, PICTURES_A_CALL = 500, 5_000
+# Items that neither part of a scorer is fitted on, to say how much each counts.
+CHOOSING_SHARE, MIN_CHOOSING, MAX_CHOOSING = 0.1, 50, 200
+
+Features = Mapping[str, tuple[FeatureSpec, ...]]
 
 
 class Bundle(NamedTuple):
     """What `save_release` wants to know of a filled folder."""
 
-    features: Mapping[str, tuple[FeatureSpec, ...]]
+    features: Features
     scorers: tuple[ScorerSpec, ...]
     evaluation: dict[str, Any]
+
+
+class _Trained(NamedTuple):
+    """`embedding` of the training items, as served; `encode` and `scores` to export."""
+
+    embedding: np.ndarray
+    encode: Callable[..., Any]
+    scores: Mapping[str, Score]
+    shares: Mapping[str, Mapping[str, float]]
 
 
 def make_bundle(
@@ -47,79 +62,168 @@ def make_bundle(
     training: Examples,
     held_out: Examples,
     *,
+    encoder: FrozenEncoder | None = None,
     seed: int,
     epochs: int,
     report: Callable[[str], None],
 ) -> Bundle:
     """Analyse the texts, train, export into `folder`, measure on the held-out items.
 
-    Only `training` shapes the release. `evaluation` has `accuracy` by scorer and
-    view, `commonest_share` by scorer, `labels` (counts) by scorer and label, and
-    `largest_difference` between file and Keras model by file.
+    Only `training` shapes the release. `evaluation` is as models.training.evaluation
+    says, with the baselines of models.training.baselines.
     """
     keras.utils.set_random_seed(seed)
-    vocabulary = analyse_texts(training.texts, folder / TEXT_TRANSFORM)
-    report(f"text transform analysed: {vocabulary} tokens")
-    network = build_network(
-        training.labels, size_px=training.images.shape[1], vocabulary=vocabulary
-    )
-    packed = TextTransform(folder / TEXT_TRANSFORM, TEXT_FEATURES)(training.texts)
-    arrays = unpack_features(TEXT_FEATURES, packed) | {
-        "image": training.images,
-        "has_image": training.has_image,
-        "has_text": training.has_text,
-    }
-    fit_network(network, arrays, training.answers, epochs=epochs, seed=seed, report=report)
+    analysis = analyse_texts(training.texts, folder / TEXT_TRANSFORM)
+    report(f"text transform analysed: {analysis.terms - 1} terms")
+    arrays = _text_arrays(folder, training, analysis)
+    projection = None
+    embedding = EMBEDDING
+    if encoder:
+        there = np.flatnonzero(training.has_image)
+        projection = fit_projection(training.images, there, seed=seed)
+        embedding = FeatureSpec(EMBEDDING.name, EMBEDDING.dtype, projection.matrix.shape[1:])
+        arrays["embedding"] = served(projection, training)
+    features: Features = {Stage.IMAGE: (embedding,), Stage.TEXT: analysis.features}
+    inputs = _scorer_inputs(features)
+    trained = _train(training, arrays, inputs, analysis, encoder, projection, seed, epochs, report)
     scorers = tuple(
-        ScorerSpec(name, labels, tuple(one.name for one in SCORER_INPUTS))
+        ScorerSpec(name, labels, tuple(one.name for one in inputs))
         for name, labels in training.labels.items()
     )
-    image = FeatureSpec("image", "uint8", training.images.shape[1:])
-    export_litert(network.encoder, (image,), output=EMBEDDING.name, path=folder / ENCODER)
+    size_px = (encoder.samples if encoder else training.images).shape[1]
+    image = FeatureSpec("image", "uint8", (size_px, size_px, 3))
+    export_litert(trained.encode, (image,), output=EMBEDDING.name, path=folder / ENCODER)
     for scorer in scorers:
         export_litert(
-            network.scorers[scorer.name], SCORER_INPUTS, output="scores", path=folder / scorer.path
+            trained.scores[scorer.name], inputs, output="scores", path=folder / scorer.path
         )
     report("exported to LiteRT")
-    return Bundle(FEATURES, scorers, _measure(folder, network, training, held_out, scorers))
+    encoded = served(projection, held_out) if projection else None
+    shown = scorer_inputs(folder, held_out, features, encoded)
+    samples = encoder.samples if encoder else held_out.images
+    evaluation = measure(
+        folder,
+        training,
+        held_out,
+        scorers,
+        shown,
+        expected={
+            ENCODER: ({"image": samples}, partial(run_model, trained.encode)),
+            **{
+                one.path: (shown["both"], partial(run_model, trained.scores[one.name]))
+                for one in scorers
+            },
+        },
+    )
+    seen = (
+        (training.images, held_out.images)
+        if encoder
+        else (
+            trained.embedding,
+            shown["image_only"][EMBEDDING.name],
+        )
+    )
+    evaluation["deep_shares"] = trained.shares
+    evaluation["baselines"] = baselines(training, held_out, *seen, seed=seed)
+    return Bundle(features, scorers, evaluation)
 
 
-def _measure(
-    folder: Path,
-    network: Network,
+def served(projection: Projection, examples: Examples) -> np.ndarray:
+    """Embeddings of a frozen encoder's features, as the join hands them to scorers."""
+    starts = range(0, len(examples.images), PICTURES_A_CALL)
+    parts = [projection(examples.images[start : start + PICTURES_A_CALL]) for start in starts]
+    embedding = np.concatenate(parts).astype(EMBEDDING.dtype).astype(np.float32)
+    return embedding * examples.has_image
+
+
+def _text_arrays(folder: Path, examples: Examples, analysis: TextAnalysis) -> dict[str, np.ndarray]:
+    transform = TextTransform(folder / TEXT_TRANSFORM, analysis.features)
+    starts = range(0, len(examples.texts), TEXTS_A_CALL)
+    packed = [
+        one for start in starts for one in transform(examples.texts[start : start + TEXTS_A_CALL])
+    ]
+    arrays = unpack_features(analysis.features, packed)
+    return {name: widened(array) for name, array in arrays.items()} | {
+        "has_image": examples.has_image,
+        "has_text": examples.has_text,
+    }
+
+
+def _scorer_inputs(features: Features) -> tuple[FeatureSpec, ...]:
+    """What every scorer takes: all features, widened as serving does it, and who has them."""
+    wide = [
+        FeatureSpec(one.name, WIDE.get(one.dtype, one.dtype), one.shape)
+        for specs in features.values()
+        for one in specs
+    ]
+    return (*wide, *map(presence_of, features))
+
+
+def _train(
     training: Examples,
-    held_out: Examples,
-    scorers: tuple[ScorerSpec, ...],
-) -> dict[str, Any]:
-    inputs = scorer_inputs(folder, held_out, FEATURES)
-    differences = {
-        ENCODER: _largest_difference(
-            folder / ENCODER, network.encoder, {"image": held_out.images}, EMBEDDING.name
-        )
-    }
-    for scorer in scorers:
-        differences[scorer.path] = _largest_difference(
-            folder / scorer.path, network.scorers[scorer.name], inputs["both"], "scores"
-        )
-    accuracy, labels = {}, {}
-    for scorer in scorers:
-        answers = held_out.answers[scorer.name]
-        right = right_by_view(folder, scorer, inputs, answers)
-        accuracy[scorer.name] = accuracy_by_view(right, inputs)
-        labels[scorer.name] = label_counts(
-            scorer.labels, training.answers[scorer.name], answers, right["both"]
-        )
-    return {
-        "accuracy": accuracy,
-        "commonest_share": {name: commonest_share(counts) for name, counts in labels.items()},
-        "labels": labels,
-        "largest_difference": differences,
-    }
+    arrays: dict[str, np.ndarray],
+    inputs: Sequence[FeatureSpec],
+    analysis: TextAnalysis,
+    encoder: FrozenEncoder | None,
+    projection: Projection | None,
+    seed: int,
+    epochs: int,
+    report: Callable[[str], None],
+) -> _Trained:
+    count = len(training.texts)
+    order = np.random.default_rng(seed).permutation(count)
+    for_choice = min(MAX_CHOOSING, max(int(count * CHOOSING_SHARE), min(MIN_CHOOSING, count // 5)))
+    choosing, fitting = np.sort(order[:for_choice]), np.sort(order[for_choice:])
+    network = build_network(
+        training.labels,
+        inputs,
+        size_px=None if encoder else training.images.shape[1],
+        vocabulary=analysis.vocabulary,
+    )
+    pixels = {} if encoder else {"image": training.images}
+    embedding = fit_network(
+        network,
+        arrays | pixels,
+        training.answers,
+        fitting,
+        epochs=epochs,
+        seed=seed,
+        report=report,
+    )
+    rows = rows_of(arrays | {"embedding": embedding}, analysis.terms)
+    scores, shares = {}, {}
+    for name, labels in training.labels.items():
+        answers = training.answers[name]
+        trial = fit_wide(rows.take(fitting), answers[fitting], len(labels), seed=seed)
+        deep = _deep_answers(network, name, arrays | {"embedding": embedding}, choosing)
+        shares[name] = choose_shares(trial, deep, rows.take(choosing), answers[choosing])
+        whole: Wide = fit_wide(rows, answers, len(labels), seed=seed)
+        scores[name] = mixed_scorer(_reading(network.logits[name]), whole, shares[name])
+        parts = ", ".join(f"{view} {share:.2f}" for view, share in shares[name].items())
+        report(f"{name}: share of the deep part: {parts}")
+    encode: Any = network.encoder
+    if encoder and projection:
+        encode = projected(encoder.encode, projection)
+    return _Trained(embedding, encode, scores, shares)
 
 
-def _largest_difference(
-    path: Path, model: keras.Model, inputs: Mapping[str, np.ndarray], output: str
-) -> float:
-    """Between the file and the Keras model it was exported from, over all numbers."""
-    served = run_batches(LiteRTModel(path), inputs)[output]
-    return float(np.abs(served - model.predict(dict(inputs), verbose=0)).max())
+def _reading(logits: Callable[..., Any]) -> Callable[..., Any]:
+    """Keras models take exactly their own inputs."""
+
+    def read(inputs: Mapping[str, Any], *, training: bool = False) -> Any:
+        return logits({name: inputs[name] for name in DEEP_INPUTS}, training=training)
+
+    return read
+
+
+def _deep_answers(
+    network: Network, name: str, arrays: Mapping[str, np.ndarray], rows: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Probabilities by view, of what the deep part alone makes of these items."""
+    chosen = {one: arrays[one][rows] for one in DEEP_INPUTS}
+    answers = {}
+    for view, (image, text) in VIEWS.items():
+        shown = {"embedding": image, "has_image": image, "token_ids": text, "has_text": text}
+        inputs = {one: array * array.dtype.type(shown[one]) for one, array in chosen.items()}
+        answers[view] = softmax(run_model(network.logits[name], inputs))
+    return answers

@@ -1,28 +1,31 @@
-"""Training data: the items of a manifest as arrays, and the part of them that is held out.
+"""Training data: the items of a manifest as arrays, the part of them that is held out last.
 
-All pixels are in memory: 27 KB an item at 96 px.
+Pictures lie on disk, in the folder that the caller gives, and are read from there in
+batches: what is in memory grows by the texts alone.
 """
 
 import dataclasses
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from models.failures import Reason, Rejected
 from models.features import ImageLimits, decode_image, normalise_text
-from models.training.manifest_lines import (
-    LabelledItem,
-    ManifestRefused,
-    Problem,
-    read_items,
-    shown,
-    summarised,
-)
+from models.training.manifest_lines import LabelledItem, read_items
+from models.training.manifest_problems import ManifestRefused, Problem, shown, summarised
+from models.training.splits import check_enough, split_items
 
-HELD_OUT_SHARE = 0.2
-MIN_HELD_OUT = 10  # an accuracy on fewer says nothing
+BATCH = 16  # pictures that are decoded, and encoded, together
+
+
+class Encoder(Protocol):
+    """A frozen encoder: uint8 pixels (n, s, s, 3) to float32 features (n, width)."""
+
+    width: int
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,65 +33,91 @@ class Examples:
     """n items as arrays; the sides that an item lacks are zeros and ""."""
 
     item_ids: list[str]
-    images: np.ndarray  # uint8 (n, size_px, size_px, 3)
+    images: np.ndarray  # uint8 (n, size_px, size_px, 3); features (n, width) of a frozen encoder
     texts: list[str]
     has_image: np.ndarray  # float32 (n, 1), 0 or 1
     has_text: np.ndarray  # float32 (n, 1), 0 or 1
     labels: Mapping[str, tuple[str, ...]]  # label name -> its labels, sorted
     answers: Mapping[str, np.ndarray]  # label name -> int32 (n,), indices into its labels
 
-    def take(self, rows: np.ndarray) -> "Examples":
+    def part(self, start: int, end: int) -> "Examples":
+        """Items `start` to `end`, without a copy of their pictures."""
         return Examples(
-            [self.item_ids[row] for row in rows],
-            self.images[rows],
-            [self.texts[row] for row in rows],
-            self.has_image[rows],
-            self.has_text[rows],
+            self.item_ids[start:end],
+            self.images[start:end],
+            self.texts[start:end],
+            self.has_image[start:end],
+            self.has_text[start:end],
             self.labels,
-            {name: answers[rows] for name, answers in self.answers.items()},
+            {name: answers[start:end] for name, answers in self.answers.items()},
         )
 
 
-def read_examples(manifest: Path, *, size_px: int, limits: ImageLimits = ImageLimits()) -> Examples:
-    """Read every item of `manifest`, then decode its picture.
+def read_examples(
+    manifest: Path,
+    folder: Path,
+    *,
+    size_px: int,
+    limits: ImageLimits = ImageLimits(),
+    encoder: Encoder | None = None,
+    min_lines: int = 1,
+    skip_broken: bool = False,
+    report: Callable[[str], None] = print,
+) -> tuple[Examples, Examples]:
+    """Read every item of `manifest`, decode its picture, and put it into `folder`.
 
-    Raises ManifestRefused for all that `read_items` finds, with no picture decoded;
-    and if that is nothing, for all pictures that are unreadable or beyond `limits`.
+    Returns the training and the held-out part. Raises ManifestRefused for all that
+    `read_items` and `split_items` find, with no picture decoded; and if that is
+    nothing, for all pictures that are unreadable or beyond `limits`. With
+    `skip_broken` these are reported, and their items left out.
     """
-    items = read_items(manifest)
-    images = np.zeros((len(items), size_px, size_px, 3), np.uint8)
-    problems = []
-    for row, item in enumerate(items):
-        try:
-            if item.image:
-                images[row] = _pixels(manifest.parent / item.image, size_px, limits)
-        except ValueError as error:
-            wrong = f"image {shown(item.image)}: {error}"
-            problems.append(Problem(item.line, wrong, str(error).split(":")[0]))
-    if problems:
-        raise ManifestRefused(manifest, summarised(problems))
-    return _to_examples(items, images)
+    items = read_items(manifest, min_lines=min_lines)
+    training, held_out = split_items(items, manifest, report)
+    shape = (encoder.width,) if encoder else (size_px, size_px, 3)
+    images = np.lib.format.open_memmap(
+        folder / "pictures.npy",
+        mode="w+",
+        dtype=np.float32 if encoder else np.uint8,
+        shape=(len(items), *shape),
+    )
+    kept: list[LabelledItem] = []
+    problems: list[Problem] = []
+    counts = []
+    for part in (training, held_out):
+        for batch, pixels, broken in _decoded(part, manifest.parent, size_px, limits):
+            problems += broken
+            there = [row for row, item in enumerate(batch) if item.image]
+            if there:
+                found = encoder(pixels[there]) if encoder else pixels[there]
+                images[[len(kept) + row for row in there]] = found
+            kept += batch
+        counts.append(len(kept))
+    if problems and not skip_broken:
+        raise ManifestRefused(manifest, [*summarised(problems), "(--skip_broken leaves them out)"])
+    for line in summarised(problems):
+        report(f"left out: {line}")
+    check_enough(manifest, counts[0], len(kept) - counts[0])
+    examples = _to_examples(kept, images)
+    return examples.part(0, counts[0]), examples.part(counts[0], len(kept))
 
 
-def split_examples(examples: Examples, manifest: Path) -> tuple[Examples, Examples]:
-    """Training and held-out part, by hash of the item id.
-
-    An item is on the same side whatever else is in the manifest. Raises
-    ManifestRefused when fewer than MIN_HELD_OUT items would be in one part.
-    """
-    held_out = np.array([_is_held_out(item_id) for item_id in examples.item_ids])
-    smaller_part = min(held_out.sum(), (~held_out).sum())
-    if smaller_part < MIN_HELD_OUT:
-        raise ManifestRefused(
-            manifest,
-            [f"{len(held_out)} items are too few: {MIN_HELD_OUT} must be held out to be tested on"],
-        )
-    return examples.take(np.flatnonzero(~held_out)), examples.take(np.flatnonzero(held_out))
-
-
-def _is_held_out(item_id: str) -> bool:
-    digest = hashlib.sha256(f"held out/{item_id}".encode()).digest()
-    return int.from_bytes(digest[:8]) / 2**64 < HELD_OUT_SHARE
+def _decoded(
+    items: Sequence[LabelledItem], folder: Path, size_px: int, limits: ImageLimits
+) -> Iterator[tuple[list[LabelledItem], np.ndarray, list[Problem]]]:
+    """Items with their pixels, zeros for none; those that are broken are left out and named."""
+    for start in range(0, len(items), BATCH):
+        good: list[LabelledItem] = []
+        problems: list[Problem] = []
+        pixels = np.zeros((BATCH, size_px, size_px, 3), np.uint8)
+        for item in items[start : start + BATCH]:
+            try:
+                if item.image:
+                    pixels[len(good)] = _pixels(folder / item.image, size_px, limits)
+                good.append(item)
+            except ValueError as error:
+                wrong = f"image {shown(item.image)}: {error}"
+                problems.append(Problem(item.line, wrong, str(error).split(":")[0]))
+        yield good, pixels, problems
 
 
 def _pixels(path: Path, size_px: int, limits: ImageLimits) -> np.ndarray:

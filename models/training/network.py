@@ -1,44 +1,27 @@
-"""The Keras models of a release, and how they are trained, all at once.
+"""How the encoder and the deep part of the scorers are trained.
 
-A small convolutional image encoder feeds one scorer for each label name. First
-all of it is trained at once; then the scorers alone, on the embeddings that will
-be served, which costs little and is what questions about both sides need. Each
-step scores every item three times, with both inputs and with either alone, so
-that a missing input is nothing new in service. One more loss has the embedding
-predict the words of the text: it learns what people mention, which the labels
-alone teach far more slowly.
+First all of it is trained at once; then the scorers alone, on the embeddings that
+will be served, which costs little and is what questions about both sides need. With
+a frozen encoder that is all there is to train. Each step scores every item three
+times, with both inputs and with either alone, so that a missing input is nothing new
+in service. One more loss has the embedding predict the words of the text: it learns
+what people mention, which the labels alone teach far more slowly.
 """
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import layers, ops
 
-from models.failures import Stage
-from models.features import FeatureSpec
-from models.manifest import presence_of
-from models.training.text_analysis import TEXT_FEATURES
+from models.training.architecture import DEEP_INPUTS, EMBEDDING, Network
 
-EMBEDDING = FeatureSpec("embedding", "float16", (128,))
-SCORER_INPUTS = (
-    FeatureSpec("embedding", "float32", EMBEDDING.shape),
-    *TEXT_FEATURES,
-    *map(presence_of, (Stage.IMAGE, Stage.TEXT)),
-)
-# Filters and stride of each 3x3 convolution: 30 million multiplications at 96 px.
-CONVOLUTIONS = ((16, 2), (32, 2), (64, 2), (96, 1), (128, 1))
-WORD_NUMBERS = 64  # numbers a word is embedded in
-HIDDEN = 64
 SHIFT_PX = 4
 BATCH = 64
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 1e-3
-DROPOUT = 0.2
 WORDS_WEIGHT = 1.0
 SCORER_EPOCHS = 3  # of the scorers alone, for each epoch of the whole
 # The inputs that are shown, image and text, and how much that view counts.
@@ -48,91 +31,28 @@ MAX_PREDICTED_WORDS = 1_000  # the most frequent ones
 _Arrays = Mapping[str, tf.Tensor]
 
 
-class Network(NamedTuple):
-    """`encoder`: {"image"} to embedding; `scorers`: SCORER_INPUTS to probabilities.
-
-    `logits` are the scorers before the softmax, with the same weights. All share
-    `word_table`, and `meaning`, which takes an embedding to where the table has
-    the words for it.
-    """
-
-    encoder: keras.Model
-    scorers: Mapping[str, keras.Model]
-    logits: Mapping[str, keras.Model]
-    word_table: layers.Embedding
-    meaning: layers.Dense
-
-
-def build_network(
-    labels: Mapping[str, tuple[str, ...]], *, size_px: int, vocabulary: int
-) -> Network:
-    """A network with fresh weights; `vocabulary` is how many numbers token_ids take."""
-    start = keras.initializers.RandomNormal(stddev=0.3)
-    word_table = layers.Embedding(vocabulary, WORD_NUMBERS, start, name="word_table")
-    meaning = layers.Dense(WORD_NUMBERS, name="meaning")
-    logits, scorers = {}, {}
-    for name, values in labels.items():
-        inputs = {
-            one.name: keras.Input(one.shape, dtype=one.dtype, name=one.name)
-            for one in SCORER_INPUTS
-        }
-        answer = layers.Dense(len(values))(_merge(inputs, word_table, meaning))
-        logits[name] = keras.Model(inputs, answer)
-        scorers[name] = keras.Model(inputs, layers.Softmax()(answer))
-    return Network(_encoder(size_px), scorers, logits, word_table, meaning)
-
-
-def _encoder(size_px: int) -> keras.Model:
-    image = keras.Input((size_px, size_px, 3), dtype="uint8", name="image")
-    pixels = layers.Rescaling(1 / 127.5, offset=-1.0)(image)
-    for filters, stride in CONVOLUTIONS:
-        pixels = layers.Conv2D(filters, 3, strides=stride, padding="same", use_bias=False)(pixels)
-        pixels = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(pixels))
-    pooled = layers.GlobalAveragePooling2D()(pixels)
-    return keras.Model({"image": image}, layers.Dense(*EMBEDDING.shape)(pooled))
-
-
-def _merge(
-    inputs: Mapping[str, keras.KerasTensor], word_table: layers.Layer, meaning: layers.Layer
-) -> keras.KerasTensor:
-    """What a scorer knows of an item: either side, and how each word fits the picture."""
-    real = ops.cast(ops.expand_dims(ops.not_equal(inputs["token_ids"], 0), -1), "float32")
-    words = word_table(inputs["token_ids"])
-    pictured = meaning(inputs["embedding"]) * inputs["has_image"]
-    fits = layers.Dense(HIDDEN, activation="relu")(words * ops.expand_dims(pictured, 1))
-    image = layers.Dense(HIDDEN, activation="relu")(inputs["embedding"]) * inputs["has_image"]
-    text = layers.Dense(HIDDEN, activation="relu")(words)
-    merged = ops.concatenate(
-        [
-            image,
-            ops.max(text * real, axis=1),
-            ops.max(fits * real, axis=1),
-            inputs["has_image"],
-            inputs["has_text"],
-        ],
-        axis=-1,
-    )
-    return layers.Dense(HIDDEN, activation="relu")(layers.Dropout(DROPOUT)(merged))
-
-
 def fit_network(
     network: Network,
     arrays: Mapping[str, np.ndarray],
     answers: Mapping[str, np.ndarray],
+    rows: np.ndarray,
     *,
     epochs: int,
     seed: int,
     report: Callable[[str], None],
-) -> None:
-    """Train in place: all of it for `epochs`, then the scorers alone for longer.
+) -> np.ndarray:
+    """Train in place on `rows`: all of it for `epochs`, then the scorers alone for longer.
 
-    `arrays`: image (n, size_px, size_px, 3), token_ids, has_image, has_text;
-    `answers`: int32 (n,) for each scorer. Reports mean losses and times.
+    `arrays`: token_ids, has_image, has_text, and image (n, size_px, size_px, 3), or
+    embedding (n, numbers) where the encoder is frozen; `answers`: int32 (n,) for each
+    scorer. Returns the embeddings of all n, as they are served. Reports losses and times.
     """
 
     def loss_of_all(arrays: _Arrays, answers: _Arrays) -> tf.Tensor:
-        pixels = {"image": _shifted(arrays["image"])}
-        embedding = network.encoder(pixels, training=True) * arrays["has_image"]
+        embedding = arrays.get("embedding")
+        if network.encoder:
+            pixels = {"image": _shifted(arrays["image"])}
+            embedding = network.encoder(pixels, training=True) * arrays["has_image"]
         words = WORDS_WEIGHT * _words_loss(network, embedding, arrays)
         return words + _scorers_loss(network, embedding, arrays, answers)
 
@@ -140,12 +60,37 @@ def fit_network(
         return _scorers_loss(network, arrays["embedding"], arrays, answers)
 
     heads = [network.word_table, network.meaning, *network.logits.values()]
-    fit = partial(_fit, answers=answers, shuffle=np.random.default_rng(seed), report=report)
-    fit(loss_of_all, [network.encoder, *heads], arrays, epochs=epochs)
-    served = network.encoder.predict({"image": arrays["image"]}, verbose=0)
+    shuffle = np.random.default_rng(seed)
+    fit = partial(_fit, answers=answers, rows=rows, shuffle=shuffle, report=report)
+    longer = epochs * SCORER_EPOCHS
+    read = {name: arrays[name] for name in DEEP_INPUTS if name in arrays}
+    if not network.encoder:
+        fit(loss_of_all, heads, read, epochs=longer)
+        return arrays["embedding"]
+    fit(loss_of_all, [network.encoder, *heads], read | {"image": arrays["image"]}, epochs=epochs)
+    served = run_model(network.encoder, {"image": arrays["image"]})
     embedding = served.astype(EMBEDDING.dtype).astype(np.float32) * arrays["has_image"]
-    rest = {name: array for name, array in arrays.items() if name != "image"}
-    fit(loss_of_scorers, heads, rest | {"embedding": embedding}, epochs=epochs * SCORER_EPOCHS)
+    fit(loss_of_scorers, heads, read | {"embedding": embedding}, epochs=longer)
+    return embedding
+
+
+def run_model(model: Callable[..., tf.Tensor], arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """What a model gives for n >= 1 rows, BATCH of them at a time."""
+
+    def run(arrays: _Arrays) -> tf.Tensor:
+        return model(arrays, training=False)
+
+    compiled = tf.function(run, input_signature=(_shapes(arrays),))
+    count = len(next(iter(arrays.values())))
+    parts = [
+        compiled({name: array[start : start + BATCH] for name, array in arrays.items()}).numpy()
+        for start in range(0, count, BATCH)
+    ]
+    return np.concatenate(parts)
+
+
+def _shapes(columns: Mapping[str, np.ndarray]) -> dict[str, tf.TensorSpec]:
+    return {name: tf.TensorSpec((None, *a.shape[1:]), a.dtype) for name, a in columns.items()}
 
 
 def _fit(
@@ -155,13 +100,13 @@ def _fit(
     *,
     epochs: int,
     answers: Mapping[str, np.ndarray],
+    rows: np.ndarray,
     shuffle: np.random.Generator,
     report: Callable[[str], None],
 ) -> None:
-    """Bring `loss_of` down by changing the weights of `parts`, which may share some."""
+    """Bring `loss_of` of `rows` down by changing the weights of `parts`, which may share some."""
     weights = list({id(one): one for part in parts for one in part.trainable_variables}.values())
-    count = len(arrays["token_ids"])
-    batches = -(-count // BATCH)
+    batches = -(-len(rows) // BATCH)
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, epochs * batches, warmup_target=LEARNING_RATE, warmup_steps=batches // 2
     )
@@ -174,20 +119,17 @@ def _fit(
         optimizer.apply(tape.gradient(loss, weights), weights)
         return loss
 
-    def shapes(columns: Mapping[str, np.ndarray]) -> dict[str, tf.TensorSpec]:
-        return {name: tf.TensorSpec((None, *a.shape[1:]), a.dtype) for name, a in columns.items()}
-
     # Batches differ by an item; each size of its own would be traced anew, for ten seconds.
-    compiled = tf.function(step, input_signature=(shapes(arrays), shapes(answers)))
+    compiled = tf.function(step, input_signature=(_shapes(arrays), _shapes(answers)))
     every = max(1, epochs // 8)
     start_s = time.monotonic()
     for epoch in range(1, epochs + 1):
         losses = [
             compiled(
-                {name: array[rows] for name, array in arrays.items()},
-                {name: column[rows] for name, column in answers.items()},
+                {name: array[some] for name, array in arrays.items()},
+                {name: column[some] for name, column in answers.items()},
             ).numpy()
-            for rows in np.array_split(shuffle.permutation(count), batches)
+            for some in np.array_split(shuffle.permutation(rows), batches)
         ]
         if epoch % every == 0 or epoch == epochs:
             report(

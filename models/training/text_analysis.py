@@ -1,16 +1,18 @@
 """The tensorflow-transform graph of the texts, and its analysis on training texts.
 
-Texts come in normalised (`models.text_transform.normalised`); `token_ids` go out:
-int32, one a word, in the order of the words, 0 where there is none. How a text is
-cut into words is part of the graph, and so of the release: other rules here change
-no release that was trained before.
+Texts come in normalised (`models.text_transform.normalised`). Out go `token_ids`,
+one for each of the first words, in their order, 0 where there is none; and
+`term_ids` with `term_weights`, the whole text as tf-idf weights of its heaviest terms.
+How a text is cut is part of the graph, and so of the release.
 """
 
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import apache_beam as beam
+import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
@@ -20,58 +22,73 @@ from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 from models.features import FeatureSpec
 from models.saved_model import SIGNATURE
 from models.text_transform import TEXT_INPUT, normalised
+from models.training.terms import (
+    count_terms,
+    is_word,
+    rarity_of,
+    split_terms,
+    split_words,
+    visible,
+    weigh_terms,
+)
 
 MAX_TOKENS = 32
-MAX_WORDS = 5_000
-MIN_TEXTS_A_WORD = 2
-TEXT_FEATURES = (FeatureSpec("token_ids", "int32", (MAX_TOKENS,)),)
-VOCABULARY = "words"
-# Shown as nothing, and no letter: soft hyphens, marks of direction, variation selectors, tags.
-INVISIBLE = (
-    r"[\x{AD}\x{34F}\x{61C}\x{180B}-\x{180F}\x{200E}\x{200F}\x{202A}-\x{202E}"
-    r"\x{2060}-\x{206F}\x{FE00}-\x{FE0F}\x{FEFF}\x{E0000}-\x{E0FFF}]"
-)
-# A letter or digit, and whatever belongs to it or follows it: more of them, the marks
-# that most scripts write vowels with, and joiners (U+200C, U+200D) between two of these.
-# Marks that enclose, as those of keycaps, belong to no word.
-WORD = r"[\p{L}\p{N}](?:[\x{200C}\x{200D}]*[\p{L}\p{N}\p{Mn}\p{Mc}])*"
-WORD_AND_WHAT_IS_BEFORE = rf"[^\p{{L}}\p{{N}}]*({WORD})?"
+MAX_TERMS = 20_000  # int16 holds 32,767
+MAX_WORDS = 5_000  # of the terms, the most frequent words, have a token of their own
+MIN_TIMES = 2  # that a word or term is there in the training texts, or it is unknown
+MAX_TERMS_A_TEXT = 192  # 768 bytes of the 2 KB that may cross to the join
+TERMS_STEP = 16  # where no training text has as many, fewer cross
+BATCH = 500
+TERMS = "terms"
+WORDS = "words"
+TOKENS = FeatureSpec("token_ids", "int16", (MAX_TOKENS,))
+
+
+class TextAnalysis(NamedTuple):
+    """`features` of the transform; how many numbers `token_ids` and `term_ids` can take."""
+
+    features: tuple[FeatureSpec, ...]
+    vocabulary: int
+    terms: int
+
+
+def text_features(terms_a_text: int = MAX_TERMS_A_TEXT) -> tuple[FeatureSpec, ...]:
+    return (
+        TOKENS,
+        FeatureSpec("term_ids", "int16", (terms_a_text,)),
+        FeatureSpec("term_weights", "float16", (terms_a_text,)),
+    )
 
 
 def preprocessing_fn(inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Normalised texts (n,) to `token_ids` (n, MAX_TOKENS), int64 as TFT wants it.
+    """Normalised texts (n,) to the ids of all their terms, words first, and how many are words.
 
-    The most frequent words have numbers from 1 on, all others share one.
+    The most frequent terms have numbers from 0 on, all others are -1.
     """
-    words = split_words(inputs[TEXT_INPUT])
+    texts = visible(inputs[TEXT_INPUT])
+    words = split_words(texts)
     ids = tft.compute_and_apply_vocabulary(
-        words[:, :MAX_TOKENS],
-        top_k=MAX_WORDS,
-        frequency_threshold=MIN_TEXTS_A_WORD,
-        num_oov_buckets=1,
-        vocab_filename=VOCABULARY,
+        split_terms(texts, words),
+        top_k=MAX_TERMS,
+        frequency_threshold=MIN_TIMES,
+        default_value=-1,
+        vocab_filename=TERMS,
     )
-    return {"token_ids": (ids + 1).to_tensor(default_value=0, shape=(None, MAX_TOKENS))}
+    return {TERMS: ids, WORDS: words.row_lengths()}
 
 
-def split_words(texts: tf.Tensor) -> tf.RaggedTensor:
-    """The words of each of the normalised texts (n,), in time linear in their length."""
-    visible = tf.strings.regex_replace(texts, INVISIBLE, "")
-    return tf.strings.split(tf.strings.regex_replace(visible, WORD_AND_WHAT_IS_BEFORE, r"\1 "))
-
-
-def analyse_texts(texts: Sequence[str], folder: Path) -> int:
+def analyse_texts(texts: Sequence[str], folder: Path) -> TextAnalysis:
     """Analyse `texts` as they will be served, and save the finished transform in `folder`.
 
     They are normalised here. The SavedModel has one signature, string `text` (n,)
-    to TEXT_FEATURES, and loads without tensorflow-transform. Returns how many
-    numbers `token_ids` can take. Runs Beam in this process, whatever runner is the
-    default.
+    to the features, and loads without tensorflow-transform. Runs Beam in this
+    process, whatever runner is the default.
     """
     metadata = dataset_metadata.DatasetMetadata(
         schema_utils.schema_from_feature_spec({TEXT_INPUT: tf.io.FixedLenFeature([], tf.string)})
     )
-    rows = [{TEXT_INPUT: text} for text in normalised(texts)]
+    normal = normalised(texts)
+    rows = [{TEXT_INPUT: text} for text in normal]
     with tempfile.TemporaryDirectory() as scratch:
         with (
             beam.Pipeline(runner=FnApiRunner()) as pipeline,
@@ -81,24 +98,66 @@ def analyse_texts(texts: Sequence[str], folder: Path) -> int:
             analysed = dataset | "Analyse" >> tft_beam.AnalyzeDataset(preprocessing_fn)
             _ = analysed | "Write" >> tft_beam.WriteTransformFn(f"{scratch}/analysed")
         output = tft.TFTransformOutput(f"{scratch}/analysed")
-        _save_servable(output, folder)
-        return int(output.vocabulary_size_by_name(VOCABULARY)) + 2
+        numbers = token_numbers(output.vocabulary_by_name(TERMS))
+        features = _save_servable(output, folder, normal, numbers)
+        return TextAnalysis(features, int(numbers.max()) + 1, len(numbers) + 1)
 
 
-def _save_servable(output: tft.TFTransformOutput, folder: Path) -> None:
-    """Save the transform anew, with our own signature and dtypes."""
+def _save_servable(
+    output: tft.TFTransformOutput, folder: Path, texts: Sequence[bytes], numbers: np.ndarray
+) -> tuple[FeatureSpec, ...]:
+    """Save the transform anew, with the weights of terms, our own signature and dtypes."""
     module = tf.Module()
     module.layer = output.transform_features_layer()
+    texts_with, most = _counted(module.layer, texts, len(numbers))
+    rarity = tf.constant(rarity_of(texts_with, len(texts)))
+    features = text_features(min(MAX_TERMS_A_TEXT, max(1, -(-most // TERMS_STEP)) * TERMS_STEP))
+    heaviest = features[-1].shape[0]
 
     def transform(text: tf.Tensor) -> dict[str, tf.Tensor]:
-        features = module.layer({TEXT_INPUT: text})
+        found = module.layer({TEXT_INPUT: text})
+        ids, weights = weigh_terms(found[TERMS], rarity, heaviest=heaviest)
+        tokens = _tokens(found[TERMS], found[WORDS], numbers)
+        found = {TOKENS.name: tokens, "term_ids": ids, "term_weights": weights}
         return {
-            spec.name: tf.ensure_shape(
-                tf.cast(features[spec.name], spec.dtype), (None, *spec.shape)
-            )
-            for spec in TEXT_FEATURES
+            spec.name: tf.ensure_shape(tf.cast(found[spec.name], spec.dtype), (None, *spec.shape))
+            for spec in features
         }
 
     signature = [tf.TensorSpec((None,), tf.string, name=TEXT_INPUT)]
     module.transform = tf.function(transform, input_signature=signature)
     tf.saved_model.save(module, str(folder), signatures={SIGNATURE: module.transform})
+    return features
+
+
+def token_numbers(terms: Sequence[bytes]) -> np.ndarray:
+    """The token of each term: words from 1 on in their order, and one more for all others."""
+    words = [number for number, term in enumerate(terms) if is_word(term)][:MAX_WORDS]
+    numbers = np.full(len(terms), len(words) + 1, np.int64)
+    numbers[words] = np.arange(1, len(words) + 1)
+    return numbers
+
+
+def _tokens(ids: tf.RaggedTensor, words: tf.Tensor, numbers: np.ndarray) -> tf.Tensor:
+    """The numbers of the first words, (n, MAX_TOKENS), 0 for none."""
+    unknown = len(numbers)
+    # The last is for what is no term.
+    table = tf.constant([*numbers, numbers.max()], tf.int64)
+    first = ids.to_tensor(-1, shape=(None, MAX_TOKENS))
+    known = tf.gather(table, tf.where(first < 0, tf.constant(unknown, tf.int64), first))
+    is_there = tf.range(MAX_TOKENS, dtype=tf.int64) < words[:, tf.newaxis]
+    return tf.where(is_there, known, tf.zeros_like(first))
+
+
+def _counted(layer: tf.Module, texts: Sequence[bytes], terms: int) -> tuple[np.ndarray, int]:
+    """How many of `texts` have each term, and how many known ones a text has at most."""
+    texts_with, most = np.zeros(terms, np.int64), 0
+    count = tf.function(
+        lambda text: count_terms(layer({TEXT_INPUT: text})[TERMS], terms)[:2],
+        input_signature=[tf.TensorSpec((None,), tf.string)],
+    )
+    for start in range(0, len(texts), BATCH):
+        rows, found = (one.numpy() for one in count(tf.constant(texts[start : start + BATCH])))
+        texts_with += np.bincount(found, minlength=terms)
+        most = max(most, *np.bincount(rows, minlength=1))
+    return texts_with, int(most)

@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,15 +18,25 @@ from models.failures import TestudoError
 from models.features import ImageLimits
 from models.manifest import Manifest
 from models.release import save_release
-from models.training.examples import read_examples, split_examples
+from models.training.encoder_names import SMALL, check_encoder, default_size_px
+from models.training.examples import read_examples
+from models.training.manifest_labels import MIN_LINES
+from models.training.manifest_lines import read_items
+from models.training.tables import baseline_table, evaluation_table, label_table, verdicts
 
 # The largest difference allowed between a Keras model and its exported file, in
 # any number that it puts out: embeddings are around 1, scores are 0-1.
 TOLERANCE = 1e-3
-SIZE_PX = 96
 EPOCHS = 5
-MAX_LABELS = 20  # of a scorer, in the table; the release's manifest has all
-LIBRARIES = ("ai-edge-litert", "keras", "numpy", "pillow", "tensorflow", "tensorflow-transform")
+LIBRARIES = (
+    "ai-edge-litert",
+    "keras",
+    "numpy",
+    "pillow",
+    "scikit-learn",
+    "tensorflow",
+    "tensorflow-transform",
+)
 
 
 class TrainingFailed(TestudoError):
@@ -40,10 +50,13 @@ def train(
     releases: str,
     *,
     task: str = "listings",
-    size_px: int = SIZE_PX,
+    size_px: int | None = None,
     seed: int = 0,
     epochs: int = EPOCHS,
     limits: ImageLimits = ImageLimits(),
+    encoder: str = SMALL,
+    min_lines: int = MIN_LINES,
+    skip_broken: bool = False,
     report: Callable[[str], None] = print,
 ) -> Manifest:
     """Train on the items of `manifest` and save a release under `releases`.
@@ -54,19 +67,36 @@ def train(
     saved, when an exported file does not compute what its Keras model does.
     """
     start_s = time.monotonic()
-    examples = read_examples(manifest, size_px=size_px, limits=limits)
-    training, held_out = split_examples(examples, manifest)
-    report(f"{len(training.texts)} items to train on, {len(held_out.texts)} held out")
+    size_px = size_px or default_size_px(encoder)
+    check_encoder(encoder)
+    read_items(manifest, min_lines=min_lines)  # what is wrong with lines is told in seconds
     with _quiet_start():
         from models.training.bundle import make_bundle
+        from models.training.encoders import FrozenEncoder
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "bundle"
+        folder.mkdir()
+        frozen = None
+        if encoder != SMALL:
+            frozen = FrozenEncoder(encoder, Path(scratch), size_px=size_px)
+        training, held_out = read_examples(
+            manifest,
+            Path(scratch),
+            size_px=size_px,
+            limits=limits,
+            encoder=frozen,
+            min_lines=min_lines,
+            skip_broken=skip_broken,
+            report=report,
+        )
+        report(f"{len(training.texts)} items to train on, {len(held_out.texts)} held out")
         bundle = make_bundle(
-            Path(folder), training, held_out, seed=seed, epochs=epochs, report=report
+            folder, training, held_out, encoder=frozen, seed=seed, epochs=epochs, report=report
         )
         check_differences(bundle.evaluation["largest_difference"])
         saved = save_release(
-            Path(folder),
+            folder,
             releases,
             task=task,
             image_size_px=size_px,
@@ -78,69 +108,30 @@ def train(
                 "trained_on": len(training.texts),
                 "held_out": len(held_out.texts),
                 "seed": seed,
+                "encoder": encoder,
                 "epochs": epochs,
                 "versions": {name: version(name) for name in LIBRARIES},
             },
         )
-    report(evaluation_table(saved))
-    report(label_table(saved))
+    for part in (evaluation_table, baseline_table, verdicts, label_table):
+        report(part(saved))
     report(f"release {saved.release} after {time.monotonic() - start_s:.0f} s")
     return saved
 
 
-def check_differences(differences: dict[str, float]) -> None:
+def check_differences(differences: Mapping[str, float | None]) -> None:
     """Raises TrainingFailed when a file differs from its model by more than TOLERANCE."""
     # Not "greater than", which is false of a file that computes nan.
-    wrong = [f"{name} by {one:.2g}" for name, one in differences.items() if not one <= TOLERANCE]
+    wrong = [
+        f"{name} by {one:.2g}"
+        for name, one in differences.items()
+        if one is not None and not one <= TOLERANCE
+    ]
     if wrong:
         raise TrainingFailed(
             f"exported files differ from their Keras models (allowed {TOLERANCE}): "
             + ", ".join(wrong)
         )
-
-
-def evaluation_table(manifest: Manifest) -> str:
-    """A line a scorer: its accuracy on held-out items, and how exact its file is.
-
-    Beside it, that of always answering the commonest label.
-    """
-    columns = "{:24} {:>8} {:>12} {:>12} {:>17} {:>32}"
-    heads = ("scorer", "both", "image only", "text only", "commonest label")
-    lines = [columns.format(*heads, "largest LiteRT-Keras difference")]
-    differences = manifest.evaluation["largest_difference"]
-    for scorer in manifest.scorers:
-        accuracy = manifest.evaluation["accuracy"][scorer.name]
-        commonest = manifest.evaluation["commonest_share"][scorer.name]
-        shares = ["-" if one is None else f"{one:.3f}" for one in (*accuracy.values(), commonest)]
-        lines.append(columns.format(scorer.name, *shares, f"{differences[scorer.path]:.1e}"))
-    encoder = next(one for name, one in differences.items() if "/" not in name)
-    lines.append(columns.format("(image encoder)", "", "", "", "", f"{encoder:.1e}"))
-    return "\n".join(lines)
-
-
-def label_table(manifest: Manifest) -> str:
-    """A line a label, the commonest first: how much of it was seen, and how well it is told."""
-    columns = "{:40} {:>11} {:>9} {:>9}"
-    lines = [columns.format("label", "trained on", "held out", "right")]
-    untrained = []
-    for scorer, counts in manifest.evaluation["labels"].items():
-        ordered = sorted(counts.items(), key=lambda one: -one[1]["trained_on"])
-        for label, count in ordered[:MAX_LABELS]:
-            share = f"{count['right'] / count['held_out']:.3f}" if count["held_out"] else "-"
-            name = f"{scorer}: {label!r}"
-            lines.append(columns.format(name, count["trained_on"], count["held_out"], share))
-        if rest := ordered[MAX_LABELS:]:
-            lines.append(f"{scorer}: and {len(rest)} more, in the release's manifest.json")
-        untrained += [(scorer, label) for label, count in ordered if not count["trained_on"]]
-    for scorer in dict(untrained):
-        names = [repr(label) for one, label in untrained if one == scorer]
-        more = f" and {len(names) - MAX_LABELS} more" if len(names) > MAX_LABELS else ""
-        lines.append(
-            f"{scorer}: never trained on, as only held-out lines have them: "
-            + ", ".join(names[:MAX_LABELS])
-            + more
-        )
-    return "\n".join(lines)
 
 
 @contextlib.contextmanager

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from models.failures import Stage
-from models.features import decode_image, pack_features, unpack_features
+from models.features import decode_image, pack_features, unpack_features, widened
 from models.litert import LiteRTModel
 from models.manifest import ENCODER, TEXT_TRANSFORM, Manifest, ReleaseError, presence_of
 from models.release import Pointer, fetch_release, read_pointer, write_pointer
@@ -59,9 +60,10 @@ def features(bundle: Path, trained: Manifest, count: int) -> dict[str, np.ndarra
     texts = TextTransform(bundle / TEXT_TRANSFORM, trained.features[Stage.TEXT])(
         [one.text for one in listings]
     )
-    return unpack_features(trained.features[Stage.IMAGE], images) | unpack_features(
+    arrays = unpack_features(trained.features[Stage.IMAGE], images) | unpack_features(
         trained.features[Stage.TEXT], texts
     )
+    return {name: widened(array) for name, array in arrays.items()}
 
 
 def test_every_file_has_the_digest_that_the_manifest_says(bundle: Path) -> None:
@@ -105,11 +107,12 @@ def test_scorers_take_what_the_manifest_says_they_take(trained: Manifest, bundle
 def test_scores_are_probabilities_with_either_side_missing(trained: Manifest, bundle: Path) -> None:
     """An item with one side only is scored, its other side being zeros."""
     arrays = features(bundle, trained, 5)
-    arrays["embedding"] = arrays["embedding"].astype(np.float32)
     for has_image, has_text in ((1, 1), (1, 0), (0, 1)):
         inputs = {
             "embedding": arrays["embedding"] * np.float32(has_image),
             "token_ids": arrays["token_ids"] * np.int32(has_text),
+            "term_ids": arrays["term_ids"] * np.int32(has_text),
+            "term_weights": arrays["term_weights"] * np.float32(has_text),
             "has_image": np.full((5, 1), has_image, np.float32),
             "has_text": np.full((5, 1), has_text, np.float32),
         }
@@ -145,6 +148,12 @@ def test_the_evaluation_tells_how_it_was_made(trained: Manifest) -> None:
         for part in ("trained_on", "held_out"):
             assert sum(one[part] for one in counts.values()) == evaluation[part]
         assert 0 < evaluation["commonest_share"][name] < 1
+        assert 0 <= evaluation["calibration_error"][name] < 1
+        for view, share in accuracy.items():
+            low, high = evaluation["intervals"][name][view]
+            assert low <= share <= high
+            assert 0 <= evaluation["baselines"][name][view]["accuracy"] <= 1
+    assert evaluation["encoder"] == "small"
 
 
 def test_features_are_small_and_of_the_promised_size(trained: Manifest, bundle: Path) -> None:
@@ -155,6 +164,15 @@ def test_features_are_small_and_of_the_promised_size(trained: Manifest, bundle: 
     assert {name: (array.dtype.name, array.shape) for name, array in arrays.items()} == {
         spec.name: (spec.dtype, (3, *spec.shape)) for spec in specs
     }
+
+
+def test_a_confusion_matrix_is_drawn_for_each_scorer(trained: Manifest, bundle: Path) -> None:
+    """A picture in the release, which its digests cover."""
+    for scorer in trained.scorers:
+        name = f"evaluation/{scorer.name}.png"
+        assert name in trained.files
+        with Image.open(bundle / name) as image:
+            assert image.format == "PNG"
 
 
 def test_a_text_has_the_same_features_in_any_batch(trained: Manifest, bundle: Path) -> None:
@@ -189,7 +207,7 @@ def test_serving_texts_needs_no_tensorflow_transform(trained: Manifest, bundle: 
     code = (
         "import sys; from pathlib import Path; from models.features import FeatureSpec\n"
         "from models.text_transform import TextTransform\n"
-        "spec = FeatureSpec('token_ids', 'int32', (32,))\n"
+        "spec = FeatureSpec('token_ids', 'int16', (32,))\n"
         "assert any(TextTransform(Path(sys.argv[1]), (spec,))(['blue mug'])[0])\n"
         "assert 'tensorflow_transform' not in sys.modules\n"
     )

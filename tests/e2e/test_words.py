@@ -9,11 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from models.features import FeatureSpec, unpack_features
 from models.saved_model import SIGNATURE
 from models.text_transform import TEXT_INPUT, TextTransform
-from models.training.text_analysis import TEXT_FEATURES, analyse_texts
+from models.training.text_analysis import (
+    MAX_TERMS_A_TEXT,
+    MAX_TOKENS,
+    analyse_texts,
+    token_numbers,
+)
 from models.training.train import train
 
 # Spelt by their code points where an editor might compose or lose them.
@@ -37,14 +43,20 @@ MARKED = (
 
 def transform(folder: Path, texts: Sequence[str]) -> TextTransform:
     """What training on `texts`, each there twice, would serve."""
-    analyse_texts([*texts, *texts], folder)
-    return TextTransform(folder, TEXT_FEATURES)
+    return TextTransform(folder, analyse_texts([*texts, *texts], folder).features)
 
 
 def numbers(transform: TextTransform, text: str) -> list[int]:
     """The token of each word of a text."""
-    (row,) = unpack_features(TEXT_FEATURES, transform([text]))["token_ids"]
+    (row,) = unpack_features(transform.features, transform([text]))["token_ids"]
     return [int(one) for one in row if one]
+
+
+def weights(transform: TextTransform, text: str) -> dict[int, float]:
+    """The weight of each term of a text."""
+    arrays = unpack_features(transform.features, transform([text]))
+    pairs = zip(arrays["term_ids"][0], arrays["term_weights"][0], strict=True)
+    return {int(term): float(weight) for term, weight in pairs if term}
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +119,64 @@ def test_a_release_cuts_words_as_it_was_trained(tmp_path: Path) -> None:
     rows = unpack_features(specs, TextTransform(tmp_path, specs)(HINDI))["token_ids"]
     assert np.count_nonzero(rows, axis=1).tolist() == [2, 2, 2]
     assert len(np.unique(rows, axis=0)) == 1
+
+
+SALES = [f"{size} {colour} mug no {n % 7}" for n, (size, colour) in enumerate(
+    [(size, colour) for size in ("small", "large") for colour in ("red", "blue", "green")] * 4
+)]  # fmt: skip
+
+
+def test_terms_are_weighted_as_scikit_learn_does(tmp_path: Path) -> None:
+    """Words and pairs of words by tf-idf with sublinear counts, each text of norm 1."""
+    texts = [*SALES, "red mug mug red lamp"]
+    served = transform_of(texts, tmp_path)
+    theirs = TfidfVectorizer(
+        ngram_range=(1, 2), min_df=2, sublinear_tf=True, tokenizer=str.split, token_pattern=None
+    ).fit(texts)
+    for text in (texts[0], texts[-1]):
+        expected = sorted(theirs.transform([text]).data, reverse=True)
+        assert list(weights(served, text).values()) == pytest.approx(expected, abs=2e-3)
+
+
+def test_words_alone_have_tokens() -> None:
+    """Pairs and beginnings are terms; what has no token shares the number after the last."""
+    assert token_numbers([b"mug", b"red mug", b"teapo*", b"red"]).tolist() == [1, 3, 3, 2]
+
+
+def transform_of(texts: Sequence[str], folder: Path) -> TextTransform:
+    return TextTransform(folder, analyse_texts(texts, folder).features)
+
+
+def test_a_whole_description_counts(tmp_path: Path) -> None:
+    """Not its first words alone; of a very long one the heaviest terms, in 2 KB with all else."""
+    opening = "one of many things that we found at home and do not need any more " * 4
+    texts = [f"{opening} {word}" for word in ("teapot", "lantern") * 8]
+    served = transform_of(texts, tmp_path)
+    teapot, lantern = (weights(served, text) for text in texts[:2])
+    assert len(opening.split()) > MAX_TOKENS
+    assert numbers(served, texts[0]) == numbers(served, texts[1])
+    assert len(set(teapot) - set(lantern)) == len(set(lantern) - set(teapot)) >= 2
+    assert sum(spec.size_bytes for spec in served.features) <= 2_048 - 512
+    assert served.features[1].shape[0] <= MAX_TERMS_A_TEXT
+
+
+@pytest.mark.parametrize(
+    ("texts", "alike", "other"),
+    [
+        (("\u7ea2\u8272\u624b\u673a\u58f3", "\u84dd\u8272\u624b\u673a\u58f3"),
+         "\u5356\u624b\u673a\u58f3", "\u82f9\u679c"),
+        (("\u0e02\u0e32\u0e22\u0e19\u0e49\u0e33", "\u0e19\u0e49\u0e33\u0e14\u0e37\u0e48\u0e21"),
+         "\u0e0b\u0e37\u0e49\u0e2d\u0e19\u0e49\u0e33", "\u0e1c\u0e25"),
+        (("running shoes", "runner of shoes"), "runners", "boots"),
+    ],
+)  # fmt: skip
+def test_parts_of_words_are_known(
+    tmp_path: Path, texts: tuple[str, ...], alike: str, other: str
+) -> None:
+    """Characters of scripts without spaces, and beginnings of long words."""
+    served = transform_of([*texts, *texts], tmp_path)
+    assert weights(served, alike)
+    assert not weights(served, other)
 
 
 def test_hindi_is_learnt_as_english_is(tmp_path: Path) -> None:

@@ -22,7 +22,14 @@ from beam_pipeline.file_checks import check_files
 from beam_pipeline.graph import build
 from beam_pipeline.results import results_problem
 from models.failures import Reason, Stage
-from models.features import FeatureSpec, ImageLimits, decode_image, pack_features, unpack_features
+from models.features import (
+    FeatureSpec,
+    ImageLimits,
+    decode_image,
+    pack_features,
+    unpack_features,
+    widened,
+)
 from models.litert import LiteRTModel
 from models.manifest import ENCODER, TEXT_TRANSFORM, Manifest, presence_of
 from models.release import Pointer
@@ -90,12 +97,10 @@ def direct_scores(manifest: Manifest, root: str, data: Mapping[str, Any]) -> lis
     if data.get("text"):
         transform = transform_of(folder / TEXT_TRANSFORM, manifest.features[Stage.TEXT])
         (text,) = transform([data["text"]])
-    inputs = {
-        name: array.astype(np.float32)
-        for name, array in unpack_features(manifest.features[Stage.IMAGE], [image]).items()
-    }
-    inputs |= unpack_features(manifest.features[Stage.TEXT], [text])
+    inputs: dict[str, np.ndarray] = {}
     for branch, side in ((Stage.IMAGE, image), (Stage.TEXT, text)):
+        arrays = unpack_features(manifest.features[branch], [side])
+        inputs |= {name: widened(array) for name, array in arrays.items()}
         spec = presence_of(branch)
         inputs[spec.name] = np.array([[bool(side)]], spec.dtype)
     scores: list[float] = []

@@ -8,8 +8,8 @@ import numpy as np
 
 from models.manifest import Manifest, ScorerSpec
 from models.training.evaluation import commonest_share, label_counts
-from models.training.examples import read_examples, split_examples
-from models.training.train import MAX_LABELS, evaluation_table, label_table
+from models.training.examples import read_examples
+from models.training.tables import MAX_LABELS, evaluation_table, label_table
 
 Counts = dict[str, dict[str, int]]
 
@@ -56,7 +56,7 @@ def test_the_commonest_label_is_the_one_that_training_saw(tmp_path: Path) -> Non
     ]
     manifest = tmp_path / "manifest.jsonl"
     manifest.write_text("".join(json.dumps(one) + "\n" for one in lines))
-    training, held_out = split_examples(read_examples(manifest, size_px=8), manifest)
+    training, held_out = read_examples(manifest, tmp_path, size_px=8)
     answers = [one.answers["fraud"] for one in (training, held_out)]
     counts = label_counts(("no", "yes"), *answers, np.ones(len(answers[1]), bool))
     assert commonest_share(counts) == 0.875

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from builders import png
 
-from models.training.manifest_lines import MAX_PROBLEMS, LabelledItem, ManifestRefused, read_items
+from models.training.manifest_lines import LabelledItem, read_items
+from models.training.manifest_problems import MAX_PROBLEMS, ManifestRefused
 
 KNOWN = "a manifest has item_id, image, text, labels"
 A_PATH = "the path of a file on this machine is wanted"
@@ -215,3 +216,35 @@ def test_null_is_as_left_out_and_line_ends_do_not_matter(tmp_path: Path) -> None
         LabelledItem(1, "item-0", "", "some words", {"kind": "a"}),
         LabelledItem(3, "item-1", "a.png", "", {"kind": "b"}),
     ]
+
+
+def test_a_file_in_another_case_is_named(tmp_path: Path) -> None:
+    """Windows and macOS find a1.jpg where a1.JPG is; Linux, and a release's training, do not."""
+    (tmp_path / "a1.JPG").write_bytes(b"")
+    told = problems(tmp_path, line(0, image="a1.jpg"), line(1))
+    assert told == ["line 1: image a1.jpg: no such file, but a1.JPG is there"]
+
+
+def test_spellings_of_one_label_are_told_together(tmp_path: Path) -> None:
+    """Case, spaces and forms of letters would make two labels of one."""
+    kinds = ["mug", "Mug", "mug ", "mug", "plate"]
+    told = problems(tmp_path, *[line(n, labels={"kind": k}) for n, k in enumerate(kinds)])
+    assert told == [
+        "label 'kind': 'Mug' (1 lines) and 'mug' (2 lines) and 'mug ' (1 lines) differ in case, "
+        "spaces or form of letters alone: write one of them"
+    ]
+
+
+def test_labels_on_too_few_lines_are_told_with_their_counts(tmp_path: Path) -> None:
+    """All of them in one line, the rarest first; so few teach and test nothing."""
+    path = tmp_path / "manifest.jsonl"
+    kinds = ["mug"] * 6 + ["lamp"] * 2 + ["chair"]
+    lines = [line(n, labels={"kind": kind}) for n, kind in enumerate(kinds)]
+    path.write_text("".join(json.dumps(one) + "\n" for one in lines))
+    with pytest.raises(ManifestRefused) as refused:
+        read_items(path, min_lines=5)
+    assert refused.value.problems == (
+        "label 'kind': fewer than 5 lines (--min_lines) have 'chair' (1), 'lamp' (2): add lines, "
+        "leave them out, or give them a common label",
+    )
+    assert len(read_items(path, min_lines=1)) == len(kinds)

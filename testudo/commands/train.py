@@ -6,6 +6,7 @@ What current.json says of tenants and of the canary stays in any case.
 
 import argparse
 import dataclasses
+import importlib.util
 import os
 import re
 from pathlib import Path
@@ -14,8 +15,10 @@ from models.features import ImageLimits
 from models.manifest import RELEASE, ReleaseError
 from models.objects import CLOUD, join
 from models.release import POINTER, Pointer, PointerChanged, find_pointer, write_pointer
+from models.training.encoder_names import CHOICES, SMALL, EncoderRefused, check_encoder
+from models.training.manifest_labels import MIN_LINES
 from models.training.samples import MANIFEST, write_listings
-from models.training.train import EPOCHS, SIZE_PX, train
+from models.training.train import EPOCHS, train
 from testudo.errors import CommandError
 
 SAMPLES = 6_000
@@ -29,6 +32,7 @@ LIMITS = {  # flag -> the least and the most that it may be
     "seed": (0, 2**32 - 1),
     "size_px": (8, 1_024),
     "epochs": (1, None),
+    "min_lines": (1, None),
     "max_image_bytes": (1, None),
     "max_image_pixels": (1, None),
 }
@@ -52,12 +56,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of samples and weights (%(default)s)")
     parser.add_argument(
-        "--size_px",
-        type=int,
-        default=SIZE_PX,
-        help="edge of the encoder's square (%(default)s)",
+        "--encoder",
+        default=SMALL,
+        help=f"{CHOICES}; those that come trained stay as they are (%(default)s)",
+    )
+    parser.add_argument(
+        "--size_px", type=int, help="side of the encoder's square (96; of a trained encoder 224)"
     )
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes (%(default)s)")
+    parser.add_argument(
+        "--min_lines",
+        type=int,
+        default=MIN_LINES,
+        help="lines that each label must have (%(default)s)",
+    )
+    parser.add_argument(
+        "--skip_broken",
+        action="store_true",
+        help="list items whose picture cannot be decoded, and leave them out",
+    )
     limits = ImageLimits()
     parser.add_argument(
         "--max_image_bytes",
@@ -85,6 +102,9 @@ def main(arguments: argparse.Namespace) -> int:
             size_px=arguments.size_px,
             seed=arguments.seed,
             epochs=arguments.epochs,
+            encoder=arguments.encoder,
+            min_lines=arguments.min_lines,
+            skip_broken=arguments.skip_broken,
             limits=ImageLimits(arguments.max_image_bytes, arguments.max_image_pixels),
         )
         print(take_up(arguments.releases, saved.release, activate=arguments.activate))
@@ -96,6 +116,8 @@ def main(arguments: argparse.Namespace) -> int:
 def _problems(arguments: argparse.Namespace) -> list[str]:
     """Everything wrong with the flags, and with where releases go, before anything is read."""
     problems = []
+    if importlib.util.find_spec("sklearn") is None:
+        problems.append("training needs scikit-learn: pip install 'testudo[train]'")
     if not RELEASE.fullmatch(arguments.task) or len(arguments.task) > MAX_TASK:
         problems.append(
             f"--task: {arguments.task!r} is not letters, digits, - _ and . "
@@ -103,9 +125,15 @@ def _problems(arguments: argparse.Namespace) -> list[str]:
         )
     for name, (least, most) in LIMITS.items():
         value = getattr(arguments, name)
+        if value is None:
+            continue
         if value < least or (most is not None and value > most):
             allowed = f"{least} or more" if most is None else f"{least} to {most}"
             problems.append(f"--{name}: is {value}, must be {allowed}")
+    try:
+        check_encoder(arguments.encoder)
+    except EncoderRefused as error:
+        problems.append(f"--encoder: {error}")
     if arguments.manifest and not arguments.manifest.is_file():
         problems.append(f"--manifest: there is no file {arguments.manifest}")
     return problems + _problems_of_releases(arguments.releases)
