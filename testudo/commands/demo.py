@@ -40,6 +40,7 @@ from testudo.errors import Failed, ToolsMissing
 from testudo.local.jobs import LocalJob
 from testudo.local.resources import prepare_stack
 from testudo.local.stack import LocalStack
+from testudo.local.tools import install_tools
 from testudo.messages import SampleMessage, sample_messages
 
 SEED = 7  # not the training's: no item of the demo was trained on
@@ -60,9 +61,13 @@ def main(arguments: argparse.Namespace) -> int:
     console = Console()
     started_s = time.monotonic()
     releases = arguments.home / "releases"
-    _train_if_needed(console, releases)
+    with ThreadPoolExecutor(1) as beside:
+        if not arguments.files:  # programs are fetched and built while the release is trained
+            installing = beside.submit(install_tools, arguments.home / "tools", console.print)
+        _train_if_needed(console, releases)
     if not arguments.files:
         try:
+            installing.result()
             with LocalStack(arguments.home, lambda line: console.print(f"  {line}")) as stack:
                 os.environ.update(stack.environment)
                 lost = _stream(console, arguments, releases)
