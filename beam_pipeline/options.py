@@ -96,7 +96,7 @@ def _problem(name: str, value: Any, *, streams: bool, files: bool) -> str:
         return f"{value.text!r} is not a {value.wanted}"
     if flag.least is not None:
         return _number_problem(flag, value)
-    if not value:
+    if not value and not getattr(Config, name):  # what has a default is never empty
         needed = flag.needed and (streams or not flag.only_stream)
         return "is missing" if needed and name != "input_subscription" else ""
     if files and not streams and flag.only_stream:

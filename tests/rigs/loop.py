@@ -27,7 +27,7 @@ from models.kernels import ImageKernel, ScoreKernel, TextKernel
 from models.release import fetch_release, read_pointer
 from rigs.costs import difference, measured_run, tell
 from transforms.handlers import part_of
-from transforms.images import inline_image
+from transforms.inline_images import inline_image
 from transforms.joins import by_delivery, join_parts
 from transforms.outcomes import json_line, prediction_row
 from transforms.parsing import Arrival, parse_item

@@ -325,6 +325,7 @@ def test_whatever_was_sent_is_read() -> None:
     """Other types than texts are none, and what is no object is its own text."""
     assert read_message(b'{"text": 7, "image": ["x"], "image_uri": null}')[:3] == ("", b"", "")
     assert read_message(b'{"image": "%%"}').image_problem == "its image is not base64"
+    assert read_message(b'{"image": "-_-_"}').image == b"\xfb\xff\xbf"
     assert read_message(b"[1]").text == "[1]"
     assert read_message(b"\xff\xfe" * 9000).text.startswith("\ufffd")
     assert len(read_message(json.dumps({"text": "x" * 9999}).encode()).text) == MAX_TEXT_CHARS + 1
