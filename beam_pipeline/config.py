@@ -151,7 +151,6 @@ class Config:
         group=LIMITS,
         metavar="keep|refuse",
         pattern="keep|refuse",
-        example="keep or refuse",
     )
     max_image_bytes: int = number(
         ImageLimits.max_bytes, "Largest image file.", least=1, group=LIMITS

@@ -103,7 +103,8 @@ def _problem(name: str, value: Any, *, streams: bool, files: bool) -> str:
         return "goes with --input_subscription only; files are written under --output"
     # What is taken of files is any path, but for names that are never paths.
     if (streams or flag.kind == "TEXT") and flag.pattern and not re.fullmatch(flag.pattern, value):
-        return f"{value!r} does not have the form {flag.example}"
+        # Without an example the pattern is of words to choose from.
+        return f"{value!r} does not have the form {flag.example or flag.pattern}"
     return ""
 
 

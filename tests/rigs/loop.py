@@ -68,7 +68,9 @@ class Loop:
         """The mean size of an item at the graph's join: all parts encoded, each with its key."""
         coder = TupleCoder([StrUtf8Coder(), registry.get_coder(Part)])
         items = self._parts([self._item(line) for line in lines])
-        encoded = [coder.encode(by_delivery(part)) for parts in items for part in parts]
+        encoded = [
+            coder.encode(by_delivery(part, Stage.IMAGE)) for parts in items for part in parts
+        ]
         return sum(map(len, encoded)) / len(items)
 
     def _item(self, line: bytes) -> Item:

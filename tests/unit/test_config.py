@@ -105,7 +105,7 @@ def test_quotas_are_of_a_stream() -> None:
 def test_a_flag_of_two_words_takes_no_other(value: str) -> None:
     """Nor none: what an empty variable of a script would give."""
     flag = f"--unknown_fields={value}"
-    said = [f"--unknown_fields: {value!r} does not have the form keep or refuse"]
+    said = [f"--unknown_fields: {value!r} does not have the form keep|refuse"]
     assert problems(*FILES, flag) == problems(*STREAM, flag) == said
     assert Config().keep_unknown
     assert not Config(unknown_fields="refuse").keep_unknown
