@@ -144,6 +144,14 @@ class Config:
     max_message_bytes: int = number(
         10_000_000, "Largest message; Pub/Sub's own limit by default.", least=1, group=LIMITS
     )
+    unknown_fields: str = flag(
+        "keep",
+        "What becomes of fields that no message has: keep stores numbers, texts and booleans "
+        "with the outcome, as the message's own fields; refuse makes the message a dead letter.",
+        group=LIMITS,
+        metavar="keep|refuse",
+        pattern="keep|refuse",
+    )
     max_image_bytes: int = number(
         ImageLimits.max_bytes, "Largest image file.", least=1, group=LIMITS
     )
@@ -226,6 +234,10 @@ class Config:
     @property
     def dead_letters(self) -> str:
         return f"{self.output}/dead-letters"
+
+    @property
+    def keep_unknown(self) -> bool:
+        return self.unknown_fields == "keep"
 
     @property
     def image_access(self) -> ImageAccess:

@@ -30,6 +30,7 @@ def build(pipeline: beam.Pipeline, config: Config, ends: Endpoints) -> None:
             releases=config.releases,
             refresh_s=config.release_refresh_s,
             max_message_bytes=config.max_message_bytes,
+            keep_unknown=config.keep_unknown,
         )
     )
     images = parsed.items | "Images" >> EncodeImages(

@@ -96,14 +96,15 @@ def _problem(name: str, value: Any, *, streams: bool, files: bool) -> str:
         return f"{value.text!r} is not a {value.wanted}"
     if flag.least is not None:
         return _number_problem(flag, value)
-    if not value:
+    if not value and not getattr(Config, name):  # what has a default is never empty
         needed = flag.needed and (streams or not flag.only_stream)
         return "is missing" if needed and name != "input_subscription" else ""
     if files and not streams and flag.only_stream:
         return "goes with --input_subscription only; files are written under --output"
     # What is taken of files is any path, but for names that are never paths.
     if (streams or flag.kind == "TEXT") and flag.pattern and not re.fullmatch(flag.pattern, value):
-        return f"{value!r} does not have the form {flag.example}"
+        # Without an example the pattern is of words to choose from.
+        return f"{value!r} does not have the form {flag.example or flag.pattern}"
     return ""
 
 

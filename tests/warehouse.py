@@ -37,6 +37,7 @@ def identity(item_id: str, published: datetime, **changes: Any) -> Row:
         "received_at": stamp(published),
         "attempt": 1,
         "payload_uri": "gs://b/payloads/1#0-9",
+        "fields": None,
     }
     return row | {name: value for name, value in changes.items() if name in row}
 

@@ -34,7 +34,7 @@ REASONS: Mapping[Reason, Explanation] = {
     ),
     Reason.IMAGE_NOT_BASE64: Explanation(
         "image",
-        "`image` is not strict base64 (padding, no line breaks).",
+        "`image` is not strict base64: padded, without line breaks, in one of its two alphabets.",
         "Fix the sender.",
     ),
     Reason.IMAGE_FORMAT_REFUSED: Explanation(

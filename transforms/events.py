@@ -28,10 +28,13 @@ class _ParseDoFn(beam.DoFn):
     canary_items = Metrics.counter("testudo", "canary_items")
     pointer_failures = Metrics.counter("testudo", "release_pointer_failures")
 
-    def __init__(self, releases: str, refresh_s: float, max_bytes: int) -> None:
+    def __init__(
+        self, releases: str, refresh_s: float, max_bytes: int, *, keep_unknown: bool = True
+    ) -> None:
         self._releases = releases
         self._refresh_s = refresh_s
         self._max_bytes = max_bytes
+        self._keep_unknown = keep_unknown
 
     def setup(self) -> None:
         self._current = current_pointer(self._releases)
@@ -57,10 +60,12 @@ class _ParseDoFn(beam.DoFn):
                 arrival,
                 self._pointer,
                 max_bytes=self._max_bytes,
+                keep_unknown=self._keep_unknown,
             )
         )
         if isinstance(item, Failure):
-            yield beam.pvalue.TaggedOutput(REJECTED, counted(reject(message, arrival, item)))
+            dead_letter = reject(message, arrival, item, keep_unknown=self._keep_unknown)
+            yield beam.pvalue.TaggedOutput(REJECTED, counted(dead_letter))
             return
         if item.envelope.canary:
             self.canary_items.inc()
@@ -77,17 +82,24 @@ class ParseItems(beam.PTransform):
     """Message -> Item, or DeadLetter for a message that breaks the contract.
 
     Which release scores which item is read from `releases`, anew every
-    `refresh_s` seconds.
+    `refresh_s` seconds. With `keep_unknown` flat fields that no message has are the
+    sender's own; else they break the contract.
     """
 
     releases: str
     refresh_s: float
     max_message_bytes: int
+    keep_unknown: bool = True
 
     @no_annotations  # Beam understands only single PCollections there
     def expand(self, messages: beam.PCollection[Message]) -> ParsedItems:
         parsed = messages | "Stamp" >> beam.ParDo(
-            _ParseDoFn(self.releases, self.refresh_s, self.max_message_bytes)
+            _ParseDoFn(
+                self.releases,
+                self.refresh_s,
+                self.max_message_bytes,
+                keep_unknown=self.keep_unknown,
+            )
         ).with_outputs(REJECTED, main="items")
         parsed["items"].element_type = Item
         parsed[REJECTED].element_type = DeadLetter

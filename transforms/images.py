@@ -6,8 +6,6 @@ without an image gives a part without features; one whose image fails gives a pa
 that says why.
 """
 
-import binascii
-import contextlib
 import dataclasses
 import threading
 import time
@@ -16,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import apache_beam as beam
-import pybase64
 from apache_beam.ml.inference.base import RunInference
 from google.api_core import exceptions as gcp
 from google.auth.exceptions import GoogleAuthError
@@ -30,6 +27,7 @@ from models.objects import split_uri
 from transforms import coders  # noqa: F401 - registers the records'
 from transforms.dead_letters import count_bug
 from transforms.handlers import ImageHandler, part_of
+from transforms.inline_images import inline_image
 from transforms.records import Fetched, Item, Part
 from transforms.settings import ImageAccess
 
@@ -130,16 +128,6 @@ class ImageStore:
             if self._client is None:
                 self._client = storage.Client()
             return self._client
-
-
-def inline_image(image_base64: str) -> bytes:
-    """Raises Rejected: IMAGE_NOT_BASE64."""
-    with contextlib.suppress(ValueError):
-        return pybase64.b64decode(image_base64, validate=True)
-    try:  # the standard library says what is wrong
-        return binascii.a2b_base64(image_base64, strict_mode=True)
-    except ValueError as error:  # binascii.Error, or a character beyond ASCII
-        raise Rejected(Reason.IMAGE_NOT_BASE64, str(error)) from error
 
 
 class Room:

@@ -1,7 +1,8 @@
 """Join: the parts of each branch enter; joined items or dead letters leave.
 
 Every branch answers for every item, so the join only has to wait for as many
-parts of one delivery as there are branches: a GroupByKey that fires on that count. It
+parts of one delivery as there are branches: a GroupByKey that fires on that count. The
+sender's own fields cross with the part of the first branch alone. It
 keeps no state of its own and sets no timer. A part whose partner never comes
 (it cannot happen while the runner keeps its promises: an element that a branch
 still works on holds the watermark back) leaves as a dead letter when its window
@@ -40,7 +41,8 @@ LATENESS_S = 30  # what clocks and runners may be off, beyond any that was seen
 def join_parts(parts: Iterable[Part], branches: Sequence[str]) -> Joined | DeadLetter:
     """The outcome of one delivery's parts, in any order; extra copies change nothing."""
     by_branch = {part.branch: part for part in parts}
-    envelope = next(iter(by_branch.values())).envelope
+    envelopes = [part.envelope for part in by_branch.values()]
+    envelope = next((one for one in envelopes if one.fields_json), envelopes[0])
     failures = [part.failure for _, part in sorted(by_branch.items()) if part.failure]
     failures += [
         Failure(Stage.JOIN, Reason.HALF_MISSING, f"no answer from branch {branch}")
@@ -57,7 +59,10 @@ def join_parts(parts: Iterable[Part], branches: Sequence[str]) -> Joined | DeadL
     )
 
 
-def by_delivery(part: Part) -> tuple[str, Part]:
+def by_delivery(part: Part, bearer: str) -> tuple[str, Part]:
+    """A part by the key of the join; only that of branch `bearer` keeps the sender's own fields."""
+    if part.branch != bearer:
+        part = part._replace(envelope=part.envelope._replace(fields_json=""))
     return part.envelope.delivery, part
 
 
@@ -122,7 +127,7 @@ class JoinParts(beam.PTransform):
             | "FireOnTwo" >> _windows(count=len(names), bounded=parts.is_bounded)
             # Not WithKeys: it names its step by a line of Beam's own code, and an update of a
             # running job maps steps by name.
-            | "ByDelivery" >> beam.Map(by_delivery).with_output_types(tuple[str, Part])
+            | "ByDelivery" >> beam.Map(by_delivery, names[0]).with_output_types(tuple[str, Part])
             | "Group" >> beam.GroupByKey()
             | "Pair" >> beam.ParDo(join).with_outputs(UNJOINED, main="joined")
         )

@@ -130,4 +130,5 @@ def _identity(envelope: Envelope) -> Row:
         "received_at": rfc3339(envelope.received_us),
         "attempt": envelope.attempt,
         "payload_uri": envelope.payload_uri,
+        "fields": envelope.fields_json or None,
     }

@@ -17,8 +17,9 @@ import orjson
 
 from models.failures import Failure, Reason, Rejected
 from models.release import Pointer
+from transforms.own_fields import FIELDS, as_json, gathered, own_problems
 from transforms.records import DeadLetter, Envelope, Item, Message
-from transforms.violations import NO_SIDE, violation
+from transforms.violations import NO_SIDE, WANTED, violation
 
 ATTEMPT_ATTRIBUTE = "testudo_attempt"
 EVENT_TIME_ATTRIBUTE = "testudo_event_time"  # RFC 3339; a replay keeps its place in time by it
@@ -35,20 +36,25 @@ def message_schema() -> Any:
     return jsonschema_rs.validator_for(json.loads(text), validate_formats=True)
 
 
-def parse_message(data: bytes, *, max_bytes: int) -> Mapping[str, Any]:
+def parse_message(data: bytes, *, max_bytes: int, keep_unknown: bool = True) -> Mapping[str, Any]:
     """Return the fields of a valid message; of a field that is there twice, the last one.
 
+    Nulls are left out. With `keep_unknown` flat fields that no message has are the sender's own,
+    under `fields`; else they are refused.
     Raises Rejected: MESSAGE_TOO_LARGE; NOT_JSON (which includes wrong UTF-8 and
     lone surrogates); SCHEMA_VIOLATION, naming the field, what was sent and what is wanted.
     """
     if len(data) > max_bytes:
         raise Rejected(Reason.MESSAGE_TOO_LARGE, f"{len(data)} bytes, allowed are {max_bytes}")
     try:
-        fields: Mapping[str, Any] = orjson.loads(data)
+        sent = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise Rejected(Reason.NOT_JSON, str(error)) from error
+    if not isinstance(sent, dict):
+        raise Rejected(Reason.SCHEMA_VIOLATION, violation(sent, ()))
+    fields = gathered(sent, keep_unknown=keep_unknown)
     try:
-        problem = _problem(fields)
+        problem = _problem(fields, keep_unknown)
     except ValueError as error:  # the validator's own limit, 255 levels; an item has two
         raise Rejected(Reason.SCHEMA_VIOLATION, "message: is nested too deep") from error
     if problem:
@@ -56,14 +62,23 @@ def parse_message(data: bytes, *, max_bytes: int) -> Mapping[str, Any]:
     return fields
 
 
-def _problem(fields: Any) -> str:
+def _problem(fields: Mapping[str, Any], keep_unknown: bool) -> str:
     """What breaks the schema, in words; empty for a valid message."""
     schema = message_schema()
-    if not schema.is_valid(fields):
-        return violation(fields, schema.iter_errors(fields))
+    own = own_problems(fields, keep_unknown=keep_unknown)
+    if own or not schema.is_valid(fields):
+        # Without the own ones, of which each error of the validator would hold a copy.
+        ours = {name: fields[name] for name in WANTED if name in fields and name != FIELDS}
+        return violation(ours, schema.iter_errors(ours), own)
     # Blank in Python, where U+001C to U+001F and U+0085 are, and not in the schema.
     blank = not (fields.keys() & {"image", "image_uri"} or fields["text"].strip())
     return NO_SIDE if blank else ""
+
+
+def fields_problem(own: Any) -> str:
+    """What is wrong with `fields` of a message that is valid otherwise; empty where nothing is."""
+    message = {"item_id": "mug-1", "tenant_id": "acme", "text": "a red mug", FIELDS: own}
+    return _problem(gathered(message, keep_unknown=False), keep_unknown=False)
 
 
 def now_us() -> int:
@@ -131,9 +146,16 @@ def make_envelope(
     )
 
 
-def parse_item(message: Message, arrival: Arrival, pointer: Pointer, *, max_bytes: int) -> Item:
+def parse_item(
+    message: Message,
+    arrival: Arrival,
+    pointer: Pointer,
+    *,
+    max_bytes: int,
+    keep_unknown: bool = True,
+) -> Item:
     """One valid item, stamped with its release. Raises as `parse_message` does."""
-    fields = parse_message(message.data, max_bytes=max_bytes)
+    fields = parse_message(message.data, max_bytes=max_bytes, keep_unknown=keep_unknown)
     envelope = make_envelope(
         message,
         arrival,
@@ -141,7 +163,9 @@ def parse_item(message: Message, arrival: Arrival, pointer: Pointer, *, max_byte
         tenant_id=fields["tenant_id"],
         release=pointer.choose(fields["tenant_id"], fields["item_id"]),
     )
-    envelope = envelope._replace(canary=envelope.release == pointer.canary)
+    envelope = envelope._replace(
+        canary=envelope.release == pointer.canary, fields_json=as_json(fields.get(FIELDS, {}))
+    )
     if "event_time" in fields:
         envelope = envelope._replace(event_time_us=time_us(fields["event_time"]))
     return Item(
@@ -152,15 +176,17 @@ def parse_item(message: Message, arrival: Arrival, pointer: Pointer, *, max_byte
     )
 
 
-def reject(message: Message, arrival: Arrival, failure: Failure) -> DeadLetter:
+def reject(
+    message: Message, arrival: Arrival, failure: Failure, *, keep_unknown: bool = True
+) -> DeadLetter:
     """The dead letter of a message that is no item.
 
-    Its ids and its event time are those of the JSON, as an item's are; its ids are the
-    attributes' where it has none, or could not be read. What is no id is only in
-    `attributes_json`.
+    Its ids, its event time and the sender's own fields are those of the JSON, as an item's
+    are; its ids are the attributes' where it has none, or could not be read. What is no id is
+    only in `attributes_json`, and fields that break a rule are nowhere.
     """
     unread = failure.reason in (Reason.MESSAGE_TOO_LARGE, Reason.NOT_JSON)
-    carried = {} if unread else _fields_in(message.data)
+    carried = gathered({} if unread else _fields_in(message.data), keep_unknown=keep_unknown)
     ids = _ids(message.attributes) | _ids(carried)
     envelope = make_envelope(
         message,
@@ -172,6 +198,9 @@ def reject(message: Message, arrival: Arrival, failure: Failure) -> DeadLetter:
     event_time_us = given_time_us(carried.get("event_time"))
     if event_time_us is not None:
         envelope = envelope._replace(event_time_us=event_time_us)
+    own = carried.get(FIELDS, {})
+    if not fields_problem(own):
+        envelope = envelope._replace(fields_json=as_json(own))
     return DeadLetter(envelope, [failure], now_us())
 
 

@@ -5,7 +5,7 @@ a sender wrote may be anybody's data.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jsonschema_rs
@@ -18,6 +18,7 @@ WANTED: Mapping[str, str] = {
     "image": 'the file in base64, as "/9j/4AAQ..."',
     "image_uri": 'a text of up to 1,300 characters, as "gs://bucket/mug.jpg"',
     "event_time": 'RFC 3339 with a zone, as "2026-11-24T10:00:00Z"',
+    "fields": 'an object of up to 64 numbers, texts, true or false, as {"price": 3, "used": true}',
 }
 NO_SIDE = "message: has neither a text nor an image"
 WHOLE_RULES: Mapping[str, str] = {
@@ -33,20 +34,25 @@ KINDS: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (type(None), "null"),
 )
 LONG_CHARS = 128
-FIELD_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,39}")
+FIELD_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,63}")
 MOST_SHOWN = 3
 
 
-def violation(message: Any, errors: Iterable[jsonschema_rs.ValidationError]) -> str:
-    """All that the schema has against a message; fields first, else a rule of the whole."""
+def violation(
+    message: Any, errors: Iterable[jsonschema_rs.ValidationError], own: Sequence[str] = ()
+) -> str:
+    """All that the schema has against a message; fields first, else a rule of the whole.
+
+    `own` is what is wrong with the sender's own fields (transforms.own_fields).
+    """
     if not isinstance(message, dict):
         whole = 'an object, as {"item_id": "mug-1", "tenant_id": "acme", "text": "a red mug"}'
-        return f"message: is {_kind_of(message)}; wanted is {whole}"
+        return f"message: is {sent(message)}; wanted is {whole}"
     fields, wholes = {}, []
     for error in errors:
         if error.instance_path:
             field = str(error.instance_path[0])
-            fields[field] = f"{field}: is {_sent(error)}; wanted is {WANTED[field]}"
+            fields[field] = f"{field}: is {sent(error.instance)}; wanted is {WANTED[field]}"
         else:
             wholes.append(str(error.schema_path[0]))
     problems = list(fields.values())
@@ -55,32 +61,14 @@ def violation(message: Any, errors: Iterable[jsonschema_rs.ValidationError]) -> 
         for field in ("item_id", "tenant_id")
         if "required" in wholes and field not in message
     ]
-    if "additionalProperties" in wholes:
-        problems.append(_unknown(message))
+    problems += own
     return "; ".join(problems) or "; ".join(WHOLE_RULES[rule] for rule in wholes)
 
 
-def _sent(error: jsonschema_rs.ValidationError) -> str:
-    """What stands in the field, without its value."""
-    if error.instance == "":
+def sent(value: Any) -> str:
+    """What stands in a field, without its value."""
+    if value == "":
         return "empty"
-    if isinstance(error.instance, str) and len(error.instance) > LONG_CHARS:
-        return f"a text of {len(error.instance):,} characters"
-    return _kind_of(error.instance)
-
-
-def _kind_of(value: Any) -> str:
+    if isinstance(value, str) and len(value) > LONG_CHARS:
+        return f"a text of {len(value):,} characters"
     return next(words for kind, words in KINDS if isinstance(value, kind))
-
-
-def _unknown(message: Mapping[str, Any]) -> str:
-    """The fields that no message has, by name where they have one that may be shown."""
-    unknown = sorted(message.keys() - WANTED.keys())
-    shown = [name for name in unknown if FIELD_NAME.fullmatch(name)][:MOST_SHOWN]
-    allowed = f"it may have {', '.join(WANTED)}"
-    if not shown:
-        return f"message: has fields that no message has; {allowed}"
-    others = len(unknown) - len(shown)
-    more = f" and {others} more" * bool(others)
-    what = "is no field" if len(unknown) == 1 else "are no fields"
-    return f"{', '.join(shown)}{more}: {what} of a message; {allowed}"

@@ -21,6 +21,7 @@ from beam_pipeline.endpoints import Endpoints, file_ends, memory_ends
 from beam_pipeline.file_checks import check_files
 from beam_pipeline.graph import build
 from beam_pipeline.results import results_problem
+from beam_pipeline.tables import statements
 from models.failures import Reason, Stage
 from models.features import (
     FeatureSpec,
@@ -34,9 +35,13 @@ from models.litert import LiteRTModel
 from models.manifest import ENCODER, TEXT_TRANSFORM, Manifest, presence_of
 from models.release import Pointer
 from models.text_transform import TextTransform
+from testudo.commands.engines import FilesEngine
 from testudo.messages import BREAKAGES, SampleMessage, sample_messages
 from transforms.events import ParseItems
 from transforms.images import EncodeImages
+from transforms.joins import by_delivery
+from transforms.outcomes import dead_letter_row, prediction_row
+from transforms.own_fields import MAX_BYTES
 from transforms.parsing import MAX_ATTRIBUTES_CHARS
 from transforms.payload_objects import read_payload
 from transforms.payloads import KeepPayloads
@@ -314,15 +319,8 @@ def test_an_item_is_scored_by_the_release_that_it_was_stamped_with(
         assert_scored_by(predicted[name], manifest, releases.root, data)
 
 
-def test_no_pixel_and_no_payload_crosses_to_the_join(tmp_path: Path, releases: Releases) -> None:
-    """Both halves of an item, encoded as they cross, take 2 KB at most, whatever its size."""
-    large = with_image(encoded(grain(400, 400), "PNG"), text="A red mug. " * 2_000)
-    assert len(large["image"]) > 500_000
-    messages = [
-        message(large, trace="x" * MAX_ATTRIBUTES_CHARS),
-        message(fields(item_id="text", text="A red mug. " * 2_000)),
-        message(with_image(PICTURE[:700], item_id="broken"), trace="x" * MAX_ATTRIBUTES_CHARS),
-    ]
+def crossing(messages: Iterable[Message], tmp_path: Path, releases: Releases) -> Counter[str]:
+    """Bytes that cross to the join, encoded as they cross, by item."""
 
     def connect(pipeline: beam.Pipeline) -> dict[str, beam.PCollection]:
         items = (
@@ -343,8 +341,88 @@ def test_no_pixel_and_no_payload_crosses_to_the_join(tmp_path: Path, releases: R
     coder = registry.get_coder(Part)
     sizes: Counter[str] = Counter()
     for half in [*ran.records["images"], *ran.records["texts"]]:
-        sizes[half.envelope.item_id] += len(coder.encode(half))
+        _, crosses = by_delivery(half, Stage.IMAGE)
+        sizes[half.envelope.item_id] += len(coder.encode(crosses))
+    return sizes
+
+
+def test_no_pixel_and_no_payload_crosses_to_the_join(tmp_path: Path, releases: Releases) -> None:
+    """Both halves of an item, encoded as they cross, take 2 KB at most, whatever its size."""
+    large = with_image(encoded(grain(400, 400), "PNG"), text="A red mug. " * 2_000)
+    assert len(large["image"]) > 500_000
+    messages = [
+        message(large, trace="x" * MAX_ATTRIBUTES_CHARS),
+        message(fields(item_id="text", text="A red mug. " * 2_000)),
+        message(with_image(PICTURE[:700], item_id="broken"), trace="x" * MAX_ATTRIBUTES_CHARS),
+    ]
+    sizes = crossing(messages, tmp_path, releases)
     assert sizes.keys() == {"item-1", "text", "broken"}
     ours = sum(spec.size_bytes for spec in releases.first.features[Stage.IMAGE])
     sizes["item-1"] += LARGEST_EMBEDDING_BYTES - ours
     assert max(sizes.values()) <= MAX_CROSSING_BYTES, sizes
+
+
+def test_own_fields_cross_to_the_join_once(tmp_path: Path, releases: Releases) -> None:
+    """An item takes what it takes without them, and their bytes; not those bytes a branch."""
+    whole = with_image(text="A red mug. " * 2_000)
+    own = {f"n{number}": "x" * 990 for number in range(9)} | {"price": 3}
+    own_bytes = len(json.dumps(own, separators=(",", ":")))
+    assert MAX_BYTES * 0.8 < own_bytes < MAX_BYTES
+    messages = [
+        message({**whole, "item_id": "item-with"}),
+        message({**whole, "item_id": "item-more", "fields": own}),
+    ]
+    sizes = crossing(messages, tmp_path, releases)
+    digits_bytes = 40  # of lengths, of times and of the payload's span, which vary
+    assert sizes["item-more"] - sizes["item-with"] <= own_bytes + digits_bytes
+    assert sizes["item-more"] <= MAX_CROSSING_BYTES + own_bytes
+
+
+@pytest.mark.parametrize("ends", ["memory", "files"])
+def test_own_fields_stand_in_the_row_of_every_outcome(
+    tmp_path: Path, releases: Releases, ends: str
+) -> None:
+    """Of the prediction, and of dead letters of parser, branch and join's both halves."""
+    releases.point(Pointer(releases.first.release, tenants={"bolt": "listings-none"}))
+    sent = [
+        with_image(item_id="scored", fields={"price": 3, "brand": "Ä"}, used=True, size=None),
+        with_image(PICTURE[:700], item_id="image", fields={"price": 4}),
+        fields(item_id="parse", event_time="soon", price=5),
+        with_image(item_id="both", tenant_id="bolt", price=6),
+        fields(item_id="none"),
+    ]
+    made = config(tmp_path, releases, input_file=str(tmp_path / "in.jsonl"))
+    if ends == "memory":
+        ran = run_graph(made, memory_ends([message(one) for one in sent]))
+        rows = [prediction_row(one) for one in ran.records["predictions"]]
+        dead = [dead_letter_row(one) for one in ran.records["dead_letters"]]
+    else:
+        Path(made.input_file).write_text("".join(json.dumps(one) + "\n" for one in sent))
+        run_graph(made, file_ends(made))
+        rows = list(lines(tmp_path / "out", "predictions-*"))
+        dead = list(lines(tmp_path / "out", "dead_letters-*"))
+    assert {row["item_id"]: row["fields"] for row in rows} == {
+        "scored": '{"brand":"Ä","price":3,"used":true}', "none": None,
+    }  # fmt: skip
+    assert {row["item_id"]: row["fields"] for row in dead} == {
+        "image": '{"price":4}', "parse": '{"price":5}', "both": '{"price":6}',
+    }  # fmt: skip
+    if ends == "files":
+        engine = FilesEngine(tmp_path / "out")
+        sql = "SELECT JSON_VALUE(fields, '$.brand') AS brand FROM `{dataset}.latest_predictions`"
+        assert sorted(engine.ask(sql).rows, key=str) == [("Ä",), (None,)]
+        story = engine.ask(statements("queries")["item"], {"item_id": "image"})
+        assert dict(zip(story.columns, story.rows[0], strict=True))["fields"] == '{"price":4}'
+
+
+def test_unknown_fields_are_refused_by_a_job_that_is_told_to(
+    tmp_path: Path, releases: Releases
+) -> None:
+    """With --unknown_fields=refuse: by name, and without keeping them."""
+    made = config(tmp_path, releases, unknown_fields="refuse")
+    sent = [message(fields(item_id="a", price=3)), message(fields(item_id="b", fields={"p": 3}))]
+    ran = run_graph(made, memory_ends(sent))
+    (dead,) = ran.records["dead_letters"]
+    assert (dead.envelope.item_id, dead.envelope.fields_json) == ("a", "")
+    assert dead.failures[0].detail.startswith("price: is no field of a message; ")
+    assert [one.joined.envelope.fields_json for one in ran.records["predictions"]] == ['{"p":3}']

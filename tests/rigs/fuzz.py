@@ -28,7 +28,7 @@ from models.sandbox import limit_memory
 from rigs.mutations import changed_image, changed_message
 from testudo.commands.environments import add_home_argument
 from testudo.errors import CommandError
-from transforms.images import inline_image
+from transforms.inline_images import inline_image
 from transforms.parsing import Arrival, parse_item
 from transforms.records import Message
 

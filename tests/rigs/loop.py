@@ -27,7 +27,7 @@ from models.kernels import ImageKernel, ScoreKernel, TextKernel
 from models.release import fetch_release, read_pointer
 from rigs.costs import difference, measured_run, tell
 from transforms.handlers import part_of
-from transforms.images import inline_image
+from transforms.inline_images import inline_image
 from transforms.joins import by_delivery, join_parts
 from transforms.outcomes import json_line, prediction_row
 from transforms.parsing import Arrival, parse_item
@@ -68,7 +68,9 @@ class Loop:
         """The mean size of an item at the graph's join: all parts encoded, each with its key."""
         coder = TupleCoder([StrUtf8Coder(), registry.get_coder(Part)])
         items = self._parts([self._item(line) for line in lines])
-        encoded = [coder.encode(by_delivery(part)) for parts in items for part in parts]
+        encoded = [
+            coder.encode(by_delivery(part, Stage.IMAGE)) for parts in items for part in parts
+        ]
         return sum(map(len, encoded)) / len(items)
 
     def _item(self, line: bytes) -> Item:

@@ -27,7 +27,7 @@ MAGIC_BYTES = 4
 WHOLE_IMAGES = 20  # of the seeds: the first, which are nothing but pictures
 BYTES_SHARE = 0.5
 BUCKET = "pictures"
-FIELDS = ("item_id", "tenant_id", "text", "image", "image_uri", "event_time", "more")
+FIELDS = ("item_id", "tenant_id", "text", "image", "image_uri", "event_time", "fields", "more")
 VALUES = (
     "a-1",
     "",

@@ -143,7 +143,7 @@ def _flags() -> Iterator[str]:
 
 
 def _default(value: Any) -> str:
-    return "" if value == "" else f"{value:,}"
+    return value if isinstance(value, str) else f"{value:,}"
 
 
 def _limits(flag: Flag) -> str:

@@ -26,7 +26,8 @@ from models.features import ImageLimits, decode_image, pack_features
 from models.litert import LiteRTModel
 from models.manifest import ENCODER
 from models.release import Pointer
-from transforms.images import EncodeImages, ImageStore, Room, inline_image
+from transforms.images import EncodeImages, ImageStore, Room
+from transforms.inline_images import inline_image
 from transforms.records import Item, Part
 from transforms.settings import ImageAccess
 
@@ -39,15 +40,38 @@ def inline(data: bytes) -> str:
 
 @given(st.one_of(st.text("AZaz09+/=-_ \n\0\u00e9"), st.binary().map(inline)), st.text("=A\n"))
 def test_base64_is_read_as_the_standard_library_reads_it(text: str, end: str) -> None:
-    """The fast decoder takes nothing that the strict one refuses, and gives the same bytes."""
+    """The fast decoder takes nothing that the strict one refuses, and gives the same bytes.
+
+    In either alphabet of base64; a text of both is refused.
+    """
+    standard = text + end
+    if set("+/").isdisjoint(standard):
+        standard = standard.replace("-", "+").replace("_", "/")
     try:
-        expected = binascii.a2b_base64(text + end, strict_mode=True)
+        expected = binascii.a2b_base64(standard, strict_mode=True)
     except ValueError:
         with pytest.raises(Rejected) as refused:
             inline_image(text + end)
         assert refused.value.reason == Reason.IMAGE_NOT_BASE64
     else:
         assert inline_image(text + end) == expected
+
+
+def test_both_alphabets_of_base64_are_taken() -> None:
+    """The standard one and that for URLs, each with its padding."""
+    data = bytes(range(256)) * 3 + b"x"
+    assert inline_image(base64.b64encode(data).decode()) == data
+    assert inline_image(base64.urlsafe_b64encode(data).decode()) == data
+    assert rejection(lambda: inline_image("-_8")).reason == Reason.IMAGE_NOT_BASE64
+
+
+def test_a_text_in_both_alphabets_is_refused_by_name() -> None:
+    """No encoder writes one, so it is no longer what was sent; a wrong picture may be in it."""
+    rejected = rejection(lambda: inline_image("ab+-"))
+    assert rejected.reason == Reason.IMAGE_NOT_BASE64
+    assert rejected.detail == (
+        "has + or / of the standard alphabet and - or _ of that for URLs; wanted is one"
+    )
 
 
 def encode(

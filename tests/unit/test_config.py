@@ -56,6 +56,7 @@ def test_every_flag_reaches_the_configuration() -> None:
             "--image_buckets=one-bucket,two.bucket",
             "--fetch_timeout_s=5.5",
             "--max_message_bytes=6",
+            "--unknown_fields=refuse",
             "--max_image_bytes=7",
             "--max_image_pixels=8",
             "--decode_timeout_s=12",
@@ -76,6 +77,7 @@ def test_every_flag_reaches_the_configuration() -> None:
         image_buckets="one-bucket,two.bucket",
         fetch_timeout_s=5.5,
         max_message_bytes=6,
+        unknown_fields="refuse",
         max_image_bytes=7,
         max_image_pixels=8,
         decode_timeout_s=12.0,
@@ -97,6 +99,16 @@ def test_quotas_are_of_a_stream() -> None:
     assert config.overflow_topic == topic
     assert named(*STREAM, "--overflow_topic=items-overflow") == ["--overflow_topic"]
     assert named(*FILES, f"--overflow_topic={topic}") == ["--overflow_topic"]
+
+
+@pytest.mark.parametrize("value", ["", "drop", "Keep", "keep,refuse"])
+def test_a_flag_of_two_words_takes_no_other(value: str) -> None:
+    """Nor none: what an empty variable of a script would give."""
+    flag = f"--unknown_fields={value}"
+    said = [f"--unknown_fields: {value!r} does not have the form keep|refuse"]
+    assert problems(*FILES, flag) == problems(*STREAM, flag) == said
+    assert Config().keep_unknown
+    assert not Config(unknown_fields="refuse").keep_unknown
 
 
 def test_beams_own_flags_pass_through() -> None:

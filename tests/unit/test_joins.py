@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.failures import Failure, Reason, Stage
-from transforms.joins import _windows, join_parts
+from transforms.joins import _windows, by_delivery, join_parts
 from transforms.records import DeadLetter, Joined, Part
 
 HALVES = (image_part(), text_part())
@@ -52,6 +52,37 @@ def test_a_lone_half_is_a_dead_letter_of_the_join(half: Part, missing: str) -> N
     assert join_parts([half], BRANCHES).failures == [expected]
     with_failure = half._replace(failure=failure(half.branch))
     assert join_parts([with_failure], BRANCHES).failures == [failure(half.branch), expected]
+
+
+FIELDS = '{"price":3}'
+
+
+def keyed(*parts: Part) -> list[Part]:
+    """The parts as they cross the join, those of an item that has own fields."""
+    its = envelope(fields_json=FIELDS)
+    return [by_delivery(part._replace(envelope=its), Stage.IMAGE)[1] for part in parts]
+
+
+def test_own_fields_cross_once_and_are_the_items_again() -> None:
+    """With the part of one branch, whichever comes first, and whichever failed."""
+    third = text_part()._replace(branch="tabular", facts="")
+    branches = (*BRANCHES, "tabular")
+    for parts in itertools.permutations((image_part(), text_part(), third)):
+        crossing = keyed(*parts)
+        having = [part.branch for part in crossing if part.envelope.fields_json]
+        assert having == [Stage.IMAGE]
+        assert join_parts(crossing, branches).envelope == envelope(fields_json=FIELDS)
+        failed = [part._replace(failure=failure(part.branch)) for part in crossing]
+        dead = join_parts(failed, branches)
+        assert isinstance(dead, DeadLetter)
+        assert dead.envelope == envelope(fields_json=FIELDS)
+
+
+def test_a_lone_half_has_the_fields_that_it_carried() -> None:
+    """Those of the other part are lost with it."""
+    image, text = keyed(image_part(), text_part())
+    assert join_parts([image], BRANCHES).envelope.fields_json == FIELDS
+    assert join_parts([text], BRANCHES).envelope.fields_json == ""
 
 
 def test_what_a_runner_keeps_of_the_join_is_bounded() -> None:

@@ -3,7 +3,7 @@
 import json
 
 import pyarrow as pa
-from builders import dead_letter, failure, scored, text_part
+from builders import dead_letter, envelope, failure, scored, text_part
 
 from models.failures import Reason, Stage
 from transforms.outcomes import (
@@ -27,7 +27,9 @@ IDENTITY = {
     "received_at": "2026-02-02T02:40:02.000000+00:00",
     "attempt": 1,
     "payload_uri": f"gs://bucket/testudo/payloads/dt=2026-02-02/{1:032x}.bin#0-100",
+    "fields": None,
 }
+FIELDS = '{"price":3,"used":true}'
 
 
 def test_a_prediction_line() -> None:
@@ -82,6 +84,15 @@ def test_a_dead_letter_row() -> None:
         ],
         "attributes": "{}",
     }
+
+
+def test_rows_have_the_senders_own_fields() -> None:
+    """As JSON in one column, of a prediction and of a dead letter; null where there are none."""
+    its = envelope(fields_json=FIELDS)
+    dead = dead_letter(failure(Stage.IMAGE))._replace(envelope=its)
+    assert prediction_row(scored(envelope=its))["fields"] == FIELDS
+    assert dead_letter_row(dead)["fields"] == FIELDS
+    assert prediction_row(scored())["fields"] is None
 
 
 def test_rows_are_one_line_of_json_each() -> None:

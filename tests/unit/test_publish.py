@@ -264,3 +264,36 @@ def test_all_messages_are_sent_once(server: Server, rate: float) -> None:
     messages = [Outgoing(b"%d" % number, {"n": str(number)}) for number in range(MANY)]
     assert publish(TOPIC, iter(messages), rate=rate) == MANY
     assert sorted(server.messages) == sorted((one.data, one.attributes) for one in messages)
+
+
+def test_own_fields_are_published_with_pictures_and_lines(tmp_path: Path, server: Server) -> None:
+    """Those of the flag with every picture; a line's as it stands, byte by byte."""
+    pictures = [picture(tmp_path / name) for name in ("a.jpg", "b.jpg")]
+    assert send("--images", *pictures, "--fields", '{"price": 3, "used": true}') == 0
+    sent = [json.loads(data) for data, _ in server.messages]
+    assert [one["fields"] for one in sent] == [{"price": 3, "used": True}] * 2
+    server.messages.clear()
+    assert send("--images", pictures[0]) == 0
+    assert "fields" not in json.loads(server.messages[0][0])
+    server.messages.clear()
+    line = bare("a", fields={"price": 3}, brand="Ofen")
+    assert send("--file", lines(tmp_path, line)) == 0
+    assert server.messages[0][0] == line.encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("price=3", "--fields: is no JSON ("),
+        ("[3]", "--fields: is an array; wanted is an object of up to 64 numbers"),
+        ('{"size": [1]}', "--fields: fields.size: is an array; wanted is a number, "),
+        ('{"a b": 1}', "--fields: has a name of another form; wanted are 1 to 64 "),
+    ],
+)
+def test_own_fields_that_no_message_may_have_are_refused(
+    tmp_path: Path, server: Server, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    """Each picture would be a dead letter."""
+    assert send("--images", picture(tmp_path / "a.jpg"), "--fields", text) == 2
+    assert said in capsys.readouterr().err
+    assert server.messages == []

@@ -198,6 +198,19 @@ def test_the_story_of_an_item_is_a_page(visitor: Visitor) -> None:
     assert "category lamp 0.8" in page
 
 
+def test_the_story_of_an_item_has_its_own_fields(tmp_path: Path) -> None:
+    """As text, whatever a sender wrote there; none where there are none."""
+    own = '{"note":"<script>alert(1)</script>"}'
+    sent = [scored("a", fields=own), dead("a", 1, fields='{"price":3}'), scored("b")]
+    with viewing(write_run(tmp_path, sent)) as view:
+        view.port = 8484
+        page = Visitor(view).page("/item?item=a")
+        assert "{&#34;price&#34;:3}" in page
+        assert "&lt;script&gt;" in page
+        assert "<script>alert" not in page
+        assert Visitor(view).page("/item?item=b").count('class="detail"') == 1
+
+
 def test_decisions_are_shown_where_rows_have_them() -> None:
     """A table without the column shows scores alone."""
     row = {
@@ -325,6 +338,7 @@ def test_whatever_was_sent_is_read() -> None:
     """Other types than texts are none, and what is no object is its own text."""
     assert read_message(b'{"text": 7, "image": ["x"], "image_uri": null}')[:3] == ("", b"", "")
     assert read_message(b'{"image": "%%"}').image_problem == "its image is not base64"
+    assert read_message(b'{"image": "-_-_"}').image == b"\xfb\xff\xbf"
     assert read_message(b"[1]").text == "[1]"
     assert read_message(b"\xff\xfe" * 9000).text.startswith("\ufffd")
     assert len(read_message(json.dumps({"text": "x" * 9999}).encode()).text) == MAX_TEXT_CHARS + 1

@@ -248,7 +248,7 @@ def test_of_labels_with_one_score_the_first_by_name_is_shown(tmp_path: Path) -> 
     questions = statements("queries")
     assert engine.ask(questions["categories"]).rows == [("acme", "category", 2, "lamp 2")]
     for item_id in ("mug", "lamp"):
-        ((*_, detail),) = engine.ask(questions["item"], {"item_id": item_id}).rows
+        ((*_, detail, _),) = engine.ask(questions["item"], {"item_id": item_id}).rows
         assert detail == "category lamp 0.5"
 
 

@@ -6,9 +6,12 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 from beam_pipeline.io.lines import messages_of
 from beam_pipeline.io.publishing import refusals
@@ -19,8 +22,9 @@ from testudo.commands.sending import Outgoing, publish
 from testudo.environment import Environment
 from testudo.errors import CommandError
 from testudo.messages import SampleMessage, message_attributes, sample_messages
-from transforms.parsing import ID, ids_in
+from transforms.parsing import ID, fields_problem, ids_in
 
+NO_FIELDS: Mapping[str, Any] = {}
 NAME_CHARS, DIGEST_CHARS = 100, 12  # of an item's id, which takes 128
 PROBLEMS_SHOWN = 10
 
@@ -53,16 +57,20 @@ def _attributes_of(data: bytes) -> dict[str, str]:
     return {name: text for name, text in attributes.items() if text}
 
 
-def from_images(paths: Iterable[Path], *, tenant_id: str, text: str) -> Iterator[Outgoing]:
-    """One message an image file."""
+def from_images(
+    paths: Iterable[Path], *, tenant_id: str, text: str, own: Mapping[str, Any] = NO_FIELDS
+) -> Iterator[Outgoing]:
+    """One message an image file; `own` are fields of the sender's own."""
     for path in paths:
         item_id = item_id_of(path)
-        fields = {
+        fields: dict[str, Any] = {
             "item_id": item_id,
             "tenant_id": tenant_id,
             "text": text,
             "image": base64.b64encode(path.read_bytes()).decode(),
         }
+        if own:
+            fields["fields"] = own
         data = json.dumps(fields).encode()
         yield Outgoing(data, message_attributes(tenant_id, item_id, data), str(path))
 
@@ -97,6 +105,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     source.add_argument("--samples", type=int, metavar="N", help="drawn listings, some broken")
     parser.add_argument("--text", default="", help="with --images: the items' text")
+    parser.add_argument(
+        "--fields", default="{}", metavar="JSON", help="with --images: the items' own fields"
+    )
     parser.add_argument("--tenant_id", default="me", help="with --images (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="with --samples (%(default)s)")
     parser.add_argument("--rate", type=float, default=0.0, help="messages a second; 0 is at once")
@@ -128,13 +139,28 @@ def _source(arguments: argparse.Namespace) -> Callable[[], Iterator[Outgoing]]:
     problems = [f"no such file: {path}" for path in given if not path.is_file()]
     if not ID.fullmatch(arguments.tenant_id):
         problems.append(f"--tenant_id: {arguments.tenant_id!r} does not match {ID.pattern}")
+    own, problem = own_fields(arguments.fields)
+    problems += [f"--fields: {problem}"] * bool(problem)
     if problems:
         raise CommandError("\n".join(problems))
     if arguments.file:
         return partial(messages_in, arguments.file)
     return partial(
-        from_images, arguments.images, tenant_id=arguments.tenant_id, text=arguments.text
+        from_images,
+        arguments.images,
+        tenant_id=arguments.tenant_id,
+        text=arguments.text,
+        own=own,
     )
+
+
+def own_fields(text: str) -> tuple[Mapping[str, Any], str]:
+    """The fields that a flag gives, and what the pipeline would refuse them for, if anything."""
+    try:
+        own = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        return {}, f"is no JSON ({error}); wanted is an object, as '{{\"price\": 3}}'"
+    return own, fields_problem(own).removeprefix("fields: ")
 
 
 def check(messages: Iterable[Outgoing]) -> None:

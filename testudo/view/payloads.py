@@ -1,14 +1,14 @@
 """What a stored message holds: its text and its picture, as far as a person is shown them."""
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import orjson
 
+from models.failures import Rejected
 from models.objects import Objects, join
+from transforms.inline_images import inline_image
 from transforms.payload_objects import OBJECT_NAME
 
 MAX_BYTES = 32_000_000  # of one message; Pub/Sub takes 10 MB
@@ -72,8 +72,8 @@ def read_message(data: bytes) -> Sent:
     image, problem = b"", ""
     if written := _text(fields, "image"):
         try:
-            image = base64.b64decode(written.encode("ascii"), validate=True)
-        except (binascii.Error, UnicodeEncodeError):
+            image = inline_image(written)
+        except Rejected:
             problem = "its image is not base64"
     return Sent(cut(text), image, uri, problem)
 

@@ -1,6 +1,6 @@
 -- All that became of one item, as it happened: --item_id, and --tenant_id where several have that id.
 SELECT
-  happened_at, tenant_id, what, release, attempt, message_id, detail
+  happened_at, tenant_id, what, release, attempt, message_id, detail, fields
 FROM (
   SELECT
     processed_at AS happened_at,
@@ -18,13 +18,14 @@ FROM (
         WHERE o.model = s.model
           AND (o.score > s.score OR o.score = s.score AND o.label < s.label)
       )
-    ) AS detail
+    ) AS detail,
+    fields
   FROM `{dataset}.predictions`
   UNION ALL
-  SELECT failed_at, tenant_id, item_id, CONCAT('failed: ', reason), release, attempt, message_id, detail
+  SELECT failed_at, tenant_id, item_id, CONCAT('failed: ', reason), release, attempt, message_id, detail, fields
   FROM `{dataset}.dead_letters`
   UNION ALL
-  SELECT replayed_at, tenant_id, item_id, 'replayed', '', attempt, replay_message_id, CONCAT('after ', reason)
+  SELECT replayed_at, tenant_id, item_id, 'replayed', '', attempt, replay_message_id, CONCAT('after ', reason), CAST(NULL AS STRING)
   FROM `{dataset}.replays`
 )
 WHERE item_id = @item_id AND (@tenant_id = '' OR tenant_id = @tenant_id)

@@ -78,11 +78,60 @@ MESSAGES = (
     HostileKind("no_side", "neither text nor image", Reason.SCHEMA_VIOLATION, item(text=None)),
     POISON["two_images"],
     HostileKind(
-        "unknown_field", "a field that no message has", Reason.SCHEMA_VIOLATION, item(admin=True)
+        "unknown_field", "a field that no message has: kept as the sender's own", None,
+        item(admin=True),
     ),
     HostileKind(
-        "unknown_prototype", "a field named `__proto__`", Reason.SCHEMA_VIOLATION,
+        "unknown_prototype", "a nested field named `__proto__`", Reason.SCHEMA_VIOLATION,
         item(__proto__={"admin": True}),
+    ),
+    HostileKind(
+        "unknown_script", "a field whose name is HTML", Reason.SCHEMA_VIOLATION,
+        item(**{"<script>alert(1)</script>": 1}),
+    ),
+    HostileKind("nulls", "null for what an item need not have", None, literal(
+        '"image": null, "image_uri": null, "event_time": null, "fields": {"a": null}, "b": null'
+    )),
+    HostileKind("id_null", "null for an id", Reason.SCHEMA_VIOLATION, literal('"item_id": null')),
+    HostileKind(
+        "fields_array", "own fields in an array", Reason.SCHEMA_VIOLATION, item(fields=[1])
+    ),
+    HostileKind(
+        "fields_nested", "an own field that is an object", Reason.SCHEMA_VIOLATION,
+        item(fields={"size": {"width": 1}}),
+    ),
+    HostileKind(
+        "fields_names", "own fields with names of other forms", Reason.SCHEMA_VIOLATION,
+        item(fields={"": 1, "a.b": 2, "9": 3, "$where": 4}),
+    ),
+    HostileKind(
+        "fields_many", "100,000 own fields", Reason.SCHEMA_VIOLATION,
+        lambda place: Content(as_json(item_fields(place, **{f"n{n}": n for n in range(100_000)}))),
+    ),
+    HostileKind(
+        "fields_long", "an own field of 1 MB", Reason.SCHEMA_VIOLATION,
+        item(fields={"note": "x" * 1_000_000}),
+    ),
+    HostileKind(
+        "fields_large", "own fields of 20 KB, each within its limit", Reason.SCHEMA_VIOLATION,
+        item(fields={f"n{n}": "x" * 1_000 for n in range(20)}),
+    ),
+    HostileKind(
+        "fields_twice", "an own field under `fields` and beside it", Reason.SCHEMA_VIOLATION,
+        item(price=1, fields={"price": 2}),
+    ),
+    HostileKind(
+        "fields_number", "an own field beyond any double", Reason.NOT_JSON,
+        literal('"fields": {"price": 1e999}'),
+    ),
+    HostileKind(
+        "fields_escapes", "NULs, escapes, SQL, HTML and the names of columns in own fields", None,
+        item(fields={"a": "\0\x1b[2J\r\n\x85'; DROP TABLE items; -- <script>alert(1)</script>",
+                     "item_id": "another", "release": "another", "__proto__": 1}),
+    ),
+    HostileKind(
+        "fields_integer", "a whole number of 60 digits in an own field", None,
+        literal(f'"fields": {{"price": {"9" * 60}}}'),
     ),
     HostileKind(
         "id_characters", "an id with a space and an accent", Reason.SCHEMA_VIOLATION,
@@ -205,8 +254,12 @@ BASE64 = (
         base64_changed(lambda text: "\u00e4\u00f6" + text[2:]),
     ),
     HostileKind(
-        "base64_of_urls", "base64 in the alphabet of URLs", Reason.IMAGE_NOT_BASE64,
-        base64_changed(lambda text: "-_-_" + text[4:]),
+        "base64_of_urls", "base64 in the alphabet of URLs", None,
+        base64_changed(lambda text: text.replace("+", "-").replace("/", "_")),
+    ),
+    HostileKind(
+        "base64_of_both", "base64 in both alphabets at once", Reason.IMAGE_NOT_BASE64,
+        base64_changed(lambda text: "+/-_" + text[4:]),
     ),
     HostileKind(
         "base64_data_uri", "a data: URI", Reason.IMAGE_NOT_BASE64,
