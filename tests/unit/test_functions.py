@@ -121,7 +121,7 @@ def test_numbers_of_numpy_are_numbers(written) -> None:
         ("def decide(s, f): return {'a': float('inf')}", "decide: ValueError: Out of range float"),
         ("def decide(s, f): return {'a': {1, 2}}", "set is nothing that JSON can hold"),
         ("def decide(s, f): return {'a': '\\ud800'}", "decide: UnicodeEncodeError"),
-        ("def decide(s, f): return {'a': 'x' * 10_000}", "10,008 bytes of JSON, allowed are 10,000"),
+        ("def decide(s, f): return {'a': 'x' * 10_000}", "10,008 bytes of JSON, allowed are 10"),
         ("def decide(s, f): f['a'] = f; return f", "decide: ValueError: Circular reference"),
         ("def decide(s, f): return f['price']", "KeyError: 'price' in decide, functions.py line 1"),
         ("def decide(s): return {}", "decide: TypeError"),
@@ -171,7 +171,7 @@ def test_an_errors_text_is_cut_short_and_may_be_missing(written) -> None:
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        ("import nowhere_to_be_found", "functions.py cannot be imported: ModuleNotFoundError: No m"),
+        ("import nowhere_to_be_found", "functions.py cannot be imported: ModuleNotFoundError"),
         ("def decide(scores, fields)", "cannot be imported: SyntaxError: expected ':'"),
         ("1 / 0", "cannot be imported: ZeroDivisionError"),
         ("def prepare_texts(text): return text", "has none of the functions prepare_text, prep"),
@@ -222,6 +222,10 @@ def test_a_function_that_fails_in_training_names_the_item(written) -> None:
 
 def test_pillow_can_be_written_to(written) -> None:
     """Drawing into the picture works: it is a copy, not the decoder's memory."""
-    functions = written("from PIL import ImageDraw\ndef prepare_image(image):\n"
-                        "    ImageDraw.Draw(image).rectangle((0, 0, 7, 7), 'white')\n    return image")  # fmt: skip
+    functions = written(
+        "from PIL import ImageDraw\n"
+        "def prepare_image(image):\n"
+        "    ImageDraw.Draw(image).rectangle((0, 0, 7, 7), 'white')\n"
+        "    return image\n"
+    )
     assert (functions.prepare_image(SQUARE) == 255).all()

@@ -66,9 +66,8 @@ def main(arguments: argparse.Namespace) -> int:
             limits=ImageLimits(),
         )
     except ReleaseError as error:
-        raise CommandError(
-            f"--{'release' if arguments.release else 'releases'}: {error}"
-        ) from error
+        flag = "release" if arguments.release else "releases"
+        raise CommandError(f"--{flag}: {error}") from error
     if arguments.save_square and trial.square:
         try:
             arguments.save_square.write_bytes(trial.square)
