@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from models.failures import Reason
 from models.features import ImageLimits
 from models.kernels import CallLimits
 from models.manifest import ReleaseError
@@ -99,7 +100,7 @@ def _problems(arguments: argparse.Namespace) -> list[str]:
 
 def _as_json(trial: Trial) -> None:
     failures = [
-        {**failure._asdict(), "remedy": in_words(REASONS[failure.reason].remedy)}
+        {**failure._asdict(), "remedy": in_words(REASONS[Reason(failure.reason)].remedy)}
         for failure in trial.failures
     ]
     print(
@@ -146,7 +147,7 @@ def _as_table(trial: Trial) -> None:
         rows = [(step, f"{spent:.2f}") for step, spent in trial.spent_ms.items()]
         console.print(_table(rows, ["step", "ms"]))
     for failure in trial.failures:
-        explanation = REASONS[failure.reason]
+        explanation = REASONS[Reason(failure.reason)]
         rows = [
             ("dead letter", f"{failure.reason}, stage {failure.stage}"),
             ("detail", failure.detail),
