@@ -31,6 +31,8 @@ SOURCE = """
 from PIL import ImageOps
 
 def prepare_text(text):
+    import colorsys  # as it is called: this process may open files
+
     if "bad text" in text:
         raise ValueError("this team reads no bad text")
     if "number" in text:
