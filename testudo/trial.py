@@ -6,7 +6,9 @@ has in a job. What the job does before and after, parsing and rows, is not part 
 
 import hashlib
 import io
+import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -99,11 +101,33 @@ def try_item(
 def _processes(calls: CallLimits, limits: ImageLimits) -> Iterator[dict[Stage, ModelProcess]]:
     stages = (Stage.IMAGE, Stage.TEXT, Stage.SCORE)
     processes = {stage: ModelProcess(Setup(stage, calls, limits)) for stage in stages}
+    with _own_output():
+        try:
+            yield processes
+        finally:
+            for process in processes.values():
+                process.close()
+
+
+@contextmanager
+def _own_output() -> Iterator[None]:
+    """Of processes started within: what functions print goes to this command's standard error.
+
+    Libraries' notices there, which C++ code writes past any logging level, go nowhere.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    out, err = os.dup(1), os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
-        yield processes
+        os.dup2(err, 1)
+        os.dup2(nowhere, 2)
+        yield
     finally:
-        for process in processes.values():
-            process.close()
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        for number in (out, err, nowhere):
+            os.close(number)
 
 
 def _answer(

@@ -22,6 +22,7 @@ INVERTED = """
 from PIL import ImageOps
 
 def prepare_image(image):
+    print("seen")  # what a program reads of the command is not this
     return ImageOps.invert(image)
 
 def decide(scores, fields):

@@ -169,7 +169,8 @@ def _table(rows: list[Any], heads: list[str] | None = None) -> Any:
     table = Table(*(heads or [""] * width), show_header=bool(heads))
     for column, value in zip(table.columns, rows[0], strict=True):
         column.overflow = "fold"
-        column.justify = "right" if str(value)[:1].isdigit() and heads else "left"
+        is_number = str(value).lstrip("-")[:1].isdigit()
+        column.justify = "right" if is_number and heads else "left"
     for row in rows:
         table.add_row(*(Text(shown(str(value))) for value in row))
     return table
