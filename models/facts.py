@@ -27,3 +27,10 @@ class Score(NamedTuple):
     model: str
     label: str
     score: float
+
+
+class Scores(NamedTuple):
+    """What the scorers, and the function `decide` of their release, give for one item."""
+
+    scores: list[Score]
+    decisions: str = ""  # a JSON object; empty where the release has no such function

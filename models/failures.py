@@ -3,8 +3,9 @@
 This is the only place that catches `Exception`: an expected failure is raised
 as `Rejected` and keeps its reason; anything else becomes the reason that the
 stage gives for it (`bug` where it gives none), and is logged without the item's
-content. Details have no words of an error that may repeat the item, and are
-escaped. Nothing here is of Beam: transforms.dead_letters counts.
+content. Details have no words of an error that may repeat the item, but for the
+beginning of what a team's own function says, and are escaped. Nothing here is of Beam:
+transforms.dead_letters counts.
 """
 
 import enum
@@ -12,6 +13,7 @@ import logging
 import os
 import traceback
 from collections.abc import Callable
+from types import CodeType
 from typing import NamedTuple, ParamSpec, TypeVar
 
 
@@ -50,6 +52,7 @@ class Reason(enum.StrEnum):
     CRASHED = "crashed"
     MODEL_FAILED = "model_failed"
     MODEL_OUTPUT_INVALID = "model_output_invalid"
+    FUNCTION_FAILED = "function_failed"
     RELEASE_UNAVAILABLE = "release_unavailable"
     HALF_MISSING = "half_missing"
     ROW_REJECTED = "row_rejected"
@@ -81,6 +84,9 @@ LOG = logging.getLogger(__name__)
 MAX_DETAIL_CHARS = 500
 # What this reason stands for is done before any item is looked at.
 WITHOUT_ITEM = Reason.RELEASE_UNAVAILABLE
+# Whoever wrote the function chose these words, and is who reads them.
+OF_THE_TEAM, MAX_WORDS_CHARS = Reason.FUNCTION_FAILED, 200
+HERE = os.path.dirname(__file__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -103,7 +109,12 @@ def attempt(
         if unexpected is Reason.BUG:
             frames = "".join(traceback.format_tb(error.__traceback__))
             LOG.error("%s in stage %s:\n%s", type(error).__name__, stage, frames)  # noqa: TRY400 - exception() would print what the item holds
-        words = f": {error}" if unexpected is WITHOUT_ITEM else f" in {_place_of(error)}"
+        if unexpected is WITHOUT_ITEM:
+            words = f": {error}"
+        elif unexpected is OF_THE_TEAM:
+            words = f": {_words_of(error, stage)} in {_place_outside(error)}"
+        else:
+            words = f" in {_place_of(error)}"
         return Failure(stage, unexpected, plain(f"{type(error).__name__}{words}"))
 
 
@@ -115,5 +126,22 @@ def plain(detail: str) -> str:
 def _place_of(error: Exception) -> str:
     """The line of code that raised: it says what the error's own words would not be kept for."""
     *_, (frame, line) = traceback.walk_tb(error.__traceback__)
-    code = frame.f_code
+    return _shown(frame.f_code, line)
+
+
+def _place_outside(error: Exception) -> str:
+    """The last line of the first file that is none of this package's: the team's own."""
+    places = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    files = [code.co_filename for code, _ in places]
+    theirs = next((file for file in files if os.path.dirname(file) != HERE), files[-1])
+    return _shown(*[place for place in places if place[0].co_filename == theirs][-1])
+
+
+def _shown(code: CodeType, line: int) -> str:
     return f"{code.co_name}, {os.path.basename(code.co_filename)} line {line}"
+
+
+def _words_of(error: Exception, stage: Stage) -> str:
+    """The beginning of its text, which an error of the team's own class may fail to give."""
+    words = attempt(stage, Reason.MODEL_FAILED, str, error)
+    return words.detail if isinstance(words, Failure) else words[:MAX_WORDS_CHARS]

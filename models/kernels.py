@@ -13,13 +13,12 @@ import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from models.facts import Encoded, ImageFacts, Score
+from models.facts import Encoded, ImageFacts, Score, Scores
 from models.failures import Failure, Reason, Stage, attempt
 from models.features import (
     ImageLimits,
@@ -29,6 +28,7 @@ from models.features import (
     unpack_features,
     widened,
 )
+from models.functions import DECIDE, PREPARE_TEXT, functions_of
 from models.litert import LiteRTModel
 from models.manifest import ENCODER, SAVED_ENCODER, TEXT_TRANSFORM, Manifest, presence_of
 from models.saved_model import SavedEncoder
@@ -116,6 +116,7 @@ class _Kernel(ABC):
         self._images = images
         # Told which items of the batch, the first and how many, the next call is about.
         self.at: Callable[[int, int], None] = _tell_nobody
+        self._functions = functions_of(manifest, folder)
         self._load(folder)
 
     @abstractmethod
@@ -145,6 +146,14 @@ class _Kernel(ABC):
         spent_us = _us_since(started_ns) // len(batch)
         return [Answer(result, spent_us) for result in results]
 
+    def _call_on(self, number: int, function: Callable[..., Any], *arguments: Any) -> Answer:
+        """The answer of a function of the release for the item of that number in the batch."""
+        self.at(number, 1)
+        started_ns = time.perf_counter_ns()
+        with time_limit(self._calls.call_s):
+            result = attempt(self.stage, Reason.BUG, function, *arguments)
+        return Answer(result, _us_since(started_ns))
+
 
 class ImageKernel(_Kernel):
     """Image file -> Encoded: decoded to the release's square, then encoded in batches."""
@@ -170,14 +179,15 @@ class ImageKernel(_Kernel):
 
     def _decode(self, data: bytes) -> tuple[np.ndarray, ImageFacts, int] | Failure:
         started_ns = time.perf_counter_ns()
-        size_px = self._manifest.image_size_px
         with time_limit(self._calls.decode_s):
-            decoded = attempt(
-                self.stage,
-                Reason.BUG,
-                partial(decode_image, data, size_px=size_px, limits=self._images),
-            )
+            decoded = attempt(self.stage, Reason.BUG, self._prepare, data)
         return decoded if isinstance(decoded, Failure) else (*decoded, _us_since(started_ns))
+
+    def _prepare(self, data: bytes) -> tuple[np.ndarray, ImageFacts]:
+        """The square that the encoder reads. Raises Rejected."""
+        size_px = self._manifest.image_size_px
+        pixels, facts = decode_image(data, size_px=size_px, limits=self._images)
+        return self._functions.prepare_image(pixels), facts
 
     def _encode(self, pixels: Sequence[np.ndarray]) -> list[bytes]:
         arrays = self._model({"image": np.stack(pixels)})
@@ -208,9 +218,20 @@ class TextKernel(_Kernel):
         specs = self._manifest.features[Stage.TEXT]
         self._transform = TextTransform(folder / TEXT_TRANSFORM, specs)
         self._transform(["a text"])  # the first call compiles, once for all that are forked
+        self._prepares = PREPARE_TEXT in self._functions.names
+        self.opens_files = self._prepares  # what it imports when it is called
 
     def __call__(self, batch: Sequence[str]) -> list[Answer]:
-        return self._call(self._features, batch, len(batch))
+        if not self._prepares:
+            return self._call(self._features, batch, len(batch))
+        prepare = self._functions.prepare_text
+        prepared = [self._call_on(number, prepare, text) for number, text in enumerate(batch)]
+        good = [one.result for one in prepared if not isinstance(one.result, Failure)]
+        answers = iter(self._call(self._features, good, len(batch)))
+        return [
+            one if isinstance(one.result, Failure) else _as_sent(next(answers), text, one.spent_us)
+            for one, text in zip(prepared, batch, strict=True)
+        ]
 
     def _features(self, texts: Sequence[str]) -> list[Encoded]:
         features = self._transform(texts)
@@ -220,8 +241,16 @@ class TextKernel(_Kernel):
         ]
 
 
+def _as_sent(answer: Answer, text: str, prepare_us: int) -> Answer:
+    """The answer for a prepared text, with the facts of the text that was sent."""
+    result = answer.result
+    if not isinstance(result, Failure):
+        result = result._replace(facts=text_facts(text))
+    return Answer(result, answer.spent_us + prepare_us)
+
+
 class ScoreKernel(_Kernel):
-    """Features by branch -> the scores of all scorers of the release, as a list of Score.
+    """Features by branch, and fields as JSON -> Scores: of all scorers of the release.
 
     One step runs them all, so a release may add or drop a scorer without any
     change to the running graph.
@@ -232,10 +261,25 @@ class ScoreKernel(_Kernel):
     def _load(self, folder: Path) -> None:
         self._models = {one.name: LiteRTModel(folder / one.path) for one in self._manifest.scorers}
 
-    def __call__(self, batch: Sequence[Mapping[str, bytes]]) -> list[Answer]:
-        return [self._finite(answer) for answer in self._call(self._scores, batch, len(batch))]
+    def __call__(self, batch: Sequence[tuple[Mapping[str, bytes], str]]) -> list[Answer]:
+        features = [one for one, _ in batch]
+        answers = map(self._finite, self._call(self._scores, features, len(batch)))
+        if DECIDE not in self._functions.names:
+            return list(answers)
+        return [
+            answer if isinstance(answer.result, Failure) else self._decided(number, answer, fields)
+            for number, (answer, (_, fields)) in enumerate(zip(answers, batch, strict=True))
+        ]
 
-    def _scores(self, batch: Sequence[Mapping[str, bytes]]) -> list[list[Score]]:
+    def _decided(self, number: int, answer: Answer, fields_json: str) -> Answer:
+        scores = answer.result.scores
+        decided = self._call_on(number, self._functions.decide, scores, fields_json)
+        result = decided.result
+        if not isinstance(result, Failure):
+            result = Scores(scores, result)
+        return Answer(result, answer.spent_us + decided.spent_us)
+
+    def _scores(self, batch: Sequence[Mapping[str, bytes]]) -> list[Scores]:
         inputs = scorer_inputs(self._manifest, batch)
         scores: list[list[Score]] = [[] for _ in batch]
         for scorer in self._manifest.scorers:
@@ -246,11 +290,11 @@ class ScoreKernel(_Kernel):
                     Score(scorer.name, label, value)
                     for label, value in zip(scorer.labels, values, strict=True)
                 )
-        return scores
+        return [Scores(one) for one in scores]
 
     def _finite(self, answer: Answer) -> Answer:
-        scores = answer.result
-        if isinstance(scores, Failure) or np.isfinite([one.score for one in scores]).all():
+        result = answer.result
+        if isinstance(result, Failure) or np.isfinite([one.score for one in result.scores]).all():
             return answer
         failure = Failure(self.stage, Reason.MODEL_OUTPUT_INVALID, "a score is not finite")
         return answer._replace(result=failure)

@@ -33,7 +33,7 @@ import msgpack
 
 from models.branches import BRANCHES, Kernel
 from models.exchange import LENGTH_BYTES
-from models.facts import Encoded, Score
+from models.facts import Encoded, Score, Scores
 from models.failures import Failure, Reason, Stage, attempt
 from models.features import ImageLimits
 from models.kernels import Answer, CallLimits, ScoreKernel, time_limit
@@ -124,8 +124,11 @@ def _encoded(value: Sequence[Any]) -> Encoded:
     return Encoded(features, facts, spent_us)
 
 
-def _scores(value: Sequence[Any]) -> list[Score]:
-    return [Score(*one) for one in value]
+def _scores(value: Sequence[Any]) -> Scores:
+    scores, decisions = value
+    if not isinstance(decisions, str):
+        raise TypeError(f"{type(decisions).__name__} for {str}")
+    return Scores([Score(*one) for one in scores], decisions)
 
 
 class Server:

@@ -24,6 +24,7 @@ GROUPS: Mapping[str, Commands] = {
         "export": ("testudo.commands.export", "write a day of predictions and features as Parquet"),
         "view": ("testudo.commands.view", "see items, scores and dead letters on a local page"),
         "replay": ("testudo.commands.replay", "publish dead letters again, from their payloads"),
+        "try": ("testudo.commands.try_item", "one item through a release, and what each step gave"),
         "train": ("testudo.commands.train", "train the models and save them as a release"),
         "release": ("testudo.commands.release", "bring a release to an environment"),
         "local": ("testudo.commands.local", "start, end and show the local stack"),

@@ -3,10 +3,18 @@
 `testudo view` shows it beside the dead letter, and docs/reference.md has it as a table.
 """
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from models.failures import Reason
+
+_LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
+
+
+def in_words(markdown: str) -> str:
+    """A sentence of an explanation without its marks."""
+    return _LINK.sub(r"\1", markdown).replace("`", "")
 
 
 class Explanation(NamedTuple):
@@ -78,9 +86,9 @@ REASONS: Mapping[Reason, Explanation] = {
     ),
     Reason.TIMED_OUT: Explanation(
         "image, text, score",
-        "Decoding this image took longer than `--decode_timeout_s`, or a model's call on this "
-        "item alone longer than `--call_timeout_s`; it was cancelled.",
-        "Scale the image down, or fix the model; replay.",
+        "Decoding this image took longer than `--decode_timeout_s`, or a model's or a "
+        "function's call on this item alone longer than `--call_timeout_s`; it was cancelled.",
+        "Scale the image down, or fix the model or function; replay.",
     ),
     Reason.CRASHED: Explanation(
         "image, text, score",
@@ -99,9 +107,17 @@ REASONS: Mapping[Reason, Explanation] = {
         "A model gave a number that is not finite.",
         "Fix the model; replay.",
     ),
+    Reason.FUNCTION_FAILED: Explanation(
+        "image, text, score",
+        "`prepare_text`, `prepare_image` or `decide` of the release raised an error on this item, "
+        "or gave what it must not; the detail names the function, the error and the line.",
+        "Fix [the function](models.md#functions), look at it with `testudo try`, train anew; "
+        "replay.",
+    ),
     Reason.RELEASE_UNAVAILABLE: Explanation(
         "image, text, score",
-        "The release that the item was stamped with is missing, damaged, or not loadable.",
+        "The release that the item was stamped with is missing, damaged, or not loadable; or its "
+        "`functions.py` cannot be imported.",
         "Restore it, or point `current.json` at another; replay.",
     ),
     Reason.HALF_MISSING: Explanation(

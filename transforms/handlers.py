@@ -17,7 +17,7 @@ import orjson
 from apache_beam.ml.inference.base import ModelHandler
 
 from models.current_pointer import current_pointer
-from models.facts import Encoded, Score
+from models.facts import Encoded, Scores
 from models.failures import Failure, Stage
 from models.features import ImageLimits
 from models.isolation import model_process
@@ -149,21 +149,21 @@ def part_of(
     return Part(branch, envelope, result.features, None, facts, {**spent_us, **result.spent_us})
 
 
-class ScorerHandler(ReleaseHandler[Joined, Scored | DeadLetter, list[Score]]):
-    """Joined item -> the scores of all scorers of its release."""
+class ScorerHandler(ReleaseHandler[Joined, Scored | DeadLetter, Scores]):
+    """Joined item -> the scores of all scorers of its release, and what it decides."""
 
     stage = Stage.SCORE
 
-    def item(self, example: Joined) -> Mapping[str, bytes]:
-        return example.features
+    def item(self, example: Joined) -> tuple[Mapping[str, bytes], str]:
+        return example.features, example.envelope.fields_json
 
     def size_bytes(self, example: Joined) -> int:
-        return sum(map(len, example.features.values()))
+        return sum(map(len, example.features.values())) + len(example.envelope.fields_json)
 
     def answer(
-        self, example: Joined, result: list[Score] | Failure, spent_us: int
+        self, example: Joined, result: Scores | Failure, spent_us: int
     ) -> Scored | DeadLetter:
         now_us = time.time_ns() // 1000
         if isinstance(result, Failure):
             return DeadLetter(example.envelope, [result], now_us)
-        return Scored(example, result, spent_us, now_us)
+        return Scored(example, result.scores, spent_us, now_us, result.decisions)

@@ -63,6 +63,7 @@ def prediction_line(scored: Scored) -> Row:
         **_identity(joined.envelope),
         "processed_at": rfc3339(scored.processed_us),
         "scores": [score._asdict() for score in scored.scores],
+        "decisions": scored.decisions_json or None,
         **{
             name: json.loads(joined.facts[name]) if name in joined.facts else None
             for name, branch in BRANCHES.items()

@@ -89,6 +89,7 @@ class Scored(NamedTuple):
     scores: list[Score]
     spent_us: int
     processed_us: int
+    decisions_json: str = ""  # of the release's function `decide`: a JSON object
 
 
 class DeadLetter(NamedTuple):

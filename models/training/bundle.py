@@ -13,12 +13,13 @@ import numpy as np
 
 from models.failures import Stage
 from models.features import WIDE, FeatureSpec, unpack_features, widened
-from models.manifest import ENCODER, TEXT_TRANSFORM, ScorerSpec, presence_of
+from models.functions import NO_FUNCTIONS, Functions
+from models.manifest import ENCODER, FUNCTIONS, TEXT_TRANSFORM, ScorerSpec, presence_of
 from models.text_transform import TextTransform
 from models.training.architecture import DEEP_INPUTS, EMBEDDING, Network, build_network
 from models.training.baselines import baselines
 from models.training.encoders import FrozenEncoder, Projection, fit_projection, projected
-from models.training.evaluation import VIEWS, measure, scorer_inputs
+from models.training.evaluation import VIEWS, measure, rehearse_decide, scorer_inputs
 from models.training.examples import Examples
 from models.training.export import export_litert
 from models.training.network import fit_network, run_model
@@ -63,14 +64,16 @@ def make_bundle(
     held_out: Examples,
     *,
     encoder: FrozenEncoder | None = None,
+    functions: Functions = NO_FUNCTIONS,
     seed: int,
     epochs: int,
     report: Callable[[str], None],
 ) -> Bundle:
     """Analyse the texts, train, export into `folder`, measure on the held-out items.
 
-    Only `training` shapes the release. `evaluation` is as models.training.evaluation
-    says, with the baselines of models.training.baselines.
+    Only `training` shapes the release. The items are as `functions` prepared them; their file
+    goes into the folder too. Raises FunctionFailed where `decide` fails. `evaluation` is as
+    models.training.evaluation says, with the baselines of models.training.baselines.
     """
     keras.utils.set_random_seed(seed)
     analysis = analyse_texts(training.texts, folder / TEXT_TRANSFORM)
@@ -101,6 +104,7 @@ def make_bundle(
     encoded = served(projection, held_out) if projection else None
     shown = scorer_inputs(folder, held_out, features, encoded)
     samples = encoder.samples if encoder else held_out.images
+    rehearse_decide(folder, held_out.item_ids, scorers, shown, functions)
     evaluation = measure(
         folder,
         training,
@@ -125,6 +129,9 @@ def make_bundle(
     )
     evaluation["deep_shares"] = trained.shares
     evaluation["baselines"] = baselines(training, held_out, *seen, seed=seed)
+    if functions.names:
+        (folder / FUNCTIONS).write_bytes(functions.source)
+        report(f"{', '.join(functions.names)}: no failure on {len(held_out.texts)} held-out items")
     return Bundle(features, scorers, evaluation)
 
 

@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from models.facts import Score
 from models.failures import Stage
 from models.features import FeatureSpec, pack_features, unpack_features, widened
+from models.functions import DECIDE, Functions
 from models.litert import LiteRTModel
 from models.manifest import ENCODER, TEXT_TRANSFORM, ScorerSpec, presence_of
 from models.text_transform import TextTransform
 from models.training.examples import Examples
 from models.training.measures import calibration_error, confusion, draw_confusion, wilson
+from models.training.rehearsal import rehearsed
 
 BATCH = 16
 CONFUSIONS = "evaluation"  # folder of a release with a picture a scorer
@@ -154,6 +157,25 @@ def scores_by_view(
     """Scores (n, labels) in each view."""
     model = LiteRTModel(bundle / scorer.path)
     return {view: run_batches(model, arrays)["scores"] for view, arrays in inputs.items()}
+
+
+def rehearse_decide(
+    bundle: Path,
+    item_ids: Sequence[str],
+    scorers: Sequence[ScorerSpec],
+    inputs: Mapping[str, Mapping[str, np.ndarray]],
+    functions: Functions,
+) -> None:
+    """Have `decide` decide on each item by its scores, without fields. Raises FunctionFailed."""
+    if DECIDE not in functions.names:
+        return
+    scores: list[list[Score]] = [[] for _ in item_ids]
+    for scorer in scorers:
+        found = scores_by_view(bundle, scorer, {"both": inputs["both"]})["both"].tolist()
+        for own, values in zip(scores, found, strict=True):
+            own += [Score(scorer.name, *one) for one in zip(scorer.labels, values, strict=True)]
+    for item_id, own in zip(item_ids, scores, strict=True):
+        rehearsed(item_id, functions.decide, own, "")
 
 
 def label_counts(

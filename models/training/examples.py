@@ -13,8 +13,10 @@ import numpy as np
 
 from models.failures import Reason, Rejected
 from models.features import ImageLimits, decode_image, normalise_text
+from models.functions import NO_FUNCTIONS, Functions
 from models.training.manifest_lines import LabelledItem, read_items
 from models.training.manifest_problems import ManifestRefused, Problem, shown, summarised
+from models.training.rehearsal import rehearsed
 from models.training.splits import check_enough, split_items
 
 BATCH = 16  # pictures that are decoded, and encoded, together
@@ -30,7 +32,10 @@ class Encoder(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """n items as arrays; the sides that an item lacks are zeros and ""."""
+    """n items as arrays, pictures and texts as the release's functions prepared them.
+
+    The sides that an item lacks are zeros and "".
+    """
 
     item_ids: list[str]
     images: np.ndarray  # uint8 (n, size_px, size_px, 3); features (n, width) of a frozen encoder
@@ -60,6 +65,7 @@ def read_examples(
     size_px: int,
     limits: ImageLimits = ImageLimits(),
     encoder: Encoder | None = None,
+    functions: Functions = NO_FUNCTIONS,
     min_lines: int = 1,
     skip_broken: bool = False,
     report: Callable[[str], None] = print,
@@ -69,7 +75,8 @@ def read_examples(
     Returns the training and the held-out part. Raises ManifestRefused for all that
     `read_items` and `split_items` find, with no picture decoded; and if that is
     nothing, for all pictures that are unreadable or beyond `limits`. With
-    `skip_broken` these are reported, and their items left out.
+    `skip_broken` these are reported, and their items left out. Raises FunctionFailed for the
+    first item that a function fails on.
     """
     items = read_items(manifest, min_lines=min_lines)
     training, held_out = split_items(items, manifest, report)
@@ -84,7 +91,7 @@ def read_examples(
     problems: list[Problem] = []
     counts = []
     for part in (training, held_out):
-        for batch, pixels, broken in _decoded(part, manifest.parent, size_px, limits):
+        for batch, pixels, broken in _decoded(part, manifest.parent, size_px, limits, functions):
             problems += broken
             there = [row for row, item in enumerate(batch) if item.image]
             if there:
@@ -97,12 +104,16 @@ def read_examples(
     for line in summarised(problems):
         report(f"left out: {line}")
     check_enough(manifest, counts[0], len(kept) - counts[0])
-    examples = _to_examples(kept, images)
+    examples = _to_examples(kept, images, functions)
     return examples.part(0, counts[0]), examples.part(counts[0], len(kept))
 
 
 def _decoded(
-    items: Sequence[LabelledItem], folder: Path, size_px: int, limits: ImageLimits
+    items: Sequence[LabelledItem],
+    folder: Path,
+    size_px: int,
+    limits: ImageLimits,
+    functions: Functions,
 ) -> Iterator[tuple[list[LabelledItem], np.ndarray, list[Problem]]]:
     """Items with their pixels, zeros for none; those that are broken are left out and named."""
     for start in range(0, len(items), BATCH):
@@ -112,7 +123,9 @@ def _decoded(
         for item in items[start : start + BATCH]:
             try:
                 if item.image:
-                    pixels[len(good)] = _pixels(folder / item.image, size_px, limits)
+                    decoded = _pixels(folder / item.image, size_px, limits)
+                    prepare = functions.prepare_image
+                    pixels[len(good)] = rehearsed(item.item_id, prepare, decoded)
                 good.append(item)
             except ValueError as error:
                 wrong = f"image {shown(item.image)}: {error}"
@@ -133,7 +146,10 @@ def _pixels(path: Path, size_px: int, limits: ImageLimits) -> np.ndarray:
     return pixels
 
 
-def _to_examples(items: Sequence[LabelledItem], images: np.ndarray) -> Examples:
+def _to_examples(
+    items: Sequence[LabelledItem], images: np.ndarray, functions: Functions
+) -> Examples:
+    texts = [rehearsed(item.item_id, functions.prepare_text, item.text) for item in items]
     labels = {
         name: tuple(sorted({item.labels[name] for item in items}))
         for name in sorted(items[0].labels)
@@ -145,9 +161,9 @@ def _to_examples(items: Sequence[LabelledItem], images: np.ndarray) -> Examples:
     return Examples(
         item_ids=[item.item_id for item in items],
         images=images,
-        texts=[item.text for item in items],
+        texts=texts,
         has_image=_presence([bool(item.image) for item in items]),
-        has_text=_presence([bool(normalise_text(item.text)) for item in items]),
+        has_text=_presence([bool(normalise_text(text)) for text in texts]),
         labels=labels,
         answers={
             name: np.array([numbers[name][item.labels[name]] for item in items], np.int32)

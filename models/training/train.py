@@ -16,6 +16,7 @@ from pathlib import Path
 
 from models.failures import TestudoError
 from models.features import ImageLimits
+from models.functions import NO_FUNCTIONS, Functions
 from models.manifest import Manifest
 from models.release import save_release
 from models.training.encoder_names import SMALL, check_encoder, default_size_px
@@ -55,6 +56,7 @@ def train(
     epochs: int = EPOCHS,
     limits: ImageLimits = ImageLimits(),
     encoder: str = SMALL,
+    functions: Path | None = None,
     min_lines: int = MIN_LINES,
     skip_broken: bool = False,
     report: Callable[[str], None] = print,
@@ -62,13 +64,16 @@ def train(
     """Train on the items of `manifest` and save a release under `releases`.
 
     Each label name becomes a scorer. The release holds its own evaluation, made
-    on held-out items through the exported files. Nothing points at it yet. Raises
-    ManifestRefused for mistakes in the data, and TrainingFailed, with nothing
-    saved, when an exported file does not compute what its Keras model does.
+    on held-out items through the exported files. `functions` is a file of
+    models.functions, which the release carries. Nothing points at it yet. Raises
+    ManifestRefused for mistakes in the data, FunctionsRefused for such a file; with nothing
+    saved, FunctionFailed when a function fails on an item, and TrainingFailed when an
+    exported file does not compute what its Keras model does.
     """
     start_s = time.monotonic()
     size_px = size_px or default_size_px(encoder)
     check_encoder(encoder)
+    own = Functions(functions) if functions else NO_FUNCTIONS
     read_items(manifest, min_lines=min_lines)  # what is wrong with lines is told in seconds
     with _quiet_start():
         from models.training.bundle import make_bundle
@@ -86,13 +91,21 @@ def train(
             size_px=size_px,
             limits=limits,
             encoder=frozen,
+            functions=own,
             min_lines=min_lines,
             skip_broken=skip_broken,
             report=report,
         )
         report(f"{len(training.texts)} items to train on, {len(held_out.texts)} held out")
         bundle = make_bundle(
-            folder, training, held_out, encoder=frozen, seed=seed, epochs=epochs, report=report
+            folder,
+            training,
+            held_out,
+            encoder=frozen,
+            functions=own,
+            seed=seed,
+            epochs=epochs,
+            report=report,
         )
         check_differences(bundle.evaluation["largest_difference"])
         saved = save_release(

@@ -27,7 +27,7 @@ COSTS = cost_row(
     JobDay("job-1", "testudo", "us-central1", NOW.date()), NOW, Usage(), read_prices("us-central1")
 )
 FULL = {
-    "predictions": prediction_row(scored()),
+    "predictions": prediction_row(scored()._replace(decisions_json='{"action":"review"}')),
     "dead_letters": dead_letter_row(dead_letter(failure(Stage.IMAGE), failure(Stage.TEXT))),
     "replays": replay_row(REPLAYED),
     "job_costs": COSTS,

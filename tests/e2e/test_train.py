@@ -12,10 +12,13 @@ from PIL import Image
 
 from models.failures import Stage
 from models.features import decode_image, pack_features, unpack_features, widened
+from models.functions import Functions
 from models.litert import LiteRTModel
-from models.manifest import ENCODER, TEXT_TRANSFORM, Manifest, ReleaseError, presence_of
+from models.manifest import ENCODER, FUNCTIONS, TEXT_TRANSFORM, Manifest, ReleaseError, presence_of
 from models.release import Pointer, fetch_release, read_pointer, write_pointer
 from models.text_transform import TextTransform
+from models.training.evaluation import rehearse_decide
+from models.training.rehearsal import FunctionFailed
 from models.training.samples import draw_listings, write_listings
 from models.training.train import TOLERANCE, TrainingFailed, check_differences, train
 from testudo import cli
@@ -238,3 +241,65 @@ def test_training_alone_changes_no_pointer(trained: Manifest, releases: str) -> 
     assert trained.release.startswith("listings-")
     with pytest.raises(ReleaseError):
         read_pointer(releases)
+
+
+# --- functions ---------------------------------------------------------------------------------
+
+PREPARING = """
+def prepare_text(text):
+    return f"{text} zebra"
+
+def decide(scores, fields):
+    return {"labels": sorted(scores), "fields": fields}
+"""
+
+
+def test_a_release_carries_the_functions_that_trained_it(samples: Path, tmp_path: Path) -> None:
+    """Its models have seen what they gave, its file is theirs, and decide was called."""
+    source = tmp_path / "mine.py"
+    source.write_text(PREPARING)
+    lines: list[str] = []
+    made = train(
+        samples,
+        str(tmp_path / "releases"),
+        size_px=32,
+        epochs=1,
+        functions=source,
+        report=lines.append,
+    )
+    assert any(line.startswith("prepare_text, decide: no failure on ") for line in lines)
+    assert FUNCTIONS in made.files
+    _, folder = fetch_release(str(tmp_path / "releases"), made.release, tmp_path / "cache")
+    assert (folder / FUNCTIONS).read_text() == PREPARING
+    (packed,) = TextTransform(folder / TEXT_TRANSFORM, made.features[Stage.TEXT])(["zebra"])
+    weights = unpack_features(made.features[Stage.TEXT], [packed])["term_weights"]
+    assert weights.any(), "a word of the prepared texts alone, and its terms are known"
+    assert not list(tmp_path.glob("__pycache__"))
+
+
+def test_a_function_that_fails_ends_the_training(
+    samples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the command: code 1, the item and the error, and no release."""
+    source = tmp_path / "mine.py"
+    source.write_text("def prepare_text(text): return text.split('no such')[1]")
+    flags = ["train", f"--manifest={samples}", f"--releases={tmp_path / 'releases'}"]
+    assert cli.main([*flags, "--size_px=32", f"--functions={source}"]) == 1
+    said = capsys.readouterr().err
+    assert "--functions: item '" in said
+    assert "prepare_text: IndexError: list index out of range in prepare_text, mine.py" in said
+    assert not (tmp_path / "releases").exists()
+
+
+def test_decide_is_called_on_every_held_out_item(
+    trained: Manifest, bundle: Path, tmp_path: Path
+) -> None:
+    """Without fields, as any message may come: what it needs of them, it has to do without."""
+    source = tmp_path / "mine.py"
+    source.write_text("def decide(scores, fields): return {'price': fields['price']}")
+    inputs = features(bundle, trained, 3)
+    inputs |= {name: np.ones((3, 1), np.float32) for name in ("has_image", "has_text")}
+    with pytest.raises(FunctionFailed, match="item 'a' of the manifest: decide: KeyError: 'price'"):
+        rehearse_decide(
+            bundle, ["a", "b", "c"], trained.scorers, {"both": inputs}, Functions(source)
+        )

@@ -278,8 +278,19 @@ def featured(stack: LocalStack) -> Iterator[bigquery.Client]:
         ]
         for row in rows:
             row["image_features"] = base64.b64encode(row["item_id"].encode()).decode()
+        rows[2]["decisions"] = '{"action":"review","why":{"dear":true}}'
         assert not client.insert_rows_json(f"{stack.project}.featured.predictions", rows)
         yield client
+
+
+def test_what_a_release_decided_can_be_asked_for(featured: bigquery.Client) -> None:
+    """By its path in the JSON, also in a view; rows of releases without `decide` have none."""
+    sql = """
+    SELECT item_id, JSON_VALUE(decisions, '$.action') AS action,
+      JSON_VALUE(decisions, '$.why.dear') AS dear
+    FROM `{dataset}.latest_predictions` WHERE decisions IS NOT NULL
+    """
+    assert BigQueryEngine(featured, "featured").ask(sql).rows == [("b", "review", "true")]
 
 
 def exported(folder: Path) -> list[dict[str, Any]]:

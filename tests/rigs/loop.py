@@ -59,9 +59,10 @@ class Loop:
         """The JSON lines of the predictions, in order."""
         for chunk in chunked(lines, self._config.score_batch_size):
             joined = self._joined([self._item(line) for line in chunk])
-            features = [one.features for one in joined]
-            for one, (scores, spent_us) in zip(joined, self._scores(features), strict=True):
-                scored = Scored(one, scores, spent_us, time.time_ns() // 1000)
+            items = [(one.features, one.envelope.fields_json) for one in joined]
+            for one, (found, spent_us) in zip(joined, self._scores(items), strict=True):
+                now_us = time.time_ns() // 1000
+                scored = Scored(one, found.scores, spent_us, now_us, found.decisions)
                 yield json_line(prediction_row(scored))
 
     def join_bytes(self, lines: list[bytes]) -> float:

@@ -9,9 +9,11 @@ import pytest
 from PIL import Image
 
 from models.features import ImageLimits
+from models.functions import Functions
 from models.training.examples import Examples, read_examples
 from models.training.manifest_lines import read_items
 from models.training.manifest_problems import ManifestRefused
+from models.training.rehearsal import FunctionFailed
 from models.training.splits import MIN_HELD_OUT, PLACEHOLDER_LINES, split_items
 
 ENOUGH = 120  # items, of which a fifth is held out
@@ -86,6 +88,33 @@ def test_a_frozen_encoder_sees_each_picture_once(tmp_path: Path) -> None:
     assert encoder.seen == 1
     assert found["item-0"][0].tolist() == [255, 0, 0]
     assert found["item-1"][0].tolist() == [0, 0, 0]
+
+
+def test_functions_prepare_what_is_trained_on(tmp_path: Path) -> None:
+    """Pictures after they are decoded, texts before they are normalised; a text may become none."""
+    source = tmp_path / "functions.py"
+    source.write_text(
+        "from PIL import ImageOps\n"
+        "def prepare_image(image): return ImageOps.invert(image)\n"
+        "def prepare_text(text): return '' if text == 'nothing' else text.upper()\n"
+    )
+    red = picture(tmp_path, "red.png")
+    manifest = written(tmp_path, line(0, image=red), line(1, text="nothing"), line(2, text="mug"))
+    parts = read(manifest, functions=Functions(source))
+    found = by_id(parts)
+    texts = dict(pair for part in parts for pair in zip(part.item_ids, part.texts, strict=True))
+    assert found["item-0"][0][0, 0].tolist() == [0, 255, 255]
+    assert found["item-1"][2] == 0
+    assert (texts["item-0"], texts["item-1"], texts["item-2"]) == ("SOME WORDS", "", "MUG")
+
+
+def test_an_item_that_a_function_fails_on_is_not_left_out(tmp_path: Path) -> None:
+    """It would be a dead letter in service: whatever else may be skipped, training ends."""
+    source = tmp_path / "functions.py"
+    source.write_text("def prepare_image(image): raise LookupError('no face')")
+    manifest = written(tmp_path, line(0, image=picture(tmp_path, "red.png")))
+    with pytest.raises(FunctionFailed, match="item 'item-0' of the manifest: prepare_image: Look"):
+        read(manifest, functions=Functions(source), skip_broken=True)
 
 
 def test_pictures_stay_on_disk(tmp_path: Path) -> None:

@@ -194,5 +194,5 @@ def test_a_score_that_is_no_number_is_no_prediction(
     kernel = ScoreKernel(releases.first, folder, CallLimits())
     broken = np.full(spec.shape, value, spec.dtype).tobytes()
     whole = np.zeros(spec.shape, spec.dtype).tobytes()
-    answers = kernel([{"image": whole}, {"image": broken}])
+    answers = kernel([({"image": whole}, ""), ({"image": broken}, "")])
     assert reasons(answers) == ["", Reason.MODEL_OUTPUT_INVALID]

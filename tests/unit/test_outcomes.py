@@ -41,10 +41,18 @@ def test_a_prediction_line() -> None:
             {"model": "category", "label": "mug", "score": 0.75},
             {"model": "category", "label": "lamp", "score": 0.25},
         ],
+        "decisions": None,
         "image": {"format": "JPEG", "width_px": 640, "height_px": 480, "size_bytes": 72_000},
         "text": {"length_chars": 9},
         "spent": {"fetch_ms": 1, "decode_ms": 2, "encode_ms": 3, "text_ms": 4, "score_ms": 5},
     }
+
+
+def test_what_a_release_decides_stands_in_the_row() -> None:
+    """As the text of a JSON object, alike in a line of files and a row of BigQuery."""
+    decided = scored()._replace(decisions_json='{"action":"review"}')
+    assert prediction_line(decided)["decisions"] == '{"action":"review"}'
+    assert prediction_row(decided)["decisions"] == '{"action":"review"}'
 
 
 def test_a_prediction_row_has_features_too() -> None:

@@ -27,11 +27,11 @@ from models.failures import Reason, Rejected
 from models.features import ImageLimits
 from testudo.cli import main
 from testudo.environment import Environment
-from testudo.reasons import REASONS
+from testudo.reasons import REASONS, in_words
 from testudo.view import pictures, questions, sql
 from testudo.view.contents import BucketImages
 from testudo.view.filters import END, Filters
-from testudo.view.pages import plain, render, visible
+from testudo.view.pages import render, visible
 from testudo.view.payloads import MAX_TEXT_CHARS, Payloads, Unreadable, read_message
 from testudo.view.pictures import SIDE_PX, Pictures, thumbnail
 from testudo.view.server import HOST, View
@@ -155,7 +155,7 @@ def test_a_dead_letter_has_its_reason_and_remedy(visitor: Visitor) -> None:
     """And why there is no picture; what may have ended the job's decoder is not decoded."""
     page = visitor.page("/dead-letters")
     assert ids(page) == ["f", "e", "d"]
-    assert plain(REASONS[Reason.IMAGE_FORMAT_REFUSED].remedy) in page
+    assert in_words(REASONS[Reason.IMAGE_FORMAT_REFUSED].remedy) in page
     assert "image_format_refused: SVG, not one of JPEG, PNG, WEBP, GIF" in page
     assert "{cut" in page
     assert "it is not decoded here" in page
@@ -212,11 +212,11 @@ def test_the_story_of_an_item_has_its_own_fields(tmp_path: Path) -> None:
 
 
 def test_decisions_are_shown_where_rows_have_them() -> None:
-    """A table without the column shows scores alone."""
+    """A release without `decide` shows scores alone; what a function gave is escaped."""
     row = {
         "item_id": "a", "tenant_id": "t", "release": "one", "attempt": 1, "payload_uri": "",
         "processed_at": LATER, "scores": [],
-        "decisions": ["block <b>", {"action": "review", "by": None, "score": 0.5}],
+        "decisions": '{"action":"block <b>","by":{"score":0.5}}',
     }  # fmt: skip
     values = {
         "here": "/", "title": "T", "place": "P", "filters": ALL, "shared": "", "refresh_s": 0,
@@ -226,10 +226,17 @@ def test_decisions_are_shown_where_rows_have_them() -> None:
         "contents": {"": {"text": "", "picture": "", "problem": ""}},
     }  # fmt: skip
     page = render("predictions", **values)
-    assert "block &lt;b&gt;" in page
-    assert "review 0.5" in page
-    del row["decisions"]
-    assert 'class="decision"' not in render("predictions", **values)
+    assert "action block &lt;b&gt;" in page
+    assert "by {&#34;score&#34;: 0.5}" in page
+    for odd in ("no JSON", "[1]", "7"):  # of no job of ours
+        assert odd in render("predictions", **_with_decisions(values, row, odd))
+    assert 'class="decision"' not in render("predictions", **_with_decisions(values, row, None))
+
+
+def _with_decisions(
+    values: dict[str, Any], row: dict[str, Any], text: str | None
+) -> dict[str, Any]:
+    return {**values, "page": questions.Page([{**row, "decisions": text}], None)}
 
 
 # --- pictures and payloads ---------------------------------------------------------------------

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from models.features import ImageLimits
+from models.functions import FunctionsRefused
 from models.manifest import RELEASE, ReleaseError
 from models.objects import CLOUD, join
 from models.release import POINTER, Pointer, PointerChanged, find_pointer, write_pointer
@@ -63,6 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size_px", type=int, help="side of the encoder's square (96; of a trained encoder 224)"
     )
+    parser.add_argument(
+        "--functions",
+        type=Path,
+        metavar="FILE",
+        help="Python file with prepare_text, prepare_image or decide, which the release carries",
+    )
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes (%(default)s)")
     parser.add_argument(
         "--min_lines",
@@ -103,11 +110,14 @@ def main(arguments: argparse.Namespace) -> int:
             seed=arguments.seed,
             epochs=arguments.epochs,
             encoder=arguments.encoder,
+            functions=arguments.functions,
             min_lines=arguments.min_lines,
             skip_broken=arguments.skip_broken,
             limits=ImageLimits(arguments.max_image_bytes, arguments.max_image_pixels),
         )
         print(take_up(arguments.releases, saved.release, activate=arguments.activate))
+    except FunctionsRefused as error:
+        raise CommandError(f"--functions: {error}") from error
     except OSError as error:
         raise CommandError(str(error)) from error
     return 0
@@ -136,6 +146,8 @@ def _problems(arguments: argparse.Namespace) -> list[str]:
         problems.append(f"--encoder: {error}")
     if arguments.manifest and not arguments.manifest.is_file():
         problems.append(f"--manifest: there is no file {arguments.manifest}")
+    if arguments.functions and not arguments.functions.is_file():
+        problems.append(f"--functions: there is no file {arguments.functions}")
     return problems + _problems_of_releases(arguments.releases)
 
 

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-import re
+import json
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import jinja2
 from markupsafe import Markup
 
-from testudo.reasons import REASONS, Explanation
+from testudo.reasons import REASONS, Explanation, in_words
 
 FOLDER = Path(__file__).parent / "pages"
 SHOWN_LABELS = 2  # of a scorer; the others are a click away
-_LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
+MAX_DECISION_CHARS = 100
 # Marks that make the text around them read in another direction.
 _DIRECTION = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -69,16 +69,15 @@ def visible(text: object) -> str:
     )
 
 
-def decision(value: object) -> str:
-    """One entry of `decisions`, whatever its columns are."""
-    if isinstance(value, Mapping):
-        return " ".join(str(part) for part in value.values() if part is not None)
-    return str(value)
-
-
-def plain(markdown: str) -> str:
-    """A sentence of docs/reference.md without its marks."""
-    return _LINK.sub(r"\1", markdown).replace("`", "")
+def decisions_of(text: str | None) -> list[str]:
+    """The entries of a row's `decisions`, each cut short; none where there are none."""
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError):  # a row that no job wrote
+        found = {"": text}
+    entries = found.items() if isinstance(found, Mapping) else [("", found)]
+    shown = ((name, one if isinstance(one, str) else json.dumps(one)) for name, one in entries)
+    return [f"{name} {one}".strip()[:MAX_DECISION_CHARS] for name, one in shown]
 
 
 def utc(moment: datetime | None) -> str:
@@ -138,12 +137,13 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(visible=visible, plain=plain, utc=utc, seconds=seconds)
-    environment.filters.update(probability=probability, decision=decision)
+    environment.filters.update(visible=visible, plain=in_words, utc=utc, seconds=seconds)
+    environment.filters.update(probability=probability)
     environment.globals.update(
         style=Markup(_own("view.css")),  # noqa: S704 - a file of this package
         script=Markup(_own("view.js")),  # noqa: S704 - the same
         scorers_of=scorers_of,
+        decisions_of=decisions_of,
         explanation_of=explanation_of,
     )
     return environment

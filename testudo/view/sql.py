@@ -6,16 +6,16 @@ Lists have one row more than a page shows (questions.PAGE_ROWS), which says that
 from beam_pipeline.tables import statements
 
 # One row an item: the latest of the period, and of the release where one is named, in the order of
-# view latest_predictions. `decisions` is shown where a row has it: it takes no more than its name
-# among these columns.
+# view latest_predictions.
 PREDICTIONS = """
 SELECT
   tenant_id, item_id, release, attempt, publish_time, processed_at, payload_uri, scores,
+  decisions,
   CONCAT(tenant_id, '/', item_id) AS place
 FROM (
   SELECT
     tenant_id, item_id, message_id, release, attempt, event_time, publish_time, processed_at,
-    payload_uri, scores
+    payload_uri, scores, decisions
   FROM `{dataset}.predictions`
   WHERE processed_at >= @since
     AND (@tenant = '' OR tenant_id = @tenant)
