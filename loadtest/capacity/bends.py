@@ -14,9 +14,9 @@ from testudo.local.jobs import DATAFLOW
 RATES = (1_000, 10_000, 100_000, 1_000_000)  # items a second
 MB = MILLION = 1e6
 # Measured: docs/cost.md, and docs/capacity.md for what a process of the generator sends.
-CPU_S = 1 / 23  # an item, bundles of two
+CPU_S = 1 / 29  # an item, bundles of two
 INLINE_BYTES, BY_URI_BYTES = 49_480, 300
-ROWS_PER_APPEND = 5
+ROWS_PER_APPEND = 15
 INLINE_PER_CPU_S = 2_903
 JOIN_KEPT_S = 30 + 30  # the join's window, and what may come late
 # Of the environment: n2-standard-4 at its hint.
