@@ -100,7 +100,7 @@ def analyse_texts(texts: Sequence[str], folder: Path) -> TextAnalysis:
         output = tft.TFTransformOutput(f"{scratch}/analysed")
         numbers = token_numbers(output.vocabulary_by_name(TERMS))
         features = _save_servable(output, folder, normal, numbers)
-        return TextAnalysis(features, int(numbers.max()) + 1, len(numbers) + 1)
+        return TextAnalysis(features, int(numbers.max()) + 1, len(numbers))
 
 
 def _save_servable(
@@ -109,7 +109,7 @@ def _save_servable(
     """Save the transform anew, with the weights of terms, our own signature and dtypes."""
     module = tf.Module()
     module.layer = output.transform_features_layer()
-    texts_with, most = _counted(module.layer, texts, len(numbers))
+    texts_with, most = _counted(module.layer, texts, len(numbers) - 1)
     rarity = tf.constant(rarity_of(texts_with, len(texts)))
     features = text_features(min(MAX_TERMS_A_TEXT, max(1, -(-most // TERMS_STEP)) * TERMS_STEP))
     heaviest = features[-1].shape[0]
@@ -131,20 +131,18 @@ def _save_servable(
 
 
 def token_numbers(terms: Sequence[bytes]) -> np.ndarray:
-    """The token of each term: words from 1 on in their order, and one more for all others."""
+    """The token of each term, and of what is none: words from 1 on, and one more for all others."""
     words = [number for number, term in enumerate(terms) if is_word(term)][:MAX_WORDS]
-    numbers = np.full(len(terms), len(words) + 1, np.int64)
+    numbers = np.full(len(terms) + 1, len(words) + 1, np.int64)
     numbers[words] = np.arange(1, len(words) + 1)
     return numbers
 
 
 def _tokens(ids: tf.RaggedTensor, words: tf.Tensor, numbers: np.ndarray) -> tf.Tensor:
     """The numbers of the first words, (n, MAX_TOKENS), 0 for none."""
-    unknown = len(numbers)
-    # The last is for what is no term.
-    table = tf.constant([*numbers, numbers.max()], tf.int64)
+    no_term = tf.constant(len(numbers) - 1, tf.int64)
     first = ids.to_tensor(-1, shape=(None, MAX_TOKENS))
-    known = tf.gather(table, tf.where(first < 0, tf.constant(unknown, tf.int64), first))
+    known = tf.gather(tf.constant(numbers), tf.where(first < 0, no_term, first))
     is_there = tf.range(MAX_TOKENS, dtype=tf.int64) < words[:, tf.newaxis]
     return tf.where(is_there, known, tf.zeros_like(first))
 

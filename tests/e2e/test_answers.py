@@ -48,6 +48,7 @@ ON_THE_STACK = {
 # With the reason why.
 ELSEWHERE = {
     "train": "uses no server",
+    "try": "uses no server",
     "demo": "starts a stack of its own",
     "loadtest": "starts stacks of its own",
 }

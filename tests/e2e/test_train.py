@@ -63,10 +63,9 @@ def features(bundle: Path, trained: Manifest, count: int) -> dict[str, np.ndarra
     texts = TextTransform(bundle / TEXT_TRANSFORM, trained.features[Stage.TEXT])(
         [one.text for one in listings]
     )
-    arrays = unpack_features(trained.features[Stage.IMAGE], images) | unpack_features(
+    return unpack_features(trained.features[Stage.IMAGE], images) | unpack_features(
         trained.features[Stage.TEXT], texts
     )
-    return {name: widened(array) for name, array in arrays.items()}
 
 
 def test_every_file_has_the_digest_that_the_manifest_says(bundle: Path) -> None:
@@ -109,7 +108,7 @@ def test_scorers_take_what_the_manifest_says_they_take(trained: Manifest, bundle
 
 def test_scores_are_probabilities_with_either_side_missing(trained: Manifest, bundle: Path) -> None:
     """An item with one side only is scored, its other side being zeros."""
-    arrays = features(bundle, trained, 5)
+    arrays = {name: widened(one) for name, one in features(bundle, trained, 5).items()}
     for has_image, has_text in ((1, 1), (1, 0), (0, 1)):
         inputs = {
             "embedding": arrays["embedding"] * np.float32(has_image),
@@ -297,7 +296,7 @@ def test_decide_is_called_on_every_held_out_item(
     """Without fields, as any message may come: what it needs of them, it has to do without."""
     source = tmp_path / "mine.py"
     source.write_text("def decide(scores, fields): return {'price': fields['price']}")
-    inputs = features(bundle, trained, 3)
+    inputs = {name: widened(one) for name, one in features(bundle, trained, 3).items()}
     inputs |= {name: np.ones((3, 1), np.float32) for name in ("has_image", "has_text")}
     with pytest.raises(FunctionFailed, match="item 'a' of the manifest: decide: KeyError: 'price'"):
         rehearse_decide(
