@@ -20,6 +20,7 @@ from models.model_process import Server, Setup
 from models.release import save_release
 
 STEPS, BATCH = "steps", "batch"
+LOAD_ALLOWED_S = 10.0  # no test waits for two minutes for a load that hangs
 
 
 class FaultyKernel(_Kernel):
@@ -94,5 +95,6 @@ if __name__ == "__main__":
     FaultyKernel.how = sys.argv[1]
     BRANCHES[Stage.IMAGE] = Branch(FaultyKernel, (), has_facts=True)
     model_process.Server = FaultyServer  # type: ignore[misc]
+    model_process.LOAD_ALLOWED_S = LOAD_ALLOWED_S  # type: ignore[misc]
     setup = Setup.from_json(sys.argv[2])
     sys.exit(model_process.main(int(sys.argv[3]), int(sys.argv[4]), setup))
