@@ -8,6 +8,7 @@ scikit-learn's TfidfVectorizer does with `sublinear_tf`.
 import numpy as np
 import tensorflow as tf
 
+MAX_CHARS_READ = 100_000  # of a text; normalised, some characters become eighteen
 MAX_WORDS_READ = 1_000  # of a text, and as many characters of scripts without spaces
 PREFIX_CHARS = 5  # a longer word counts by its beginning too, whatever its ending is
 # Shown as nothing, and no letter: soft hyphens, marks of direction, variation selectors, tags.
@@ -26,6 +27,8 @@ LETTER_AND_WHAT_IS_BEFORE = rf"[^{UNSPACED}]*([{UNSPACED}][\p{{Mn}}\p{{Mc}}]*)?"
 
 
 def visible(texts: tf.Tensor) -> tf.Tensor:
+    """The texts (n,) without what nobody sees, and not longer than any message's."""
+    texts = tf.strings.substr(texts, 0, MAX_CHARS_READ, unit="UTF8_CHAR")
     return tf.strings.regex_replace(texts, INVISIBLE, "")
 
 
