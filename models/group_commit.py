@@ -31,12 +31,10 @@ class Closed(RuntimeError):
 class Ticket(Generic[AnswerT]):
     """What one caller handed in together; its answers come when they are there."""
 
-    def __init__(
-        self, group: "GroupCommit[object, AnswerT]", count: int, lock: threading.Lock
-    ) -> None:
+    def __init__(self, group: "GroupCommit[object, AnswerT]", count: int) -> None:
         self._group = group
         self._left = count
-        self._answered = threading.Condition(lock)  # its own: a batch wakes nobody else
+        self._answered = threading.Condition(group._lock)  # its own: a batch wakes nobody else
         self._error: BaseException | None = None
         self._answers: list[AnswerT | None] = [None] * count
 
@@ -115,7 +113,7 @@ class GroupCommit(Generic[ItemT, AnswerT]):
 
     def submit(self, items: Sequence[ItemT]) -> Ticket[AnswerT]:
         """Hand in items; waits only where too many others wait. Raises Closed."""
-        ticket: Ticket[AnswerT] = Ticket(self, len(items), self._lock)  # type: ignore[arg-type]
+        ticket: Ticket[AnswerT] = Ticket(self, len(items))  # type: ignore[arg-type]
         weights = [self._weigh(item) for item in items]
         with self._lock:
             try:

@@ -81,6 +81,17 @@ def fields_problem(own: Any) -> str:
     return _problem(gathered(message, keep_unknown=False), keep_unknown=False)
 
 
+def parse_fields(text: str) -> tuple[dict[str, Any], str]:
+    """A sender's own fields from JSON, without nulls, or else what is wrong with them."""
+    try:
+        own = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        return {}, f"is no JSON ({error}); wanted is an object, as '{{\"price\": 3}}'"
+    if problem := fields_problem(own):
+        return {}, problem.removeprefix(f"{FIELDS}: ")
+    return {name: value for name, value in own.items() if value is not None}, ""
+
+
 def now_us() -> int:
     return time.time_ns() // 1000
 

@@ -5,7 +5,6 @@ A message is found under `<object>#<start>-<end>`: bytes, the end not included.
 
 import functools
 import hashlib
-import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -94,13 +93,7 @@ class PayloadObjects:
         return kept
 
 
-_making = threading.Lock()
-
-
+@functools.cache
 def payload_objects(root: str) -> PayloadObjects:
     """This process's one writer below a root."""
-    with _making:
-        return _made(root)
-
-
-_made = functools.cache(PayloadObjects)
+    return PayloadObjects(root)

@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from beam_pipeline.io.lines import messages_of
 from beam_pipeline.io.publishing import refusals
 from testudo.commands.environments import add_data_arguments, data_environment_of
@@ -22,7 +20,7 @@ from testudo.commands.sending import Outgoing, publish
 from testudo.environment import Environment
 from testudo.errors import CommandError
 from testudo.messages import SampleMessage, message_attributes, sample_messages
-from transforms.parsing import ID, fields_problem, ids_in
+from transforms.parsing import ID, ids_in, parse_fields
 
 NO_FIELDS: Mapping[str, Any] = {}
 NAME_CHARS, DIGEST_CHARS = 100, 12  # of an item's id, which takes 128
@@ -139,7 +137,7 @@ def _source(arguments: argparse.Namespace) -> Callable[[], Iterator[Outgoing]]:
     problems = [f"no such file: {path}" for path in given if not path.is_file()]
     if not ID.fullmatch(arguments.tenant_id):
         problems.append(f"--tenant_id: {arguments.tenant_id!r} does not match {ID.pattern}")
-    own, problem = own_fields(arguments.fields)
+    own, problem = parse_fields(arguments.fields)
     problems += [f"--fields: {problem}"] * bool(problem)
     if problems:
         raise CommandError("\n".join(problems))
@@ -152,15 +150,6 @@ def _source(arguments: argparse.Namespace) -> Callable[[], Iterator[Outgoing]]:
         text=arguments.text,
         own=own,
     )
-
-
-def own_fields(text: str) -> tuple[Mapping[str, Any], str]:
-    """The fields that a flag gives, and what the pipeline would refuse them for, if anything."""
-    try:
-        own = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        return {}, f"is no JSON ({error}); wanted is an object, as '{{\"price\": 3}}'"
-    return own, fields_problem(own).removeprefix("fields: ")
 
 
 def check(messages: Iterable[Outgoing]) -> None:

@@ -16,6 +16,8 @@ from testudo.commands.train import RELEASES
 from testudo.errors import CommandError, shown
 from testudo.reasons import REASONS, in_words
 from testudo.trial import Item, Trial, try_item
+from transforms.own_fields import as_json
+from transforms.parsing import parse_fields
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", default="", help="the item's text")
     parser.add_argument(
         "--fields",
-        default="",
+        default="{}",
         metavar="JSON",
         help="what the sender says of it besides, for the function decide: '{\"price\": 3}'",
     )
@@ -60,7 +62,7 @@ def main(arguments: argparse.Namespace) -> int:
         trial = try_item(
             arguments.releases,
             release,
-            Item(image, arguments.text, arguments.fields),
+            Item(image, arguments.text, as_json(parse_fields(arguments.fields)[0])),
             functions=arguments.functions,
             square=arguments.save_square is not None,
             calls=CallLimits(),
@@ -88,14 +90,8 @@ def _problems(arguments: argparse.Namespace) -> list[str]:
             problems.append(f"--{flag}: there is no file {path}")
     if arguments.save_square and not arguments.image:
         problems.append("--save_square: an item without --image has no square")
-    if arguments.fields:
-        try:
-            wrong = "" if isinstance(json.loads(arguments.fields), dict) else "no JSON object"
-        except ValueError as error:
-            wrong = f"not JSON: {error}"
-        if wrong:
-            problems.append(f"--fields: {wrong}; such as '{{\"price\": 3}}'")
-    return problems
+    _, problem = parse_fields(arguments.fields)
+    return problems + [f"--fields: {problem}"] * bool(problem)
 
 
 def _as_json(trial: Trial) -> None:
