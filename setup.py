@@ -114,6 +114,7 @@ setup(
             "flatbuffers>=25",
             "mypy>=1.18",
             "pytest>=8",
+            "pytest-timeout>=2.4",
             "pytest-xdist>=3.8",
             "ruff>=0.14",
             # Photographs that nobody here drew, for the tests.

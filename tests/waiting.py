@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 DEADLINE_S = 240.0  # on a machine with nothing else to do; it ends only tests that fail
+MOST_SLOWNESS = 3.0
 FIRST_POLL_S, LAST_POLL_S = 0.01, 0.5
 
 T = TypeVar("T")
@@ -28,8 +29,11 @@ def eventually(look: Callable[[], T], done: Callable[[T], bool]) -> T:
 
 
 def _slowness() -> float:
-    """How many there are to share a core: so much longer everything takes."""
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    """How many there are to share a core: so much longer everything takes.
+
+    Up to a bound, since the load may be that of a whole host: pytest's own limit comes after it.
+    """
+    return min(MOST_SLOWNESS, max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
 
 
 def nothing(seen: object) -> bool:

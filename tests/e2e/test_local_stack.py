@@ -311,12 +311,14 @@ def values_of(pair: tuple[str, Iterable[Message]]) -> list[Message]:
 OWNER = """
 import signal
 import sys
+import time
 from pathlib import Path
 from testudo.local.stack import LocalStack
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 with LocalStack(Path(sys.argv[1]), print, tools=Path(sys.argv[2])):
     print("answers", flush=True)
-    signal.pause()
+    while True:
+        time.sleep(0.1)
 """
 
 

@@ -114,6 +114,10 @@ class Slow(TinyTable):
         self.go = threading.Event()
         self.go.set()
 
+    def __exit__(self, *error: object) -> None:
+        self.go.set()
+        super().__exit__(*error)
+
     def answer(self, rows: Any) -> Any:
         self.go.wait()
         return super().answer(rows)

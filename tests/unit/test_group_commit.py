@@ -174,12 +174,14 @@ def test_who_is_interrupted_takes_its_items_along(make: Make, error: type[BaseEx
     others.append(group.submit([5]))
 
     def interrupt(*_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         raise error
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 0.05)
     try:
         with pytest.raises(error):
+            # Again and again: one that comes just before the wait begins would not end it.
+            signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
             leaving.answers()
     finally:
         signal.signal(signal.SIGALRM, before)
@@ -266,6 +268,7 @@ def test_a_batch_is_not_lost_for_want_of_another_thread(
     """The one that took it goes on with the rest by itself."""
     group = make(lambda batch: batch, at_once=2, most_items=1)
     group.answers([0])
+    eventually(lambda: group._idle, bool)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", lambda _: (_ for _ in ()).throw(RuntimeError))
         waiting = group.submit([1, 2, 3])

@@ -57,13 +57,14 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str], command: str
 
 
 HOLDS = """
-import signal, sys
+import signal, sys, time
 from pathlib import Path
 from testudo.local.stack import only_owner
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 with only_owner(Path(sys.argv[1])):
     print(flush=True)
-    signal.pause()
+    while True:
+        time.sleep(0.1)
 """
 
 

@@ -12,15 +12,14 @@ from testudo.cli import main
 from testudo.commands.processes import run_several
 from testudo.local.jobs import RUNNING
 
+# It waits for a signal that it holds back: one that came just before a pause would be lost.
 WAITS = f"""
 import os, signal, sys
-def end(number, frame):
-    os.write(1, b"ends\\n")
-    sys.exit(CODE)
-signal.signal(signal.SIGTERM, end)
-os.write(1, {RUNNING.encode()!r} + b"\\n")  # print cannot be interrupted by one in `end`
-while True:
-    signal.pause()
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+os.write(1, {RUNNING.encode()!r} + b"\\n")
+signal.sigwait([signal.SIGTERM])
+os.write(1, b"ends\\n")
+sys.exit(CODE)
 """
 
 

@@ -20,6 +20,7 @@ from typing import NamedTuple, Self
 from testudo.commands.job import on_signals, say
 from testudo.local.jobs import RUN, RUNNING, LocalJob
 
+LOOK_S = 1.0  # a signal that comes just before a wait begins is seen after it
 LAST_WORDS_S = 10.0  # of the models' processes, which hold a child's output a little longer
 
 
@@ -109,7 +110,10 @@ class _Supervisor:
         """Until all have ended; returns the exit code."""
         running, codes = set[int](), dict[int, int]()
         while len(codes) < len(self._children):
-            number, code = self._changes.get()
+            try:
+                number, code = self._changes.get(timeout=LOOK_S)
+            except queue.Empty:
+                continue
             if code is None:
                 running.add(number)
                 if len(running) == len(self._children):

@@ -8,12 +8,14 @@ SIGTERM and SIGINT, the servers with it.
 """
 
 import os
-import signal
 import sys
+import time
 from pathlib import Path
 
 from testudo.errors import StackError
 from testudo.local.stack import LocalStack
+
+LOOK_S = 1.0  # a signal that comes just before a wait begins is seen after it
 
 
 def main(home: Path, tools: Path, *, keep_data: bool) -> int:
@@ -22,7 +24,7 @@ def main(home: Path, tools: Path, *, keep_data: bool) -> int:
         with LocalStack(home, _report, tools=tools, keep_data=keep_data):
             _close_output()
             while True:
-                signal.pause()
+                time.sleep(LOOK_S)
     except StackError as error:
         _report(str(error))
         return 1
