@@ -23,7 +23,7 @@ BATCH = 64
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 1e-3
 WORDS_WEIGHT = 1.0
-SCORER_EPOCHS = 3  # of the scorers alone, for each epoch of the whole
+SCORER_EPOCHS = 6  # of the scorers alone, for each epoch of the whole
 # The inputs that are shown, image and text, and how much that view counts.
 VIEWS = ((1, 1, 1.0), (1, 0, 0.25), (0, 1, 0.25))
 MAX_PREDICTED_WORDS = 1_000  # the most frequent ones
