@@ -65,10 +65,7 @@ class _Use:
 
 
 class LoadedReleases:
-    """One stage's part of the releases under `root`, each loaded when it is first used.
-
-    `evictions` counts those that made room for another although they were in use.
-    """
+    """One stage's part of the releases under `root`, each loaded when it is first used."""
 
     def __init__(
         self,
@@ -79,7 +76,7 @@ class LoadedReleases:
         free: Callable[[], int] = free_bytes,
     ) -> None:
         self.process = process
-        self.evictions = 0
+        self._evictions = 0  # since they were last asked for
         self._root = root
         self._stage = stage
         self._free = free
@@ -126,6 +123,12 @@ class LoadedReleases:
     def answers(self, release: str, items: Sequence[Any]) -> list[Answer]:
         """An answer an item, in order."""
         return answers_of(self.submit(release, items), len(items))
+
+    def take_evictions(self) -> int:
+        """How many, since this was last asked, made room for another although they were in use."""
+        with self._lock:
+            evictions, self._evictions = self._evictions, 0
+        return evictions
 
     def _use(self, release: str) -> _Use:
         with self._lock:
@@ -197,7 +200,8 @@ class LoadedReleases:
             if not others:
                 return
             _, _, release = min(others)
-            self.evictions += 1
+            with self._lock:
+                self._evictions += 1
             LOG.warning("%s models: %s makes room for %s", self._stage, release, kept)
             self._let_go(release)
 

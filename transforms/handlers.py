@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import orjson
+from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler
 
 from models.current_pointer import current_pointer
@@ -28,6 +29,7 @@ from models.model_process import Setup
 from transforms.dead_letters import count_bug
 from transforms.records import DeadLetter, Envelope, Fetched, Item, Joined, Part, Scored
 
+EVICTIONS = Metrics.counter("testudo", "release_evictions")
 REFRESH_S = 30.0  # how old the pointer may be when models are loaded
 
 ExampleT = TypeVar("ExampleT", Fetched, Item, Joined)
@@ -86,6 +88,8 @@ class ReleaseHandler(
         by_release: dict[str, list[ExampleT]] = {}
         for example in batch:
             by_release.setdefault(example.envelope.release, []).append(example)
+        if evictions := model.take_evictions():
+            EVICTIONS.inc(evictions)
         submitted = [
             (examples, model.submit(release, [self.item(example) for example in examples]))
             for release, examples in by_release.items()

@@ -98,6 +98,7 @@ class Appender:
         self._stream: AppendStream | None = None
         self._next_s = 0.0  # when the next request may go that is not full
         self._paused_until_s = 0.0
+        self._pauses_s = 0.0  # of all pauses that have begun, to their ends
         self._failures = 0  # since the last request that was taken
         self._why = "no answer yet"
         self._closed = False
@@ -116,6 +117,11 @@ class Appender:
         if rows:
             self._wait(caller)
         return Answer(caller.refused, caller.requests)
+
+    def paused_s(self) -> float:
+        """How long it has paused until now, after failures."""
+        with self._changed:
+            return self._pauses_s - max(0.0, self._paused_until_s - time.monotonic())
 
     def close(self) -> None:
         """End the connection and the thread; who still waits does so in vain."""
@@ -246,5 +252,6 @@ class Appender:
             pause_s = pause_after(self._failures, self._first_pause_s)
             pause_s *= random.uniform(0.5, 1)  # noqa: S311 - so that workers come one by one
             self._paused_until_s = now_s + pause_s
+            self._pauses_s += pause_s
             self._failures += 1
             LOG.warning("%s: %s; trying again", self._name, why)

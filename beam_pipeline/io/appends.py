@@ -31,6 +31,8 @@ REFUSED = "refused"
 class _AppendDoFn(beam.DoFn):
     inserted = Metrics.counter("testudo", "rows_inserted")
     requests = Metrics.counter("testudo", "append_requests")
+    # The name by which Dataflow knows a wait for a service from work.
+    throttled = Metrics.counter("testudo", "cumulativeThrottlingSeconds")
 
     def __init__(self, table: str, schema: Sequence[SchemaField]) -> None:
         self._table = table
@@ -39,6 +41,7 @@ class _AppendDoFn(beam.DoFn):
 
     def setup(self) -> None:
         self._appender = self._shared.acquire(self._make)
+        self._throttled_s = 0.0  # that is not counted yet: less than a second
 
     def _make(self) -> Appender:
         return Appender(append_call, default_stream(self._table), RowEncoder(self._schema))
@@ -57,7 +60,9 @@ class _AppendDoFn(beam.DoFn):
             self._rows.append(row)
 
     def finish_bundle(self) -> Iterator[WindowedValue | beam.pvalue.TaggedOutput]:
+        before_s = self._appender.paused_s()
         answer = self._appender.append(self._encoded)
+        self._count_throttled(self._appender.paused_s() - before_s)
         self.inserted.inc(len(self._rows) - len(answer.refused))
         self.requests.inc(answer.requests)
         for at, row in enumerate(self._rows):
@@ -68,6 +73,13 @@ class _AppendDoFn(beam.DoFn):
         for row, why in self._refused:
             value = GlobalWindows.windowed_value((self._table, row, why))
             yield beam.pvalue.TaggedOutput(REFUSED, value)
+
+    def _count_throttled(self, paused_s: float) -> None:
+        self._throttled_s += paused_s
+        whole_s = int(self._throttled_s)
+        if whole_s:
+            self.throttled.inc(whole_s)
+            self._throttled_s -= whole_s
 
 
 class Appended(NamedTuple):

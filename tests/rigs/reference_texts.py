@@ -59,6 +59,17 @@ OWN_METRICS: Mapping[str, tuple[str, str, str]] = {
         "requests",
         "Requests that these rows went in, those that were sent again included.",
     ),
+    "cumulativeThrottlingSeconds": (
+        "counter",
+        "seconds",
+        "What bundles waited while appends paused after a failure. Dataflow's autoscaling knows it "
+        "by this name, and does not take it for work.",
+    ),
+    "release_evictions": (
+        "counter",
+        "releases",
+        "Releases in use that made room for another, since a worker's memory was at its end.",
+    ),
     "bugs": (
         "counter",
         "failures",

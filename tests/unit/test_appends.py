@@ -9,15 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
+import apache_beam as beam
 import grpc
 import pytest
 from append_server import TinyTable
+from builders import run
 from google.cloud.bigquery import SchemaField
 from google.cloud.bigquery_storage_v1 import types
 from waiting import eventually
 
+from beam_pipeline.io import appending
 from beam_pipeline.io.append_stream import EMULATOR, AppendAnswer, append_call, default_stream
 from beam_pipeline.io.appending import MAX_BYTES, MAX_ROWS, Appender, AppendError, pause_after
+from beam_pipeline.io.appends import AppendRows
 from beam_pipeline.io.row_encoding import MAX_ROW_BYTES, RowEncoder, UnencodableError
 
 SCHEMA = [SchemaField("name", "STRING")]
@@ -182,6 +186,35 @@ def test_what_lasts_fails_the_bundle_and_refuses_nothing(
         appends.append(encoded("c"))
         assert names_of(table) == ["c"]
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
+
+
+def test_pauses_of_the_connection_count_as_throttling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as they last, and not longer: Dataflow is told that its workers waited."""
+    with Busy(2) as table, appender(first_pause_s=0.2) as appends:
+        monkeypatch.setenv(EMULATOR, table.address)
+        began_s = time.monotonic()
+        appends.append(encoded("a"))
+        assert 0.2 < appends.paused_s() <= time.monotonic() - began_s
+        before_s = appends.paused_s()
+        appends.append(encoded("b"))
+        assert appends.paused_s() == before_s
+
+
+def test_a_bundle_counts_what_it_waited_in_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In whole seconds, as Beam's counter has them; the rest counts with the next bundle's."""
+    monkeypatch.setattr(appending, "pause_after", lambda *_: 2.1)  # at least half of it
+
+    def connect(pipeline: beam.Pipeline) -> dict[str, beam.PCollection]:
+        rows = pipeline | beam.Create([{"message_id": "1", "name": "a"}])
+        schema = [SchemaField(name, "STRING") for name in ("message_id", "name")]
+        answers = rows | AppendRows(table="project:dataset.table", schema=schema)
+        return {"stored": answers.message_ids}
+
+    with Busy(1) as table:
+        monkeypatch.setenv(EMULATOR, table.address)
+        ran = run(connect)
+    assert ran.records["stored"] == ["1"]
+    assert ran.counters["cumulativeThrottlingSeconds"] >= 1
 
 
 def test_pauses_grow_to_a_last_one() -> None:
