@@ -54,6 +54,11 @@ OWN_METRICS: Mapping[str, tuple[str, str, str]] = {
         "rows",
         "Rows of predictions and dead letters that BigQuery took.",
     ),
+    "rows_written": (
+        "counter",
+        "rows",
+        "Rows of predictions and dead letters in the results of a run over files.",
+    ),
     "append_requests": (
         "counter",
         "requests",
