@@ -15,7 +15,7 @@ from models.features import FeatureSpec, ImageLimits, decode_image, unpack_featu
 from models.isolation import ModelProcess
 from models.kernels import CallLimits
 from models.loaded import LoadedReleases
-from models.manifest import ENCODER, SAVED_ENCODER, Manifest
+from models.manifest import ENCODER, ENCODER_STEM, Manifest
 from models.model_process import Setup
 from models.release import fetch_release, save_release
 from models.saved_model import SIGNATURE
@@ -46,7 +46,7 @@ def saved(releases: Releases, tmp_path: Path) -> tuple[str, Manifest]:
     size_px, module = first.image_size_px, Corners(6)
     wanted = tf.TensorSpec((None, size_px, size_px, 3), tf.uint8, name="image")
     signature = module.encode.get_concrete_function(wanted)
-    tf.saved_model.save(module, str(bundle / SAVED_ENCODER), signatures={SIGNATURE: signature})
+    tf.saved_model.save(module, str(bundle / ENCODER_STEM), signatures={SIGNATURE: signature})
     root = str(tmp_path / "saved")
     return root, save_release(
         bundle,
