@@ -13,7 +13,7 @@ from models.failures import Failure, Reason, Stage, attempt
 from models.features import WIDE, FeatureSpec
 from models.manifest import ENCODER_STEM, Manifest, ReleaseError, ScorerSpec, presence_of
 from models.model_inputs import FREE
-from models.runtimes import Model, find_model, open_model
+from models.runtimes import Model, find_model, open_model, suffix_of
 
 IMAGE, SCORES = "image", "scores"
 FLOATS = ("float16", "float32", "float64")
@@ -74,6 +74,11 @@ def scorer_problems(
     if problems := list(_input_problems(model, wanted)):
         return problems
     return _output_problems(model, {SCORES: (len(scorer.labels),)})
+
+
+def how_to_encoder(path: Path, size_px: int) -> str:
+    """How to export the encoder right, for a file or folder of this kind."""
+    return f"{HOW_TO_ENCODER.get(suffix_of(path) or '', '')}\n(s is {size_px} here)"
 
 
 def load_encoder(manifest: Manifest, folder: Path) -> Model:

@@ -69,7 +69,9 @@ def encoder_file(
     )
 
 
-def scorer_file(path: Path, *, labels: int, inputs: Mapping[str, int], gives: str = "scores") -> Path:
+def scorer_file(
+    path: Path, *, labels: int, inputs: Mapping[str, int], gives: str = "scores"
+) -> Path:
     """Softmax over the sums of its inputs, float32 (n, width) each, times 0, 1, 2 by label."""
     sums = [f"sum of {name}" for name in inputs]
     nodes = [
