@@ -27,7 +27,9 @@ ENCODER = f"{ENCODER_STEM}.tflite"  # as training exports it
 TEXT_TRANSFORM = "text_transform"
 SCORERS = "scorers"
 FUNCTIONS = "functions.py"
+MAX_NUMBERS = 256  # of an embedding that crosses to the join: 512 bytes
 RELEASE = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # the name of a folder, and no path
+MAX_TASK = 115  # characters: with what is added, a release's name has 128 at most
 FEATURES = "_features"  # in a manifest file, after the name of the branch whose they are
 
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.decomposition import PCA
 
+from models.manifest import MAX_NUMBERS
 from models.training.evaluation import Run
 
-MAX_NUMBERS = 256  # of an embedding that crosses to the join: 512 bytes
 MAX_FITTED = 20_000  # pictures that components are found from
 MAX_SAMPLES = 32
 

@@ -14,13 +14,13 @@ from keras import layers
 from models.failures import Stage
 from models.features import FeatureSpec, decode_image
 from models.litert import LiteRTModel
-from models.manifest import ENCODER
+from models.manifest import ENCODER, MAX_NUMBERS
 from models.release import fetch_release
 from models.saved_model import SIGNATURE
 from models.training.efficientnet import WIDTH, build_efficientnet, classify, find_weights
 from models.training.encoder_names import EFFICIENTNET_PX, EncoderRefused, check_encoder
 from models.training.encoders import freeze_encoder
-from models.training.frozen import MAX_NUMBERS, fit_projection
+from models.training.frozen import fit_projection
 from models.training.samples import write_listings
 from models.training.torch_file import read_tensors
 from models.training.train import train

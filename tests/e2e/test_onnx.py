@@ -15,13 +15,13 @@ from models.features import FeatureSpec, ImageLimits, unpack_features
 from models.isolation import ModelProcess
 from models.kernels import CallLimits
 from models.loaded import LoadedReleases
-from models.manifest import MANIFEST, Manifest
+from models.manifest import MANIFEST, MAX_NUMBERS, Manifest
 from models.model_process import Setup
 from models.onnx_model import OnnxModel
 from models.release import fetch_release
 from models.training.encoder_names import EncoderRefused
 from models.training.encoders import freeze_encoder
-from models.training.frozen import MAX_NUMBERS, Projection
+from models.training.frozen import Projection
 from models.training.onnx_encoder import RELEASED, OnnxEncoder, with_projection
 from models.training.samples import write_listings
 from models.training.train import train
