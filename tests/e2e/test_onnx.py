@@ -94,14 +94,15 @@ def test_an_encoder_of_another_width_is_refused_where_it_is_loaded(
 ) -> None:
     """Not with the first item that it would answer wrongly."""
     root, manifest = trained
-    copy = tmp_path / "releases"
-    _, folder = fetch_release(root, manifest.release, copy)
+    _, folder = fetch_release(root, manifest.release, tmp_path)
     other = {**manifest.features, Stage.IMAGE: (FeatureSpec("embedding", "float16", (7,)),)}
-    (folder / MANIFEST).write_text(dataclasses.replace(manifest, features=other).to_json())
+    changed = dataclasses.replace(manifest, release="other-1", features=other)
+    (folder / MANIFEST).write_text(changed.to_json(), encoding="utf-8")
+    folder.rename(tmp_path / changed.release)
     process = ModelProcess(Setup(Stage.IMAGE, CallLimits(), ImageLimits()))
     try:
-        (answer,) = LoadedReleases(str(copy), Stage.IMAGE, process).answers(
-            manifest.release, [jpeg(30, 20)]
+        (answer,) = LoadedReleases(str(tmp_path), Stage.IMAGE, process).answers(
+            changed.release, [jpeg(30, 20)]
         )
     finally:
         process.close()
