@@ -1,7 +1,8 @@
 """What `testudo release build` is to make a release of: a TOML file, read and checked.
 
     task = "mine"                    # first part of the release's name
-    from = "listings-26c6db13c760"   # optional: a release that gives all that is not named here
+    from = "listings-26c6db13c760"   # optional: a release that gives all that is not named
+                                     # here; "default" for the one that current.json names
     size_px = 224                    # side of the encoder's square
     encoder = "encoder.onnx"         # .tflite, .onnx, or the folder of a SavedModel
     text_transform = "texts"         # the folder of a SavedModel
@@ -25,6 +26,7 @@ from models.manifest import MAX_TASK, RELEASE
 from models.runtimes import KINDS, suffix_of
 from testudo.errors import CommandError
 
+DEFAULT = "default"  # in `from`
 MIN_SIZE_PX, MAX_SIZE_PX = 8, 1_024
 SCORER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")  # the name of a file, and no path
 TYPES: Mapping[str, type] = {

@@ -29,10 +29,10 @@ from models.model_checks import (
     offered_inputs,
     scorer_problems,
 )
-from models.release import fetch_release, save_release
+from models.release import fetch_release, read_pointer, save_release
 from models.runtimes import Model, find_model, open_model, suffix_of
 from models.text_transform import TextTransform, features_of
-from testudo.build_spec import BuildSpec
+from testudo.build_spec import DEFAULT, BuildSpec
 from testudo.errors import CommandError
 
 EMBEDDING, IN_TRANSIT = "embedding", "float16"  # as training has it
@@ -47,7 +47,8 @@ def build_release(spec: BuildSpec, root: str) -> Manifest:
     with tempfile.TemporaryDirectory() as scratch:
         base, folder = None, Path(scratch)
         if spec.base:
-            base, folder = fetch_release(root, spec.base, Path(scratch) / "cache")
+            name = read_pointer(root).default if spec.base == DEFAULT else spec.base
+            base, folder = fetch_release(root, name, Path(scratch) / "cache")
         building = _Building(spec, base, folder, Path(scratch) / "bundle")
         building.assemble()
         if building.problems:
@@ -59,15 +60,15 @@ def build_release(spec: BuildSpec, root: str) -> Manifest:
             image_size_px=building.size_px,
             features=building.features,
             scorers=tuple(building.scorers),
-            evaluation={"built": _history(spec)},
+            evaluation={"built": _history(spec, base)},
         )
 
 
-def _history(spec: BuildSpec) -> dict[str, Any]:
+def _history(spec: BuildSpec, base: Manifest | None) -> dict[str, Any]:
     """What was new, for whoever asks why this release has no accuracy."""
     named = ("encoder", "text_transform", "functions")
     return {
-        "from": spec.base or None,
+        "from": base.release if base else None,
         "new": [name for name in named if getattr(spec, name)],
         "scorers": sorted(spec.scorers),
         "dropped": sorted(spec.drop),
@@ -137,7 +138,7 @@ class _Building:
         offered = offered_inputs(self.features)
         kept = {one.name: one for one in self.base.scorers} if self.base else {}
         self.problems += [
-            f"drop: {name!r} is not a scorer of {self.spec.base}: {', '.join(kept)}"
+            f"drop: {name!r} is not one of the scorers {', '.join(kept)}"
             for name in self.spec.drop
             if name not in kept
         ]

@@ -10,7 +10,7 @@ from testudo.commands.train import RELEASES, take_up
 
 def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "spec", type=Path, metavar="SPEC.toml", help="what it is made of (docs/own-models.md)"
+        "spec", type=Path, metavar="SPEC.toml", help="what it is made of (docs/models.md)"
     )
     parser.add_argument(
         "--releases", default=RELEASES, help="where it goes, and `from` is (%(default)s)"
