@@ -26,7 +26,7 @@ PyTorch exports such an encoder so:
   class Encoder(torch.nn.Module):
       def forward(self, image):  # uint8 (n, s, s, 3), 0 to 255
           return trained(image.permute(0, 3, 1, 2).float() / 255)
-  torch.onnx.export(Encoder().eval(), torch.zeros(1, s, s, 3, dtype=torch.uint8), "encoder.onnx",
+  torch.onnx.export(Encoder().eval(), torch.zeros(2, s, s, 3, dtype=torch.uint8), "encoder.onnx",
       input_names=["image"], output_names=["embedding"],
       dynamic_axes={"image": {0: "n"}, "embedding": {0: "n"}}, dynamo=False)""",
     "": """\
