@@ -1,6 +1,5 @@
 """The `testudo` command: one subcommand a module, each imported only when it is called."""
 
-import argparse
 import importlib
 import logging
 import os
@@ -11,6 +10,7 @@ from itertools import chain
 
 from models.failures import TestudoError
 from testudo.errors import shown
+from testudo.parser import Parser
 from testudo.proxies import names_a_proxy, past_proxies
 from testudo.watch import PartEnded, Watching
 
@@ -53,6 +53,8 @@ GROUPS: Mapping[str, Commands] = {
 }
 COMMANDS: Commands = dict(chain.from_iterable(group.items() for group in GROUPS.values()))
 PASSES_FLAGS_ON = "testudo.commands.run"
+INTERRUPTED = 130
+MAY_USE_FRAMES = ("demo", "run", "try", "train")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,22 +64,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     nothing was done. 3: there is nothing to show. 130: interrupted. An error has its code from
     `testudo.errors`.
     """
-    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:
+        argv = sys.argv[1:]
+        _spare_frames(argv)
     if names_a_proxy(os.environ):
         os.environ.update(past_proxies(os.environ))
-    parser = argparse.ArgumentParser(
-        prog="testudo", description="Scores items of image and text on a stream."
+    parser = Parser(
+        prog="testudo",
+        description="Scores items of image and text on a stream.",
+        example="testudo demo",
     )
     parser.add_argument("--version", action="version", version=f"testudo {version('testudo')}")
-    return run_command(parser, GROUPS, argv)
+    try:
+        return run_command(parser, GROUPS, argv)
+    except KeyboardInterrupt:  # also while a command's own code is imported
+        print(f"testudo {' '.join(argv[:1])}: interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
-def run_command(
-    parser: argparse.ArgumentParser, groups: Mapping[str, Commands], argv: Sequence[str]
-) -> int:
+def run_command(parser: Parser, groups: Mapping[str, Commands], argv: Sequence[str]) -> int:
     """Run the subcommand that `argv` begins with; a module with COMMANDS has some of its own."""
     commands = dict(chain.from_iterable(group.items() for group in groups.values()))
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _listed(groups)
     parser.add_argument("command", metavar="COMMAND", choices=commands, help="see below")
     name = parser.parse_args(argv[:1]).command
@@ -85,10 +92,11 @@ def run_command(
     module_name, what = commands[name]
     _quieten(module_name)
     module = importlib.import_module(module_name)
-    command = argparse.ArgumentParser(
+    command = Parser(
         prog=f"{parser.prog} {name}",
         description=what[0].upper() + what[1:] + ".",
-        allow_abbrev=False,
+        example=getattr(module, "EXAMPLE", ""),
+        passes_on=module_name == PASSES_FLAGS_ON,
     )
     if hasattr(module, "COMMANDS"):
         return run_command(command, {"commands": module.COMMANDS}, argv[1:])
@@ -103,9 +111,6 @@ def run_command(
         lines = "\n".join(map(shown, str(error).split("\n")))  # it may quote rows or objects
         print(f"{command.prog}: {lines}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print(f"{command.prog}: interrupted", file=sys.stderr)
-        return 130
     return code
 
 
@@ -115,6 +120,14 @@ def _listed(groups: Mapping[str, Commands]) -> str:
         f"{title}:\n" + "\n".join(f"  {name:10} {what}" for name, (_, what) in commands.items())
         for title, commands in groups.items()
     )
+
+
+def _spare_frames(argv: Sequence[str]) -> None:
+    """Google's BigQuery client imports pandas for frames, which nobody asks for here: half a
+    second. It does without where there is none; people's own functions may want it.
+    """
+    if argv[:1] and argv[0] not in MAY_USE_FRAMES:
+        sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
 
 
 def _quieten(module_name: str) -> None:

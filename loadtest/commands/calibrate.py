@@ -29,6 +29,9 @@ from loadtest.report.terminal import rich_table
 from loadtest.report.trial_sections import proof_table
 from testudo.local.jobs import BUNDLES, DATAFLOW
 
+EXAMPLE = "testudo loadtest calibrate --bundles dataflow"
+
+
 FILE, PROOF = "calibration.json", "proof.json"
 ALSO, ONLY, NO = "also", "only", "no"
 MODEL_NAME = re.compile(r"^model name\s*:\s*(.+)$", re.MULTILINE)

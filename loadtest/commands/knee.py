@@ -17,6 +17,7 @@ from loadtest.records import write_record
 from loadtest.traffic.profile import BadProfile, Profile, read_profile
 from loadtest.traffic.schedule import make_schedule
 
+EXAMPLE = "testudo loadtest knee --slo_p95 5"
 TRIES = 2  # of a probe that proves nothing
 
 

@@ -28,6 +28,7 @@ from testudo.environment_file import FORMS
 from testudo.errors import CommandError
 from testudo.local.jobs import DATAFLOW, LAPTOP
 
+EXAMPLE = "testudo loadtest plan --customers 2000 --slo_p95 5"
 CALIBRATION = "calibration.json"
 MACHINES = "n2-standard-2,n2-standard-4,n2-standard-8"
 # Assumed, not measured: docs/capacity.md says why these.

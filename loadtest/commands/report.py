@@ -12,6 +12,8 @@ from loadtest.report.material import BadMaterial, read_material
 from loadtest.report.page import page
 from testudo.errors import CommandError
 
+EXAMPLE = "testudo loadtest report .testudo/loadtest --open"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(

@@ -25,6 +25,7 @@ from testudo.commands.refused import google_errors
 from testudo.environment import LOCAL, LOCAL_OVERFLOW
 from testudo.environment_file import FILE
 
+EXAMPLE = "testudo loadtest run --profile marketplace --customers 30 --duration_s 60"
 CLOUD_POLLS_S = 1.0  # each poll of BigQuery itself is a query that is billed
 
 

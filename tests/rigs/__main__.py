@@ -3,13 +3,13 @@
 PYTHONPATH=tests python -m rigs chaos --help
 """
 
-import argparse
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from testudo.cli import run_command
+from testudo.parser import Parser
 
 TESTS = Path(__file__).resolve().parents[1]
 COMMANDS = {
@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
     # For the processes that a rig starts: they are started by module, as `-m rigs.loop`.
     paths = [str(TESTS), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-    parser = argparse.ArgumentParser(prog="python -m rigs", description="Rigs of the tests.")
+    parser = Parser(prog="python -m rigs", description="Rigs of the tests.")
     return run_command(parser, {"rigs": COMMANDS}, argv)
 
 

@@ -22,7 +22,7 @@ from models.features import MAX_MARKS, MAX_SIDE_PX, ImageLimits
 from models.image_files import MAX_SCANNED_PIXELS
 from rigs.hostile.table import HOSTILE
 from rigs.reference_texts import BEAM_METRICS, GOOGLE_METRICS, OWN_METRICS, ROLES
-from testudo.commands.parameters import used
+from testudo.commands.parameters import flag_of, used
 from testudo.environment import Environment
 from testudo.environment_file import environment_from
 from testudo.provisioning.grants import grants
@@ -164,7 +164,7 @@ def _limits(flag: Flag) -> str:
 def _questions() -> Iterator[str]:
     yield from _paragraph("Of [`testudo query`](use.md#questions).")
     rows = [
-        (f"`{name}`", ", ".join(f"`--{flag}`" for flag in used(sql)), _said(sql))
+        (f"`{name}`", ", ".join(f"`{flag_of(one)}`" for one in used(sql)), _said(sql))
         for name, sql in statements("queries").items()
     ]
     yield from _table(("question", "flags", "answers"), rows)

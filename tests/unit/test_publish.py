@@ -197,8 +197,8 @@ def test_a_tenant_that_no_message_may_have_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Each picture would be a dead letter."""
-    assert send("--images", picture(tmp_path / "a.jpg"), "--tenant_id", "a b") == 2
-    assert "--tenant_id: 'a b' does not match" in capsys.readouterr().err
+    assert send("--images", picture(tmp_path / "a.jpg"), "--tenant", "a b") == 2
+    assert "--tenant: 'a b' does not match" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -38,7 +38,7 @@ def test_the_story_of_an_item_is_told_in_order(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Failures and predictions, each with its time."""
-    told = json.loads(asked(capsys, "item", f"--output={folder}", "--item_id=a", "--format=json"))
+    told = json.loads(asked(capsys, "item", f"--output={folder}", "--item=a", "--format=json"))
     assert [(row["what"], row["detail"]) for row in told] == [
         ("failed: image_unreadable", "is no image"),
         ("predicted", "category mug 0.9"),
@@ -49,9 +49,9 @@ def test_an_item_of_another_tenant_is_left_out(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Ids are unique within a tenant only."""
-    words = ("item", f"--output={folder}", "--item_id=b", "--format=json")
-    assert len(json.loads(asked(capsys, *words, "--tenant_id=bolt"))) == 1
-    assert json.loads(asked(capsys, *words, "--tenant_id=acme")) == []
+    words = ("item", f"--output={folder}", "--item=b", "--format=json")
+    assert len(json.loads(asked(capsys, *words, "--tenant=bolt"))) == 1
+    assert json.loads(asked(capsys, *words, "--tenant=acme")) == []
 
 
 def test_an_answer_can_be_csv(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -75,12 +75,12 @@ def test_what_a_question_does_not_take_is_refused(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All of it at once, with the flag's name."""
-    words = ("releases", f"--output={folder}", "--since=2026-11-03", "--item_id=a")
+    words = ("releases", f"--output={folder}", "--since=2026-11-03", "--item=a")
     assert refused(capsys, *words).splitlines() == [
         "testudo query: --since: releases does not take it",
-        "--item_id: releases does not take it",
+        "--item: releases does not take it",
     ]
-    assert "--item_id: item needs it" in refused(capsys, "item", f"--output={folder}")
+    assert "--item: item needs it" in refused(capsys, "item", f"--output={folder}")
 
 
 def test_a_time_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,17 +1,18 @@
-"""Where graphs are found: built from this code, reviewed in the repository, running on Dataflow."""
+"""Where graphs are found: built from this code, reviewed in the repository, running on Dataflow.
+
+Beam is imported when a graph is asked for, and not before: it takes two seconds, and few commands
+need one.
+"""
 
 import json
 from collections.abc import Sequence
 from importlib import resources
 
-from apache_beam.portability.api import beam_runner_api_pb2 as beam_api
 from google.cloud.dataflow_v1beta3 import Job
 from google.protobuf.message import DecodeError
 
-from beam_pipeline.main import make_pipeline
 from models.objects import OBJECTS
 from testudo.cloud.differences import Graph
-from testudo.cloud.fingerprint import fingerprint
 
 FILE = "graph.json"
 # The graph does not depend on what they name.
@@ -29,6 +30,9 @@ EXAMPLE_FLAGS = (
 
 def built_graph(flags: Sequence[str] = EXAMPLE_FLAGS) -> Graph:
     """The graph of this code as Beam would send it to Dataflow; nothing is sent."""
+    from beam_pipeline.main import make_pipeline
+    from testudo.cloud.fingerprint import fingerprint
+
     pipeline = make_pipeline([*flags, "--runner=DataflowRunner", "--dry_run=True"])
     return fingerprint(pipeline.run().job.proto_pipeline)
 
@@ -44,6 +48,10 @@ def as_text(graph: Graph) -> str:
 
 def running_graph(job: Job) -> Graph | None:
     """The graph that Beam staged for the job; None when it is there no more."""
+    from apache_beam.portability.api import beam_runner_api_pb2 as beam_api
+
+    from testudo.cloud.fingerprint import fingerprint
+
     options = dict(job.environment.sdk_pipeline_options or {}).get("options") or {}
     uri = str(dict(options).get("pipelineUrl") or "")
     if not uri.startswith("gs://"):

@@ -16,6 +16,7 @@ from testudo.commands.refused import google_errors
 from testudo.environment import Environment
 from testudo.errors import CommandError
 
+EXAMPLE = "testudo access grant staging --tenant acme --principal user:a@example.com"
 VIEWER = "roles/bigquery.dataViewer"
 EVERYBODY = "all tenants"
 

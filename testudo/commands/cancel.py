@@ -7,6 +7,8 @@ from google.cloud.dataflow_v1beta3 import JobState
 from testudo.commands import drain
 from testudo.errors import CommandError
 
+EXAMPLE = "testudo cancel staging"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     drain.add_arguments(parser)

@@ -31,6 +31,7 @@ from testudo.commands.refused import google_errors
 from testudo.environment import Environment
 from testudo.errors import CommandError
 
+EXAMPLE = "testudo costs staging --dry_run"
 EARLIER_DAYS = """
 SELECT vcpu_s, memory_gb_s, disk_gb_s, ssd_gb_s, streaming_gb, streaming_units
 FROM `{dataset}.job_days` WHERE job_id = @job_id AND day < @day

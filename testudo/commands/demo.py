@@ -43,6 +43,7 @@ from testudo.local.stack import LocalStack
 from testudo.local.tools import install_tools
 from testudo.messages import SampleMessage, sample_messages
 
+EXAMPLE = "testudo demo --files"
 SEED = 7  # not the training's: no item of the demo was trained on
 RATE = 40.0  # messages a second: below what one process scores, so that latency is not a queue
 STOP_ALLOWED_S = 30.0

@@ -23,6 +23,8 @@ from testudo.commands.rollouts import (
 from testudo.commands.smoke import Load, add_smoke_arguments, load_of, smoke
 from testudo.environment import Environment
 
+EXAMPLE = "testudo deploy staging --template 1.1"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_environment_arguments(parser)

@@ -8,6 +8,8 @@ from testudo.commands.environments import add_environment_arguments, environment
 from testudo.commands.refused import google_errors
 from testudo.commands.rollouts import rollout_of
 
+EXAMPLE = "testudo drain staging"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_environment_arguments(parser)

@@ -23,6 +23,7 @@ from testudo.commands.refused import google_errors
 from testudo.environment import LOCAL
 from testudo.errors import CommandError
 
+EXAMPLE = "testudo export --day 2026-11-24 --to gs://my-bucket/exports"
 FILE_ROWS = 50_000  # of what is written here; BigQuery cuts its own files
 DAY = timedelta(days=1)
 # The latest row of each item of that day, in the order of view latest_predictions: which itself
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--to", required=True, metavar="PREFIX", help="gs://bucket/folder, or a folder here"
     )
-    parser.add_argument("--tenant_id", default="", help="of this tenant only")
+    parser.add_argument("--tenant", metavar="TENANT_ID", default="", help="of this tenant only")
     parser.add_argument("--release", default="", help="that this release scored only")
     add_data_arguments(parser)
 
@@ -63,7 +64,7 @@ def main(arguments: argparse.Namespace) -> int:
     with google_errors("BigQuery or Cloud Storage"), Client(project=environment.project) as client:
         export = Export(client, environment.dataset, arguments.day)
         write = export.by_bigquery if by_bigquery else export.from_here
-        count = write(folder, tenant_id=arguments.tenant_id, release=arguments.release)
+        count = write(folder, tenant_id=arguments.tenant, release=arguments.release)
     Console().print(f"{count} predictions in {folder}", markup=False, soft_wrap=True)
     return 0
 

@@ -12,6 +12,8 @@ from testudo.commands.rollouts import (
     version_of,
 )
 
+EXAMPLE = "testudo launch staging --template 1.0 --dry_run"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_environment_arguments(parser)

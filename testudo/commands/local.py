@@ -14,6 +14,7 @@ from testudo.local.health import ANEW, troubles
 from testudo.local.stack import DEFAULT_HOME
 from testudo.proxies import past_proxies
 
+EXAMPLE = "testudo local up"
 _DESCRIPTION = """\
 Prism, the Pub/Sub emulator and stand-ins for BigQuery and Cloud Storage, on
 this machine only. No cloud account is needed, and none is touched.

@@ -16,6 +16,7 @@ from testudo.commands.rollouts import rollout_of
 from testudo.environment import Environment
 from testudo.errors import shown
 
+EXAMPLE = "testudo logs staging --severity ERROR --follow"
 SEVERITIES = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 POLL_S = 5.0
 

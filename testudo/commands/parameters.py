@@ -16,16 +16,21 @@ UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 class Parameter(NamedTuple):
     kind: str  # of BigQuery
     default: Any
+    flag: str
 
 
 PARAMETERS = {
-    "since": Parameter("TIMESTAMP", datetime(1970, 1, 1, tzinfo=UTC)),
-    "until": Parameter("TIMESTAMP", datetime(9999, 1, 1, tzinfo=UTC)),
-    "item_id": Parameter("STRING", ""),
-    "tenant_id": Parameter("STRING", ""),
+    "since": Parameter("TIMESTAMP", datetime(1970, 1, 1, tzinfo=UTC), "since"),
+    "until": Parameter("TIMESTAMP", datetime(9999, 1, 1, tzinfo=UTC), "until"),
+    "item_id": Parameter("STRING", "", "item"),
+    "tenant_id": Parameter("STRING", "", "tenant"),
 }
 KINDS = {str: "STRING", int: "INT64", float: "FLOAT64", datetime: "TIMESTAMP"}
 NEEDED = {"item_id"}  # where a question uses it
+
+
+def flag_of(parameter: str) -> str:
+    return f"--{PARAMETERS[parameter].flag}"
 
 
 def used(sql: str) -> list[str]:
@@ -56,21 +61,23 @@ def add_parameter_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--until", type=moment, help="outcomes before this time, as 2026-11-24T18:00"
     )
-    group.add_argument("--item_id", help="of question `item`")
-    group.add_argument("--tenant_id", help="of question `item`: the item's tenant")
+    group.add_argument("--item", metavar="ITEM_ID", help="of question `item`")
+    group.add_argument(
+        "--tenant", metavar="TENANT_ID", help="of question `item`: the item's tenant"
+    )
 
 
 def given_for(name: str, sql: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """What the person gave. Raises CommandError for what the question does not take or lacks."""
     given = {
-        flag: getattr(arguments, flag)
-        for flag in PARAMETERS
-        if getattr(arguments, flag) is not None
+        parameter: getattr(arguments, one.flag)
+        for parameter, one in PARAMETERS.items()
+        if getattr(arguments, one.flag) is not None
     }
     takes = used(sql)
-    problems = [f"--{flag}: {name} does not take it" for flag in given if flag not in takes]
+    problems = [f"{flag_of(one)}: {name} does not take it" for one in given if one not in takes]
     problems += [
-        f"--{flag}: {name} needs it" for flag in takes if flag in NEEDED and flag not in given
+        f"{flag_of(one)}: {name} needs it" for one in takes if one in NEEDED and one not in given
     ]
     if problems:
         raise CommandError("\n".join(problems))

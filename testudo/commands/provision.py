@@ -19,6 +19,7 @@ from testudo.provisioning.providers import providers
 from testudo.provisioning.resources import Resource
 from testudo.provisioning.terraform import write_terraform
 
+EXAMPLE = "testudo provision staging --dry_run"
 VALUE_CHARS = 200
 NOT_AS_DESIRED = 1
 TO_DO = 3

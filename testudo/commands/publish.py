@@ -22,6 +22,7 @@ from testudo.errors import CommandError
 from testudo.messages import SampleMessage, message_attributes, sample_messages
 from transforms.parsing import ID, ids_in, parse_fields
 
+EXAMPLE = 'testudo publish --images photo.jpg picture.png --text "a mug, hardly used"'
 NO_FIELDS: Mapping[str, Any] = {}
 NAME_CHARS, DIGEST_CHARS = 100, 12  # of an item's id, which takes 128
 PROBLEMS_SHOWN = 10
@@ -106,7 +107,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fields", default="{}", metavar="JSON", help="with --images: the items' own fields"
     )
-    parser.add_argument("--tenant_id", default="me", help="with --images (%(default)s)")
+    parser.add_argument(
+        "--tenant", metavar="TENANT_ID", default="me", help="with --images (%(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="with --samples (%(default)s)")
     parser.add_argument("--rate", type=float, default=0.0, help="messages a second; 0 is at once")
     add_data_arguments(parser)
@@ -135,8 +138,8 @@ def _source(arguments: argparse.Namespace) -> Callable[[], Iterator[Outgoing]]:
     """
     given = arguments.images or [arguments.file]
     problems = [f"no such file: {path}" for path in given if not path.is_file()]
-    if not ID.fullmatch(arguments.tenant_id):
-        problems.append(f"--tenant_id: {arguments.tenant_id!r} does not match {ID.pattern}")
+    if not ID.fullmatch(arguments.tenant):
+        problems.append(f"--tenant: {arguments.tenant!r} does not match {ID.pattern}")
     own, problem = parse_fields(arguments.fields)
     problems += [f"--fields: {problem}"] * bool(problem)
     if problems:
@@ -146,7 +149,7 @@ def _source(arguments: argparse.Namespace) -> Callable[[], Iterator[Outgoing]]:
     return partial(
         from_images,
         arguments.images,
-        tenant_id=arguments.tenant_id,
+        tenant_id=arguments.tenant,
         text=arguments.text,
         own=own,
     )

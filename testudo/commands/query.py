@@ -24,6 +24,8 @@ from testudo.commands.environments import add_data_arguments, data_environment_o
 from testudo.commands.parameters import add_parameter_arguments, given_for
 from testudo.errors import CommandError, shown
 
+EXAMPLE = "testudo query outcomes --tenant acme"
+
 
 def as_table(answer: Answer) -> Table:
     table = Table()

@@ -18,6 +18,8 @@ from testudo.commands.release_build import add_build_arguments, build
 from testudo.environment import Environment
 from testudo.errors import CommandError
 
+EXAMPLE = "testudo release push staging --canary_share 0.05"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="release_command", required=True, metavar="COMMAND")

@@ -21,6 +21,7 @@ from testudo.commands.resend import Resender, Sent, replay_all
 from testudo.environment import Environment
 from testudo.errors import CommandError, shown
 
+EXAMPLE = "testudo replay --reason image_unreachable --since 2h --dry_run"
 __all__ = ["add_arguments", "main"]
 
 # Why a dead letter is not replayed, in the words of the summary.

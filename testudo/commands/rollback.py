@@ -6,6 +6,8 @@ from testudo.commands.environments import add_environment_arguments, environment
 from testudo.commands.refused import google_errors
 from testudo.commands.rollouts import add_dry_run_argument, add_way_arguments, print_id, rollout_of
 
+EXAMPLE = "testudo rollback staging"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_environment_arguments(parser)

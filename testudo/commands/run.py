@@ -16,6 +16,7 @@ from testudo.local.connect import bring_releases, enter_stack, lead_to_stack
 from testudo.local.engine import running_engine
 from testudo.local.jobs import BUNDLES, DATAFLOW, LAPTOP, local_flags
 
+EXAMPLE = "testudo run --input_file=messages.jsonl --output=out --releases=.testudo/releases"
 NEEDED = ("pubsub", "bigquery", "storage")  # of the local stack; a job asks no control plane
 LANES = {"main": LOCAL, "overflow": LOCAL_OVERFLOW}
 # What says where and on what a job runs; on the local stack it is known.
@@ -53,7 +54,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     # Of a child that --processes starts.
     parser.add_argument("--process_number", type=int, default=0, help=argparse.SUPPRESS)
     add_home_argument(parser)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = (
         "Without --input_subscription and --input_file the local stack that runs is used "
         "from end to end.\n\n" + flags_help()

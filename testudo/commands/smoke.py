@@ -28,6 +28,7 @@ from testudo.environment import Environment
 from testudo.messages import REASONS, SampleMessage, sample_messages
 from testudo.verdict import PREDICTED, Outcome, Verdict, verdict
 
+EXAMPLE = "testudo smoke staging"
 TENANT = "smoke"
 BROKEN_SHARE = 0.1
 CLOCK_MARGIN = timedelta(minutes=5)  # of partitions, should clocks differ

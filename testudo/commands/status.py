@@ -15,6 +15,7 @@ from testudo.commands.environments import add_environment_arguments, environment
 from testudo.commands.refused import google_errors
 from testudo.errors import shown
 
+EXAMPLE = "testudo status staging"
 DIGEST_CHARS = 12
 Row = dict[str, Any]
 

@@ -15,6 +15,7 @@ from testudo.image.dockerfile import FILE, bases, pinned
 from testudo.image.registry import by_digest, digest_of
 from testudo.image.steps import perform
 
+EXAMPLE = "testudo template build staging --version 1.1 --image europe-docker.pkg.dev/p/r/testudo"
 VARIANTS = ("cpu", "gpu")
 
 

@@ -22,6 +22,7 @@ from models.training.samples import MANIFEST, write_listings
 from models.training.train import EPOCHS, train
 from testudo.errors import CommandError
 
+EXAMPLE = "testudo train --manifest items.jsonl --task mine --encoder efficientnet-lite0"
 SAMPLES = 6_000
 RELEASES = ".testudo/releases"
 SAMPLES_FOLDER = ".testudo/samples"

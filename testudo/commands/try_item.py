@@ -19,6 +19,8 @@ from testudo.trial import Item, Trial, try_item
 from transforms.own_fields import as_json
 from transforms.parsing import parse_fields
 
+EXAMPLE = 'testudo try --image mug.jpg --text "a red mug"'
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", type=Path, metavar="FILE", help="the item's picture")

@@ -13,6 +13,8 @@ from testudo.commands.rollouts import (
     version_of,
 )
 
+EXAMPLE = "testudo update staging --template 1.1"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_environment_arguments(parser)

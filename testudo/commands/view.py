@@ -23,6 +23,7 @@ from testudo.view.questions import Questions
 from testudo.view.server import View, serve
 from testudo.view.site import Site, Source
 
+EXAMPLE = "testudo view"
 MAX_PORT = 65_535
 LOCAL_REFRESH_S = 5
 CLOUD_REFRESH_S = 30  # each time asks BigQuery, which bills what it reads

@@ -1,4 +1,4 @@
--- All that became of one item, as it happened: --item_id, and --tenant_id where several have that id.
+-- All that became of one item, as it happened: --item, and --tenant where several have that id.
 SELECT
   happened_at, tenant_id, what, release, attempt, message_id, detail, fields
 FROM (
