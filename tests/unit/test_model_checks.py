@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from onnx_files import encoder_file, scorer_file
 
 from models.failures import Stage
@@ -13,13 +12,11 @@ from models.manifest import Manifest, ReleaseError, ScorerSpec
 from models.model_checks import (
     encoder_problems,
     how_to_encoder,
-    load_encoder,
     load_scorers,
     offered_inputs,
 )
 from models.onnx_model import OnnxModel
 from models.runtimes import find_model, open_model
-from models.saved_model import SIGNATURE, SavedModel
 
 SIZE_PX = 32
 FEATURES = {
@@ -30,21 +27,6 @@ FEATURES = {
 
 def manifest(*scorers: ScorerSpec) -> Manifest:
     return Manifest("mine-1", "mine", "", SIZE_PX, FEATURES, scorers, {}, {})
-
-
-def saved_model(folder: Path, *, batch: int | None = None) -> Path:
-    """The mean colour and the first pixel, as the ONNX files of these tests give them."""
-    module = tf.Module()
-
-    def encode(image: tf.Tensor) -> dict[str, tf.Tensor]:
-        pixels = tf.cast(image, tf.float32)
-        both = tf.concat([tf.reduce_mean(pixels, (1, 2)), pixels[:, 0, 0, :]], axis=1)
-        return {"embedding": both}
-
-    spec = tf.TensorSpec((batch, SIZE_PX, SIZE_PX, 3), tf.uint8, name="image")
-    module.encode = tf.function(encode, input_signature=[spec], autograph=False)
-    tf.saved_model.save(module, str(folder), signatures={SIGNATURE: module.encode})
-    return folder
 
 
 def test_a_right_encoder_has_no_problem(tmp_path: Path) -> None:
@@ -93,25 +75,6 @@ def test_an_encoder_that_only_says_that_it_takes_any_number_is_found_out(tmp_pat
     model = OnnxModel(encoder_file(tmp_path / "encoder.onnx", fixed_inside=True))
     (said,) = encoder_problems(model, size_px=SIZE_PX)
     assert said.startswith("fails on zeros for 2 items: ")
-
-
-@pytest.mark.parametrize("kind", ["encoder.onnx", "encoder"])
-def test_the_file_decides_which_runtime_runs_it(tmp_path: Path, kind: str) -> None:
-    """An ONNX file and a SavedModel of the same network give the same."""
-    path = tmp_path / kind
-    encoder_file(path) if path.suffix else saved_model(path)
-    model = load_encoder(manifest(), tmp_path)
-    assert model.can_be_forked == isinstance(model, OnnxModel)
-    pictures = np.random.default_rng(0).integers(0, 256, (3, SIZE_PX, SIZE_PX, 3), np.uint8)
-    expected = np.concatenate([pictures.mean((1, 2)), pictures[:, 0, 0]], axis=1)
-    np.testing.assert_allclose(model({"image": pictures})["embedding"], expected, rtol=1e-5)
-
-
-def test_a_saved_model_for_a_fixed_number_is_refused(tmp_path: Path) -> None:
-    """In the words that an ONNX file is refused with."""
-    model = SavedModel(saved_model(tmp_path / "encoder", batch=4))
-    said = ["takes image of exactly 4 at once: export it for any number of items"]
-    assert encoder_problems(model, size_px=SIZE_PX) == said
 
 
 def test_a_release_has_one_file_for_a_model(tmp_path: Path) -> None:

@@ -3,8 +3,6 @@
 import argparse
 from pathlib import Path
 
-from testudo.build_spec import read_spec
-from testudo.building import build_release
 from testudo.commands.train import RELEASES, take_up
 
 
@@ -22,6 +20,9 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
 
 def build(arguments: argparse.Namespace) -> None:
     """Raises CommandError with all that is wrong, ReleaseError for `from`; nothing is saved."""
+    from testudo.build_spec import read_spec  # with the runtimes, which other commands need not
+    from testudo.building import build_release
+
     made = build_release(read_spec(arguments.spec), arguments.releases)
     scorers = ", ".join(one.name for one in made.scorers)
     print(f"release {made.release}: {len(made.files)} files, scorers {scorers}")
