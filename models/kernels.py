@@ -29,9 +29,8 @@ from models.features import (
     widened,
 )
 from models.functions import DECIDE, PREPARE_TEXT, functions_of
-from models.litert import LiteRTModel
-from models.manifest import ENCODER, SAVED_ENCODER, TEXT_TRANSFORM, Manifest, presence_of
-from models.saved_model import SavedEncoder
+from models.manifest import TEXT_TRANSFORM, Manifest, presence_of
+from models.model_checks import load_encoder, load_scorers
 from models.text_transform import TextTransform
 
 ResultT = TypeVar("ResultT")
@@ -161,8 +160,8 @@ class ImageKernel(_Kernel):
     stage = Stage.IMAGE
 
     def _load(self, folder: Path) -> None:
-        self._model = _encoder(self._manifest, folder)
-        self.can_be_forked = isinstance(self._model, LiteRTModel)  # TensorFlow has threads
+        self._model = load_encoder(self._manifest, folder)
+        self.can_be_forked = self._model.can_be_forked
 
     def __call__(self, batch: Sequence[bytes]) -> list[Answer]:
         decoded = []
@@ -192,14 +191,6 @@ class ImageKernel(_Kernel):
     def _encode(self, pixels: Sequence[np.ndarray]) -> list[bytes]:
         arrays = self._model({"image": np.stack(pixels)})
         return pack_features(self._manifest.features[Stage.IMAGE], arrays)
-
-
-def _encoder(manifest: Manifest, folder: Path) -> LiteRTModel | SavedEncoder:
-    """The release's encoder, of either kind."""
-    saved = folder / SAVED_ENCODER
-    if not saved.is_dir():
-        return LiteRTModel(folder / ENCODER)
-    return SavedEncoder(saved, manifest.features[Stage.IMAGE], size_px=manifest.image_size_px)
 
 
 def _with_facts(answer: Answer, image: ImageFacts, decode_us: int) -> Answer:
@@ -259,7 +250,8 @@ class ScoreKernel(_Kernel):
     stage = Stage.SCORE
 
     def _load(self, folder: Path) -> None:
-        self._models = {one.name: LiteRTModel(folder / one.path) for one in self._manifest.scorers}
+        self._models = load_scorers(self._manifest, folder)
+        self.can_be_forked = all(one.can_be_forked for one in self._models.values())
 
     def __call__(self, batch: Sequence[tuple[Mapping[str, bytes], str]]) -> list[Answer]:
         features = [one for one, _ in batch]

@@ -13,6 +13,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from models.features import FeatureSpec
+from models.model_inputs import taken_inputs
 
 
 class LiteRTModel:
@@ -24,6 +25,8 @@ class LiteRTModel:
     an interpreter for each size cost 1.03 ms and three times the memory.
     """
 
+    can_be_forked = True
+
     def __init__(self, path: Path) -> None:
         """Raises ValueError when `path` is not a LiteRT file with one signature."""
         self._path = path
@@ -33,8 +36,12 @@ class LiteRTModel:
         if len(signatures) != 1:
             raise ValueError(f"{path.name} has {len(signatures)} signatures, not one")
         runner = self._threads.runner = interpreter.get_signature_runner()
-        self.inputs = _specs(runner.get_input_details())
-        self.outputs = _specs(runner.get_output_details())
+        self.inputs: Mapping[str, FeatureSpec] = _specs(runner.get_input_details())
+        self.outputs: Mapping[str, FeatureSpec] = _specs(runner.get_output_details())
+        self.batch: Mapping[str, int | None] = {
+            name: next(iter(one["shape_signature"].tolist()), None)
+            for name, one in runner.get_input_details().items()
+        }
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run arrays of shape (n, *shape), n >= 1, the same n for all.
@@ -43,16 +50,7 @@ class LiteRTModel:
         arrays (n, *shape). Raises KeyError when an input is missing, ValueError
         when dtype or shape is not the file's.
         """
-        arrays = {name: inputs[name] for name in self.inputs}
-        for name, spec in self.inputs.items():
-            array = arrays[name]
-            if array.dtype != spec.dtype or array.shape[1:] != spec.shape:
-                raise ValueError(
-                    f"{name} is {array.dtype} {array.shape[1:]}, not {spec.dtype} {spec.shape}"
-                )
-        if len({len(array) for array in arrays.values()}) != 1 or not len(array):
-            raise ValueError("inputs must have one batch size, and at least one row")
-        result: dict[str, np.ndarray] = self._runner()(**arrays)
+        result: dict[str, np.ndarray] = self._runner()(**taken_inputs(self.inputs, inputs))
         return result
 
     def _runner(self) -> Any:

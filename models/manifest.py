@@ -1,11 +1,13 @@
 """What a release is made of: its files, its manifest, and nothing that reads or writes them.
 
 encoder.tflite        uint8 `image` (n, size_px, size_px, 3) -> `embedding`
-encoder/              or a SavedModel of the same, which TensorFlow runs
 text_transform/       TFT SavedModel: string `text` (n,) -> text features
 scorers/<name>.tflite any of the release's features, `has_image` and
                       `has_text` (float32 (n, 1)) -> `scores` (n, labels)
 functions.py          optional: what the team does itself (models.functions)
+
+Encoder and scorers may each be a LiteRT file, an ONNX file (`encoder.onnx`) or a SavedModel
+(a folder, `encoder/`): models.runtimes.
 """
 
 import dataclasses
@@ -20,12 +22,14 @@ from models.features import FeatureSpec
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-ENCODER = "encoder.tflite"
-SAVED_ENCODER = "encoder"
+ENCODER_STEM = "encoder"
+ENCODER = f"{ENCODER_STEM}.tflite"  # as training exports it
 TEXT_TRANSFORM = "text_transform"
 SCORERS = "scorers"
 FUNCTIONS = "functions.py"
+MAX_NUMBERS = 256  # of an embedding that crosses to the join: 512 bytes
 RELEASE = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # the name of a folder, and no path
+MAX_TASK = 115  # characters: with what is added, a release's name has 128 at most
 FEATURES = "_features"  # in a manifest file, after the name of the branch whose they are
 
 
@@ -61,8 +65,14 @@ class ScorerSpec:
     inputs: tuple[str, ...]
 
     @property
+    def stem(self) -> str:
+        """Of its file, whose suffix says what runs it."""
+        return f"{SCORERS}/{self.name}"
+
+    @property
     def path(self) -> str:
-        return f"{SCORERS}/{self.name}.tflite"
+        """As training exports it."""
+        return f"{self.stem}.tflite"
 
 
 @dataclasses.dataclass(frozen=True)

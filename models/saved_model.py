@@ -1,4 +1,4 @@
-"""TensorFlow SavedModels of a release: loaded as they are, and checked against its manifest."""
+"""TensorFlow SavedModels of a release, loaded as they are."""
 
 import contextlib
 import os
@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from models.features import FeatureSpec
+from models.model_inputs import FREE, taken_inputs
 
 SIGNATURE = "serving_default"
-IMAGE_INPUT = "image"
 
 
 def load_signature(folder: Path) -> tuple[Any, Any]:
@@ -37,27 +37,42 @@ def load_signature(folder: Path) -> tuple[Any, Any]:
     return loaded, signature
 
 
-class SavedEncoder:
-    """An image encoder that TensorFlow runs: on a GPU where there is one.
+class SavedModel:
+    """A SavedModel that TensorFlow runs: on a GPU where there is one.
 
-    Takes and gives what the LiteRT encoder does; callable from any number of threads.
+    Takes and gives what a LiteRT file does; callable from any number of threads.
     """
 
-    def __init__(self, folder: Path, features: tuple[FeatureSpec, ...], *, size_px: int) -> None:
-        """Raises ValueError when `folder` holds no encoder with those features."""
+    can_be_forked = False  # TensorFlow has threads
+
+    def __init__(self, folder: Path) -> None:
+        """Raises ValueError when `folder` holds no SavedModel with that signature."""
         self._loaded, self._signature = load_signature(folder)
-        self._names = [spec.name for spec in features]
-        outputs = self._signature.structured_outputs
-        for spec in features:  # of any float type: it is cast for its way to the join
-            found = outputs.get(spec.name)
-            if found is None or tuple(found.shape[1:]) != spec.shape:
-                raise ValueError(f"{folder.name} gives {found} where the release says {spec}")
-        # The first call takes memory for good, on a GPU much: before its limit is set.
-        self({IMAGE_INPUT: np.zeros((1, size_px, size_px, 3), np.uint8)})
+        _, wanted = self._signature.structured_input_signature
+        self.inputs, self.batch = _specs(wanted)
+        self.outputs, _ = _specs(self._signature.structured_outputs)
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Run images (n, size_px, size_px, 3), uint8; returns new arrays (n, *shape)."""
+        """Run arrays (n, *shape), n >= 1, the same n for all; returns new arrays (n, *shape).
+
+        Raises KeyError when an input is missing, ValueError when dtype or shape is not the
+        model's.
+        """
         import tensorflow as tf
 
-        arrays = self._signature(**{IMAGE_INPUT: tf.constant(inputs[IMAGE_INPUT])})
-        return {name: arrays[name].numpy() for name in self._names}
+        arrays = taken_inputs(self.inputs, inputs)
+        found = self._signature(**{name: tf.constant(one) for name, one in arrays.items()})
+        return {name: found[name].numpy() for name in self.outputs}
+
+
+def _specs(
+    tensors: Mapping[str, Any],
+) -> tuple[Mapping[str, FeatureSpec], Mapping[str, int | None]]:
+    """Tensors without their batch dimension; and that dimension, None for none."""
+    specs, batch = {}, {}
+    for name, one in sorted(tensors.items()):
+        known = one.shape.rank is not None
+        lengths = [FREE if length is None else length for length in one.shape] if known else [FREE]
+        specs[name] = FeatureSpec(name, one.dtype.name, tuple(lengths[1:]))
+        batch[name] = lengths[0] if lengths else None
+    return specs, batch

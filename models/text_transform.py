@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from models.features import FeatureSpec, normalise_text, pack_features
-from models.saved_model import SIGNATURE
+from models.saved_model import SIGNATURE, load_signature
 
 TEXT_INPUT = "text"
 
@@ -22,6 +22,25 @@ def normalised(texts: Sequence[str]) -> list[bytes]:
     A lone surrogate, which JSON may hold and UTF-8 may not, counts as "?".
     """
     return [normalise_text(text).encode("utf-8", "replace") for text in texts]
+
+
+def features_of(folder: Path) -> tuple[FeatureSpec, ...]:
+    """What the text transform in `folder` gives, by name.
+
+    Raises ValueError when it is no SavedModel that takes `text`, string (n,), or when something
+    that it gives has no fixed shape.
+    """
+    _, signature = load_signature(folder)
+    _, takes = signature.structured_input_signature
+    if list(takes) != [TEXT_INPUT] or takes[TEXT_INPUT].dtype.name != "string":
+        raise ValueError(f"takes {', '.join(sorted(takes))}, and must take text, string (n,)")
+    gives = signature.structured_outputs
+    for name, one in sorted(gives.items()):
+        if one.shape.rank is None or None in one.shape[1:]:
+            raise ValueError(f"gives {name} without a fixed shape: {one.shape}")
+    return tuple(
+        FeatureSpec(name, one.dtype.name, tuple(one.shape[1:])) for name, one in gives.items()
+    )
 
 
 class TextTransform:

@@ -31,14 +31,16 @@ NOT_OF_TRAINING = (
     "exchange.py", "group_commit.py", "isolation.py", "kernels.py", "loaded.py", "model_process.py",
     "progress.py", "sandbox.py", "release_processes.py", "release_cache.py", "current_pointer.py",
     "functions.py", "rehearsal.py",  # of which these releases have none
+    "onnx_model.py", "onnx_encoder.py", "built.py",  # likewise
 )  # fmt: skip
 # Tests that import tensorflow share one process: it costs seconds and 600 MB in each.
 WITH_TENSORFLOW = ("tests/graph/", "tests/transforms/test_texts.py")
 # Files that take a minute or more, the longest first.
 LONGEST = (
-    "test_dataflow", "test_chaos", "test_dead_parts", "test_train", "test_warehouse",
+    "test_dataflow", "test_chaos", "test_dead_parts", "test_doors", "test_train", "test_warehouse",
     "test_answers", "test_replay", "test_local_stack", "test_faults", "test_stream", "test_bench",
-    "test_load", "test_processes", "test_provision", "test_exchange", "test_isolation",
+    "test_load", "test_onnx", "test_release_build", "test_processes", "test_provision",
+    "test_exchange", "test_isolation",
 )  # fmt: skip
 # Files that take three seconds and more of CPU without a release.
 SLOW = (

@@ -12,16 +12,17 @@ import keras
 import numpy as np
 
 from models.failures import Stage
-from models.features import WIDE, FeatureSpec, unpack_features, widened
+from models.features import FeatureSpec, unpack_features, widened
 from models.functions import NO_FUNCTIONS, Functions
-from models.manifest import ENCODER, FUNCTIONS, TEXT_TRANSFORM, ScorerSpec, presence_of
+from models.manifest import ENCODER, FUNCTIONS, TEXT_TRANSFORM, ScorerSpec
+from models.model_checks import offered_inputs
 from models.text_transform import TextTransform
 from models.training.architecture import DEEP_INPUTS, EMBEDDING, Network, build_network
 from models.training.baselines import baselines
-from models.training.encoders import FrozenEncoder, Projection, fit_projection, projected
-from models.training.evaluation import VIEWS, measure, rehearse_decide, scorer_inputs
+from models.training.evaluation import VIEWS, Run, measure, rehearse_decide, scorer_inputs
 from models.training.examples import Examples
 from models.training.export import export_litert
+from models.training.frozen import FrozenEncoder, Projection, fit_projection
 from models.training.network import fit_network, run_model
 from models.training.text_analysis import TextAnalysis, analyse_texts
 from models.training.wide import (
@@ -50,10 +51,13 @@ class Bundle(NamedTuple):
 
 
 class _Trained(NamedTuple):
-    """`embedding` of the training items, as served; `encode` and `scores` to export."""
+    """`embedding` of the training items, as served; `encode` and `scores` to export.
+
+    `encode` is None where a frozen encoder encodes.
+    """
 
     embedding: np.ndarray
-    encode: Callable[..., Any]
+    encode: Any
     scores: Mapping[str, Score]
     shares: Mapping[str, Mapping[str, float]]
 
@@ -87,20 +91,18 @@ def make_bundle(
         embedding = FeatureSpec(EMBEDDING.name, EMBEDDING.dtype, projection.matrix.shape[1:])
         arrays["embedding"] = served(projection, training)
     features: Features = {Stage.IMAGE: (embedding,), Stage.TEXT: analysis.features}
-    inputs = _scorer_inputs(features)
-    trained = _train(training, arrays, inputs, analysis, encoder, projection, seed, epochs, report)
+    inputs = tuple(offered_inputs(features).values())
+    trained = _train(training, arrays, inputs, analysis, encoder, seed, epochs, report)
     scorers = tuple(
         ScorerSpec(name, labels, tuple(one.name for one in inputs))
         for name, labels in training.labels.items()
     )
-    size_px = (encoder.samples if encoder else training.images).shape[1]
-    image = FeatureSpec("image", "uint8", (size_px, size_px, 3))
-    export_litert(trained.encode, (image,), output=EMBEDDING.name, path=folder / ENCODER)
+    name, encode = _write_encoder(folder, training, trained.encode, encoder, projection)
     for scorer in scorers:
         export_litert(
             trained.scores[scorer.name], inputs, output="scores", path=folder / scorer.path
         )
-    report("exported to LiteRT")
+    report("exported to LiteRT" if name == ENCODER else f"exported to LiteRT, and {name}")
     encoded = served(projection, held_out) if projection else None
     shown = scorer_inputs(folder, held_out, features, encoded)
     samples = encoder.samples if encoder else held_out.images
@@ -112,7 +114,7 @@ def make_bundle(
         scorers,
         shown,
         expected={
-            ENCODER: ({"image": samples}, partial(run_model, trained.encode)),
+            name: ({"image": samples}, encode),
             **{
                 one.path: (shown["both"], partial(run_model, trained.scores[one.name]))
                 for one in scorers
@@ -156,14 +158,19 @@ def _text_arrays(folder: Path, examples: Examples, analysis: TextAnalysis) -> di
     }
 
 
-def _scorer_inputs(features: Features) -> tuple[FeatureSpec, ...]:
-    """What every scorer takes: all features, widened as serving does it, and who has them."""
-    wide = [
-        FeatureSpec(one.name, WIDE.get(one.dtype, one.dtype), one.shape)
-        for specs in features.values()
-        for one in specs
-    ]
-    return (*wide, *map(presence_of, features))
+def _write_encoder(
+    folder: Path,
+    training: Examples,
+    trained: Any,
+    frozen: FrozenEncoder | None,
+    projection: Projection | None,
+) -> tuple[str, Run]:
+    """Write the encoder's file; returns its name, and what it has to compute."""
+    if frozen and projection:
+        return frozen.write(folder, projection)
+    image = FeatureSpec("image", "uint8", training.images.shape[1:])
+    export_litert(trained, (image,), output=EMBEDDING.name, path=folder / ENCODER)
+    return ENCODER, partial(run_model, trained)
 
 
 def _train(
@@ -172,7 +179,6 @@ def _train(
     inputs: Sequence[FeatureSpec],
     analysis: TextAnalysis,
     encoder: FrozenEncoder | None,
-    projection: Projection | None,
     seed: int,
     epochs: int,
     report: Callable[[str], None],
@@ -208,10 +214,7 @@ def _train(
         scores[name] = mixed_scorer(_reading(network.logits[name]), whole, shares[name])
         parts = ", ".join(f"{view} {share:.2f}" for view, share in shares[name].items())
         report(f"{name}: share of the deep part: {parts}")
-    encode: Any = network.encoder
-    if encoder and projection:
-        encode = projected(encoder.encode, projection)
-    return _Trained(embedding, encode, scores, shares)
+    return _Trained(embedding, network.encoder, scores, shares)
 
 
 def _reading(logits: Callable[..., Any]) -> Callable[..., Any]:

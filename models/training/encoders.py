@@ -1,46 +1,36 @@
 """Image encoders that come trained, by the name that `--encoder` gives them.
 
 Each becomes a function of uint8 pixels, is exported to LiteRT before anything is
-trained, and is frozen: the pictures are encoded once, while they are decoded, by the
-file's own numbers. Principal components bring its features to what may cross to the
-join.
+trained (an ONNX file stays one), and is frozen: the pictures are encoded once, while they
+are decoded, by the file's own numbers. Principal components bring its features to what may
+cross to the join.
 """
 
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
-from sklearn.decomposition import PCA
 
 from models.features import FeatureSpec
 from models.litert import LiteRTModel
+from models.manifest import ENCODER
 from models.saved_model import load_signature
 from models.training.efficientnet import load_efficientnet
 from models.training.encoder_names import EncoderRefused, parse_encoder
+from models.training.evaluation import Run
 from models.training.export import export_litert
+from models.training.frozen import FrozenEncoder, Projection
+from models.training.network import run_model
 
-MAX_NUMBERS = 256  # of an embedding that crosses to the join: 512 bytes
-MAX_FITTED = 20_000  # pictures that components are found from
 FEATURES = "features"
-MAX_SAMPLES = 32
 PIXELS = 4  # dimensions: batch, height, width, channels
 
 Encode = Callable[..., Any]  # ({"image": uint8 (n, s, s, 3)}, training=False) -> (n, width)
-
-
-class Projection(NamedTuple):
-    """Features of a frozen encoder to the embedding: (rows - mean) @ matrix."""
-
-    mean: np.ndarray  # float32 (width,)
-    matrix: np.ndarray  # float32 (width, numbers)
-
-    def __call__(self, rows: np.ndarray) -> np.ndarray:
-        return (rows - self.mean) @ self.matrix
 
 
 def open_encoder(name: str, *, size_px: int) -> Encode:
@@ -53,42 +43,42 @@ def open_encoder(name: str, *, size_px: int) -> Encode:
     return load_efficientnet(size_px=size_px)
 
 
-class FrozenEncoder:
-    """An encoder as a LiteRT file: it encodes pictures as it will in service."""
+def freeze_encoder(name: str, folder: Path, *, size_px: int) -> FrozenEncoder:
+    """The encoder of that name; `folder` is for its files while it encodes.
+
+    Raises EncoderRefused for what is no encoder, and says how it must be.
+    """
+    kind, path = parse_encoder(name)
+    if kind == "onnx":
+        from models.training.onnx_encoder import OnnxEncoder  # and the onnx package with it
+
+        return OnnxEncoder(Path(path), folder, size_px=size_px)
+    return LiteRTEncoder(name, folder, size_px=size_px)
+
+
+class LiteRTEncoder(FrozenEncoder):
+    """An encoder of Keras or TensorFlow as a LiteRT file."""
 
     def __init__(self, name: str, folder: Path, *, size_px: int) -> None:
         """Raises EncoderRefused for what is no encoder, or cannot be a LiteRT file."""
-        self.encode = open_encoder(name, size_px=size_px)
-        image = FeatureSpec("image", "uint8", (size_px, size_px, 3))
+        super().__init__(size_px)
+        self._encode = open_encoder(name, size_px=size_px)
+        self._image = FeatureSpec("image", "uint8", (size_px, size_px, 3))
         path = folder / "frozen.tflite"
-        export_litert(self.encode, (image,), output=FEATURES, path=path)
+        export_litert(self._encode, (self._image,), output=FEATURES, path=path)
         self._model = LiteRTModel(path)
         shape = self._model.outputs[FEATURES].shape
         if len(shape) != 1:
             raise EncoderRefused(f"{name} gives {shape} numbers a picture, not one row of them")
         (self.width,) = shape
-        self.samples = np.zeros((0, *image.shape), np.uint8)  # the first pictures, to check with
 
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        """Features, float32 (n, width), of n >= 1 pictures."""
-        self.samples = np.concatenate([self.samples, pixels[: MAX_SAMPLES - len(self.samples)]])
+    def _features(self, pixels: np.ndarray) -> np.ndarray:
         return self._model({"image": pixels})[FEATURES]
 
-
-def fit_projection(features: np.ndarray, rows: np.ndarray, *, seed: int) -> Projection:
-    """The components in which `rows` differ most, MAX_NUMBERS at most, scaled to around 1."""
-    some = features[np.sort(np.random.default_rng(seed).permutation(rows)[:MAX_FITTED])]
-    width = features.shape[1]
-    count = min(MAX_NUMBERS, width, len(some))
-    if count < width and count:
-        found = PCA(count, random_state=seed).fit(some)
-        mean, matrix = found.mean_, found.components_.T
-    else:
-        mean = some.mean(axis=0) if len(some) else np.zeros(width)
-        matrix = np.eye(width, min(width, MAX_NUMBERS))
-    spread = np.sqrt(np.mean(((some - mean) @ matrix) ** 2)) if len(some) else 1.0
-    scaled = matrix / max(float(spread), 1e-6)
-    return Projection(mean.astype(np.float32), scaled.astype(np.float32))
+    def write(self, folder: Path, projection: Projection) -> tuple[str, Run]:
+        encode = projected(self._encode, projection)
+        export_litert(encode, (self._image,), output="embedding", path=folder / ENCODER)
+        return ENCODER, partial(run_model, encode)
 
 
 def projected(encode: Encode, projection: Projection) -> Encode:

@@ -16,6 +16,7 @@ from models.features import FeatureSpec, pack_features, unpack_features, widened
 from models.functions import DECIDE, Functions
 from models.litert import LiteRTModel
 from models.manifest import ENCODER, TEXT_TRANSFORM, ScorerSpec, presence_of
+from models.runtimes import Model, open_model
 from models.text_transform import TextTransform
 from models.training.examples import Examples
 from models.training.measures import calibration_error, confusion, draw_confusion, wilson
@@ -63,7 +64,7 @@ def scorer_inputs(
     return inputs
 
 
-def run_batches(model: LiteRTModel, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def run_batches(model: Model, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """One output row for each input row, BATCH rows at a time."""
     count = len(next(iter(inputs.values())))
     parts = [
@@ -115,7 +116,7 @@ def largest_difference(path: Path, inputs: Mapping[str, np.ndarray], run: Run) -
     """Between a file and the model it was exported from, over all numbers; None of no items."""
     if not len(next(iter(inputs.values()))):
         return None
-    (served,) = run_batches(LiteRTModel(path), inputs).values()
+    (served,) = run_batches(open_model(path), inputs).values()
     return float(np.abs(served - run(inputs)).max())
 
 

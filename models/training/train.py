@@ -33,6 +33,7 @@ LIBRARIES = (
     "ai-edge-litert",
     "keras",
     "numpy",
+    "onnxruntime",
     "pillow",
     "scikit-learn",
     "tensorflow",
@@ -77,14 +78,14 @@ def train(
     read_items(manifest, min_lines=min_lines)  # what is wrong with lines is told in seconds
     with _quiet_start():
         from models.training.bundle import make_bundle
-        from models.training.encoders import FrozenEncoder
+        from models.training.encoders import freeze_encoder
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"
         folder.mkdir()
         frozen = None
         if encoder != SMALL:
-            frozen = FrozenEncoder(encoder, Path(scratch), size_px=size_px)
+            frozen = freeze_encoder(encoder, Path(scratch), size_px=size_px)
         training, held_out = read_examples(
             manifest,
             Path(scratch),

@@ -14,12 +14,13 @@ from keras import layers
 from models.failures import Stage
 from models.features import FeatureSpec, decode_image
 from models.litert import LiteRTModel
-from models.manifest import ENCODER
+from models.manifest import ENCODER, MAX_NUMBERS
 from models.release import fetch_release
 from models.saved_model import SIGNATURE
 from models.training.efficientnet import WIDTH, build_efficientnet, classify, find_weights
 from models.training.encoder_names import EFFICIENTNET_PX, EncoderRefused, check_encoder
-from models.training.encoders import MAX_NUMBERS, FrozenEncoder, fit_projection
+from models.training.encoders import freeze_encoder
+from models.training.frozen import fit_projection
 from models.training.samples import write_listings
 from models.training.torch_file import read_tensors
 from models.training.train import train
@@ -67,7 +68,7 @@ def test_a_keras_file_becomes_a_litert_encoder(tmp_path: Path) -> None:
     """Its maps are averaged; the file computes what Keras does, from 8-bit pixels."""
     name = f"keras:{keras_file(tmp_path / 'mine.keras')}"
     pixels = np.random.default_rng(0).integers(0, 256, (5, SIZE_PX, SIZE_PX, 3), np.uint8)
-    frozen = FrozenEncoder(name, tmp_path, size_px=SIZE_PX)
+    frozen = freeze_encoder(name, tmp_path, size_px=SIZE_PX)
     model = keras.models.load_model(tmp_path / "mine.keras")
     expected = model.predict(pixels.astype(np.float32), verbose=0).mean(axis=(1, 2))
     np.testing.assert_allclose(frozen(pixels), expected, atol=1e-5)
@@ -77,7 +78,7 @@ def test_a_keras_file_becomes_a_litert_encoder(tmp_path: Path) -> None:
 def test_a_saved_model_becomes_a_litert_encoder(tmp_path: Path) -> None:
     """Whatever its input is called, and with its weights."""
     pixels = np.full((2, SIZE_PX, SIZE_PX, 3), (10, 20, 30), np.uint8)
-    frozen = FrozenEncoder(f"saved_model:{saved_model(tmp_path / 'm')}", tmp_path, size_px=SIZE_PX)
+    frozen = freeze_encoder(f"saved_model:{saved_model(tmp_path / 'm')}", tmp_path, size_px=SIZE_PX)
     np.testing.assert_allclose(frozen(pixels), [[10, 20, 30, 20, 40, 60]] * 2, rtol=1e-5)
 
 
@@ -96,7 +97,7 @@ def test_an_encoder_that_does_not_fit_is_told_how_to_export_it(tmp_path: Path) -
         f"saved_model:{tmp_path / 'empty'}": "not a SavedModel",
     }.items():
         with pytest.raises(EncoderRefused, match=said):
-            FrozenEncoder(name, tmp_path, size_px=SIZE_PX)
+            freeze_encoder(name, tmp_path, size_px=SIZE_PX)
 
 
 def test_components_keep_what_differs_and_fit_the_join() -> None:
@@ -129,7 +130,7 @@ def test_a_release_is_trained_on_a_frozen_encoder(tmp_path: Path) -> None:
     assert made.evaluation["encoder"] == name
     folder = fetch_release(str(tmp_path / "r"), made.release, tmp_path / "cache")[1]
     pixels = np.full((1, SIZE_PX, SIZE_PX, 3), 90, np.uint8)
-    frozen = FrozenEncoder(name, tmp_path, size_px=SIZE_PX)
+    frozen = freeze_encoder(name, tmp_path, size_px=SIZE_PX)
     embedded = [LiteRTModel(folder / ENCODER)({"image": one})["embedding"]
                 for one in (pixels, pixels // 2)]  # fmt: skip
     features = [frozen(one) for one in (pixels, pixels // 2)]
@@ -144,7 +145,7 @@ def test_a_release_is_trained_on_a_frozen_encoder(tmp_path: Path) -> None:
         ("resnet", "'resnet' is not one of small, efficientnet-lite0, keras:FILE"),
         ("keras:nowhere.keras", "'nowhere.keras' is not a .keras file on this machine"),
         ("saved_model:", "is not a folder"),
-        ("onnx:a.onnx", "convert it to a SavedModel"),
+        ("onnx:a.onnx", "'a.onnx' is not an .onnx file on this machine"),
         ("small:x", "is not one of"),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from builders import jpeg
 from conftest import Releases
+from onnx_files import encoder_file
 
 from models.facts import Encoded
 from models.failures import Failure, Reason, Stage
@@ -15,10 +16,12 @@ from models.features import FeatureSpec, ImageLimits, decode_image, unpack_featu
 from models.isolation import ModelProcess
 from models.kernels import CallLimits
 from models.loaded import LoadedReleases
-from models.manifest import ENCODER, SAVED_ENCODER, Manifest
+from models.manifest import ENCODER, ENCODER_STEM, Manifest
+from models.model_checks import encoder_problems, load_encoder
 from models.model_process import Setup
+from models.onnx_model import OnnxModel
 from models.release import fetch_release, save_release
-from models.saved_model import SIGNATURE
+from models.saved_model import SIGNATURE, SavedModel
 
 
 class Corners(tf.Module):
@@ -46,7 +49,7 @@ def saved(releases: Releases, tmp_path: Path) -> tuple[str, Manifest]:
     size_px, module = first.image_size_px, Corners(6)
     wanted = tf.TensorSpec((None, size_px, size_px, 3), tf.uint8, name="image")
     signature = module.encode.get_concrete_function(wanted)
-    tf.saved_model.save(module, str(bundle / SAVED_ENCODER), signatures={SIGNATURE: signature})
+    tf.saved_model.save(module, str(bundle / ENCODER_STEM), signatures={SIGNATURE: signature})
     root = str(tmp_path / "saved")
     return root, save_release(
         bundle,
@@ -96,3 +99,31 @@ def test_an_encoder_that_gives_another_thing_is_refused(saved: tuple[str, Manife
         process.close()
     assert isinstance(answer.result, Failure)
     assert answer.result.reason == Reason.RELEASE_UNAVAILABLE
+
+
+def saved_encoder(folder: Path, *, batch: int | None = None) -> Path:
+    """The same, as TensorFlow alone saves it."""
+    module, spec = Corners(6), tf.TensorSpec((batch, 32, 32, 3), tf.uint8, name="image")
+    signature = module.encode.get_concrete_function(spec)
+    tf.saved_model.save(module, str(folder), signatures={SIGNATURE: signature})
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["encoder.onnx", "encoder"])
+def test_the_file_decides_which_runtime_runs_it(tmp_path: Path, kind: str) -> None:
+    """An ONNX file and a SavedModel of the same network give the same."""
+    path = tmp_path / kind
+    encoder_file(path, size_px=32) if path.suffix else saved_encoder(path)
+    features = {Stage.IMAGE: (FeatureSpec("embedding", "float16", (6,)),)}
+    model = load_encoder(Manifest("mine-1", "mine", "", 32, features, (), {}, {}), tmp_path)
+    assert model.can_be_forked == isinstance(model, OnnxModel)
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    expected = np.concatenate([pictures.mean((1, 2)), pictures[:, 0, 0]], axis=1)
+    np.testing.assert_allclose(model({"image": pictures})["embedding"], expected, rtol=1e-5)
+
+
+def test_a_saved_model_for_a_fixed_number_is_refused(tmp_path: Path) -> None:
+    """In the words that an ONNX file is refused with."""
+    model = SavedModel(saved_encoder(tmp_path / "encoder", batch=4))
+    said = ["takes image of exactly 4 at once: export it for any number of items"]
+    assert encoder_problems(model, size_px=32) == said

@@ -20,6 +20,7 @@ COMMANDS = {
     "chaos": ("rigs.chaos", "break everything for some minutes, and count what is lost"),
     "reference": ("rigs.reference", "write docs/reference.md from the tables of the code"),
     "limits": ("rigs.limits", "measure how much one process of the load generator can send"),
+    "encoders": ("rigs.encoders", "measure one encoder by each of the three runtimes"),
     "fuzz": ("rigs.fuzz", "look for inputs that the parser or the decoder cannot take"),
 }
 

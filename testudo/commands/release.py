@@ -1,4 +1,4 @@
-"""`testudo release`: bring a release to an environment, and say who is scored by which."""
+"""`testudo release`: build one, bring it to an environment, and say who is scored by which."""
 
 import argparse
 import dataclasses
@@ -14,6 +14,7 @@ from models.release import (
     write_pointer,
 )
 from testudo.commands.environments import add_environment_arguments, environment_of
+from testudo.commands.release_build import add_build_arguments, build
 from testudo.environment import Environment
 from testudo.errors import CommandError
 
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_environment_arguments(use)
     use.add_argument("release", help="its name")
     _add_users(use)
+    add_build_arguments(commands.add_parser("build", help="make a release of files that you have"))
     show = commands.add_parser("show", help="show current.json")
     add_environment_arguments(show)
 
@@ -58,8 +60,11 @@ def main(arguments: argparse.Namespace) -> int:
         "use": _use,
         "show": _show,
     }
-    environment = environment_of(arguments)
     try:
+        if arguments.release_command == "build":
+            build(arguments)
+            return 0
+        environment = environment_of(arguments)
         run[arguments.release_command](environment, arguments)
     except (OSError, ValueError) as error:
         raise CommandError(str(error)) from error

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from models.features import ImageLimits
 from models.functions import FunctionsRefused
-from models.manifest import RELEASE, ReleaseError
+from models.manifest import MAX_TASK, RELEASE, ReleaseError
 from models.objects import CLOUD, join
 from models.release import POINTER, Pointer, PointerChanged, find_pointer, write_pointer
 from models.training.encoder_names import CHOICES, SMALL, EncoderRefused, check_encoder
@@ -26,7 +26,6 @@ EXAMPLE = "testudo train --manifest items.jsonl --task mine --encoder efficientn
 SAMPLES = 6_000
 RELEASES = ".testudo/releases"
 SAMPLES_FOLDER = ".testudo/samples"
-MAX_TASK = 115  # characters: with what is added, a release's name has 128 at most
 CLOUD_FOLDER = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/.*)?")
 FIND_FOR_S = 10.0
 LIMITS = {  # flag -> the least and the most that it may be
