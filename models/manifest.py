@@ -6,6 +6,7 @@ text_transform/       TFT SavedModel: string `text` (n,) -> text features
 scorers/<name>.tflite any of the release's features, `has_image` and
                       `has_text` (float32 (n, 1)) -> `scores` (n, labels)
 functions.py          optional: what the team does itself (models.functions)
+golden.json           optional: items, and what the files gave for them (models.golden)
 """
 
 import dataclasses
@@ -25,6 +26,7 @@ SAVED_ENCODER = "encoder"
 TEXT_TRANSFORM = "text_transform"
 SCORERS = "scorers"
 FUNCTIONS = "functions.py"
+GOLDEN = "golden.json"
 RELEASE = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # the name of a folder, and no path
 FEATURES = "_features"  # in a manifest file, after the name of the branch whose they are
 

@@ -27,7 +27,7 @@ from models.features import FeatureSpec, ImageLimits, decode_image, unpack_featu
 from models.functions import functions_of
 from models.isolation import ModelProcess
 from models.kernels import Answer, CallLimits
-from models.manifest import FUNCTIONS, MANIFEST, Manifest
+from models.manifest import FUNCTIONS, GOLDEN, MANIFEST, Manifest
 from models.model_process import Setup
 from models.release import fetch_release
 from testudo.errors import CommandError
@@ -195,6 +195,7 @@ def _with(functions: Path, manifest: Manifest, folder: Path, copy: Path) -> tupl
     source = functions.read_bytes()
     (copy / FUNCTIONS).write_bytes(source)
     files = {**manifest.files, FUNCTIONS: hashlib.sha256(source).hexdigest()}
+    files.pop(GOLDEN, None)  # what they say is of the release's own functions
     manifest = replace(manifest, files=files)
     (copy / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
     return manifest, copy
