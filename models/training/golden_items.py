@@ -22,20 +22,23 @@ from models.training.rehearsal import GoldenItemFailed
 # Larger files are kept as a PNG of the decoded picture, of at most this side.
 MAX_FILE_BYTES = 50_000
 MAX_SIDE_PX = 256
+LEAST_WHOLE = 3  # of items with both, before two are taken to show one side each
 # A kernel's alarm ends its process, which here is the training.
 PATIENT = CallLimits(decode_s=600.0, call_s=600.0)
 
 
 def choose_golden(items: Sequence[LabelledItem], count: int) -> list[LabelledItem]:
-    """`count` of the items, spread over them; of the last two one side is left out.
+    """`count` of the items, spread over them; two of those with both lose the one or the other.
 
     So that each scorer also answers for an item without a picture, and one without a text.
     """
     step = max(1, len(items) // max(1, count))
     chosen = list(items[::step][:count])
-    for place, side in ((-1, "image"), (-2, "text")):
-        if len(chosen) > 2 and chosen[place].image and chosen[place].text.strip():
-            chosen[place] = chosen[place]._replace(**{side: ""})
+    whole = [place for place, one in enumerate(chosen) if one.image and one.text.strip()]
+    if len(whole) >= LEAST_WHOLE:
+        without_text, without_image = whole[-2:]
+        chosen[without_text] = chosen[without_text]._replace(text="")
+        chosen[without_image] = chosen[without_image]._replace(image="")
     return chosen
 
 
@@ -69,22 +72,22 @@ def write_golden(
 ) -> None:
     """Write `golden.json` into the folder of a release that is otherwise complete.
 
-    Items' images are relative to `pictures`. Raises GoldenItemFailed for an item that a kernel has no answer for.
+    Items' images are relative to `pictures`. Raises GoldenItemFailed for an
+    item that a kernel has no answer for.
     """
     if not items:
         return
     images = [_small(pictures / one.image, limits) if one.image else b"" for one in items]
-    kernels = (ImageKernel, TextKernel, ScoreKernel)
-    image, text, score = (one(manifest, folder, PATIENT, limits) for one in kernels)
+    image = ImageKernel(manifest, folder, PATIENT, limits)
+    text = TextKernel(manifest, folder, PATIENT)
+    score = ScoreKernel(manifest, folder, PATIENT)
     encoded = iter(image([one for one in images if one]))
-    features = [
+    features: list[dict[str, bytes]] = [
         {
             Stage.IMAGE: _features(item, next(encoded)) if data else b"",
             Stage.TEXT: _features(item, answer),
         }
-        for item, data, answer in zip(
-            items, images, text([one.text for one in items]), strict=True
-        )
+        for item, data, answer in zip(items, images, text([one.text for one in items]), strict=True)
     ]
     scored = score([(one, "") for one in features])
     golden = [

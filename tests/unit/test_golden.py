@@ -2,13 +2,12 @@
 
 import contextlib
 import dataclasses
-import json
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import Releases
+from release_variants import variant
 
 from models.facts import Encoded, Score
 from models.failures import Failure, Reason, Stage
@@ -17,9 +16,9 @@ from models.golden import GoldenItem, check_golden, from_json, read_golden, to_j
 from models.isolation import ModelProcess
 from models.kernels import Answer, CallLimits
 from models.loaded import LoadedReleases
-from models.manifest import FUNCTIONS, GOLDEN, MANIFEST, Manifest, ReleaseError
+from models.manifest import FUNCTIONS, GOLDEN, Manifest, ReleaseError
 from models.model_process import Setup
-from models.release import save_release
+from models.release_cache import release_folder
 from models.training.golden_items import choose_golden
 from models.training.manifest_lines import LabelledItem
 
@@ -52,28 +51,6 @@ def loaded(root: str, stage: Stage) -> Iterator[LoadedReleases]:
         yield LoadedReleases(root, stage, process)
     finally:
         process.close()
-
-
-def changed(releases: Releases, scratch: Path, files: Mapping[str, str]) -> Manifest:
-    """The first release with other files in it, golden items as they were."""
-    bundle = scratch / "changed"
-    shutil.copytree(
-        Path(releases.root) / releases.first.release, bundle, ignore=lambda *_: {MANIFEST}
-    )
-    for name, text in files.items():
-        (bundle / name).write_text(text, encoding="utf-8")
-    return save_release(
-        bundle,
-        releases.root,
-        task="changed",
-        image_size_px=releases.first.image_size_px,
-        features=releases.first.features,
-        scorers=tuple(
-            dataclasses.replace(one, labels=one.labels[::-1]) if not files else one
-            for one in releases.first.scorers
-        ),
-        evaluation={},
-    )
 
 
 @pytest.mark.parametrize("embedding", [(1.0, -0.5), (1.01, -0.51)])
@@ -147,7 +124,9 @@ def test_a_trained_release_has_them_and_loads(releases: Releases) -> None:
             assert models.loaded == {releases.first.release}
 
 
-INVERTED = "from PIL import ImageOps\n\ndef prepare_image(image):\n    return ImageOps.invert(image)"
+INVERTED = (
+    "from PIL import ImageOps\n\ndef prepare_image(image):\n    return ImageOps.invert(image)"
+)
 SHOUTED = "def prepare_text(text):\n    return text + ' indeed'"
 
 
@@ -164,7 +143,11 @@ def test_a_release_that_gives_something_else_is_not_loaded(
     releases: Releases, tmp_path: Path, stage: Stage, files: dict[str, str], said: str
 ) -> None:
     """Pictures or texts prepared in another way, labels in another order: by golden item."""
-    release = changed(releases, tmp_path, files).release
+    scorers = tuple(
+        dataclasses.replace(one, labels=one.labels[::-1]) for one in releases.first.scorers
+    )
+    fields = {} if files else {"scorers": scorers}
+    release = variant(releases.root, releases.first, tmp_path, files=files, **fields).release
     with loaded(releases.root, stage) as models:
         failure = models.prepare(release)
     assert isinstance(failure, Failure)
@@ -174,12 +157,7 @@ def test_a_release_that_gives_something_else_is_not_loaded(
 
 def test_a_release_without_golden_items_loads(releases: Releases, tmp_path: Path) -> None:
     """As those that were trained before there were any."""
-    folder = tmp_path / "copy"
-    shutil.copytree(Path(releases.root) / releases.first.release, folder)
-    fields = json.loads((folder / MANIFEST).read_text())
-    del fields["files"][GOLDEN]
-    (folder / MANIFEST).write_text(json.dumps(fields))
-    (folder / GOLDEN).unlink()
-    process = ModelProcess(Setup(Stage.SCORE, CallLimits(), ImageLimits()))
-    with contextlib.closing(process):
-        assert process.load(folder) is None
+    made = variant(releases.root, releases.first, tmp_path, without=[GOLDEN])
+    assert read_golden(made, Path(releases.root) / made.release) == []
+    with loaded(releases.root, Stage.SCORE) as models:
+        assert models.prepare(made.release) == release_folder() / made.release
