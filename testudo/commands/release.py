@@ -151,6 +151,8 @@ def pointed(
 def _canary(arguments: argparse.Namespace) -> None:
     """Score a share of the items by a release, or end that."""
     root, release, share = place_of(arguments), arguments.release, arguments.share
+    if not 0 <= share <= 1:
+        raise CommandError(f"--share: is {share:g}, must be 0 to 1")
     before = read_pointer(root)
     if share:
         pointer = dataclasses.replace(before, canary=release, canary_share=share)
