@@ -132,7 +132,7 @@ def _show_release(root: str, arguments: argparse.Namespace) -> None:
         print(manifest.to_json(), end="")
         return
     for name, value in _facts(manifest, whom(find_pointer(root), arguments.release)):
-        print(f"{name + ':':12} {shown(value)}")
+        print(f"{name + ':' * bool(name):12} {shown(value)}")
 
 
 def _facts(manifest: Manifest, scores: str) -> list[tuple[str, str]]:
