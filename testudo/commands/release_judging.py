@@ -67,10 +67,7 @@ def show_evaluation(arguments: argparse.Namespace) -> None:
     """Accuracy by scorer, calibration, time and size of one release."""
     with _judging(arguments) as judge:
         figures = judge(arguments.release)
-    if arguments.format == "json":
-        print(json.dumps(figures.to_json(), indent=1))
-    else:
-        _print_figures(figures)
+    _print_figures(figures, arguments.format)
 
 
 def show_comparison(arguments: argparse.Namespace) -> None:
@@ -97,8 +94,8 @@ def promote(arguments: argparse.Namespace) -> None:
             current = _usable(judge, before.default)
     refusals: Sequence[str] = ()
     if isinstance(current, str):
-        print(shown(current), file=sys.stderr)
-        _print_figures(candidate)
+        print("\n".join(map(shown, current.split("\n"))), file=sys.stderr)
+        _print_figures(candidate, arguments.format)
     else:
         comparison = compare(current, candidate)
         _print_comparison(comparison, arguments.format)
@@ -159,7 +156,10 @@ def _judging(arguments: argparse.Namespace) -> Iterator[Callable[[str], Figures]
         yield judge
 
 
-def _print_figures(figures: Figures) -> None:
+def _print_figures(figures: Figures, how: str) -> None:
+    if how == "json":
+        print(json.dumps(figures.to_json(), indent=1))
+        return
     rows = [
         (
             name,
