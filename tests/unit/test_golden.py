@@ -55,7 +55,7 @@ def loaded(root: str, stage: Stage) -> Iterator[LoadedReleases]:
 
 @pytest.mark.parametrize("embedding", [(1.0, -0.5), (1.01, -0.51)])
 def test_features_may_differ_by_what_processors_do(embedding: tuple[float, float]) -> None:
-    """By a fiftieth of the largest number, which is above what roundings make."""
+    """By a hundredth of the largest number, which is above what roundings make."""
     item = golden(packed((1.0, -0.5), (3, 7)))
     assert judged(item, Encoded(packed(embedding, (3, 7)), None, {})) == ""
 
@@ -63,7 +63,7 @@ def test_features_may_differ_by_what_processors_do(embedding: tuple[float, float
 @pytest.mark.parametrize(
     ("embedding", "ids", "said"),
     [
-        ((1.0, -0.4), (3, 7), "'a1': embedding[1] wanted -0.5, got -0.399902 (allowed 0.02)"),
+        ((1.0, -0.4), (3, 7), "'a1': embedding[1] wanted -0.5, got -0.399902 (allowed 0.01)"),
         ((1.0, -0.5), (3, 8), "'a1': ids[1] wanted 7, got 8 (allowed 0)"),
     ],
 )
