@@ -92,9 +92,9 @@ class Run(NamedTuple):
         ]
 
     def outcomes(self) -> Counter[str]:
-        """How often each item has an outcome."""
-        sql = """SELECT item_id FROM `{dataset}.latest_predictions`
-        UNION ALL SELECT item_id FROM `{dataset}.dead_letters`"""
+        """How often each item has an outcome; a row that was sent again may be stored twice."""
+        sql = """SELECT item_id FROM `{dataset}.latest_predictions` UNION ALL
+        SELECT item_id FROM (SELECT DISTINCT item_id, message_id FROM `{dataset}.dead_letters`)"""
         rejected = [row["item_id"] for row in self.rejected()]
         return Counter([*(row[0] for row in self.engine.ask(sql).rows), *rejected])
 
