@@ -22,6 +22,7 @@ from testudo.commands.dialect import SqlError, check_statement
 from testudo.commands.engines import Answer, BigQueryEngine, Engine, FilesEngine
 from testudo.commands.environments import add_data_arguments, data_environment_of
 from testudo.commands.parameters import add_parameter_arguments, given_for
+from testudo.commands.refused import LOGIN
 from testudo.errors import CommandError, shown
 
 EXAMPLE = "testudo query outcomes --tenant acme"
@@ -102,7 +103,9 @@ def main(arguments: argparse.Namespace) -> int:
         answer = _engine(arguments).ask(sql, given)
     except SqlError as error:
         raise CommandError(f"--sql: {error}") from error
-    except (GoogleAPIError, GoogleAuthError, duckdb.Error) as error:
+    except GoogleAuthError as error:
+        raise CommandError(f"{_first_part(error)}\n{LOGIN}") from error
+    except (GoogleAPIError, duckdb.Error) as error:
         raise CommandError(f"the query was refused: {_first_part(error)}") from error
     if arguments.name and arguments.format == "table":
         console.print(f"[bold]{question_of(sql)}[/bold]")

@@ -59,7 +59,7 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         release = arguments.release or read_pointer(arguments.releases).default
     except ReleaseError as error:
-        raise CommandError(f"--releases: {error}") from error
+        raise CommandError(f"--releases: {error}\n`testudo train` makes a release") from error
     try:
         trial = try_item(
             arguments.releases,

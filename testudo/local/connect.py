@@ -31,7 +31,8 @@ def lead_to_stack(home: Path, needed: Collection[str]) -> StackState:
     state = read_state(home)
     if state is None:
         raise CommandError(
-            f"no local stack runs in {home}: start one with `testudo local up`, or name --project"
+            f"no local stack runs in {home}: start one with `testudo local up`, or name a project "
+            "or environment of the cloud"
         )
     check_and_watch(state, needed)
     os.environ.update({**state.environment, **past_proxies(os.environ)})
