@@ -17,7 +17,7 @@ from testudo.scoring import Figures, ScorerFigures
 BETTER, WORSE, CHANCE = "better", "WORSE", "within chance"
 # Of squared errors, 0 to 2 an item: less is nothing that a threshold would notice.
 LEAST_ERROR = 0.01
-MOST_TIMES_SLOWER = 2.0  # two measurements on a busy machine differ by a third
+MOST_TIMES_SLOWER = 2.0  # measured in turns; on a busy machine they still differ by a third
 MOST_TIMES_LARGER = 4.0
 MEGABYTE = 1_000_000
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ def scorer(right: int, *, error: float = 0.2, calibration_error: float = 0.05) -
 
 def figures(name: str, *, evaluation: Mapping[str, Any] | None = None, **fields: Any) -> Figures:
     manifest = Manifest(name, "mine", "", 8, {}, (), {GOLDEN: ""}, evaluation or {})
-    plain = Figures(manifest, ITEMS, {"kind": scorer(320)}, 4.0, 5_000_000, {})
+    plain = Figures(Path(), manifest, ITEMS, {"kind": scorer(320)}, 4.0, 5_000_000, {})
     return dataclasses.replace(plain, **fields)
 
 

@@ -8,14 +8,16 @@ import dataclasses
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from models.features import ImageLimits
 from models.kernels import CallLimits
 from models.manifest import ReleaseError
 from models.release import Pointer, fetch_release, find_pointer
+from models.training.manifest_lines import LabelledItem
 from testudo.columns import aligned
 from testudo.commands.release_places import (
     add_item_arguments,
@@ -26,8 +28,8 @@ from testudo.commands.release_places import (
 from testudo.comparison import MEGABYTE, Comparison, compare
 from testudo.errors import CommandError, Failed, shown
 from testudo.promotions import change_pointer
-from testudo.scoring import Figures, evaluate
-from testudo.serving import load_everywhere, refuse, serving_processes
+from testudo.scoring import Figures, evaluate, timed
+from testudo.serving import Processes, load_everywhere, refuse, serving_processes
 
 FORMATS = ("table", "json")
 MAX_DEAD_LETTERS = 5  # of those that are shown
@@ -66,15 +68,16 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 def show_evaluation(arguments: argparse.Namespace) -> None:
     """Accuracy by scorer, calibration, time and size of one release."""
     with _judging(arguments) as judge:
-        figures = judge(arguments.release)
+        (figures,) = judge.timed(judge.figures(arguments.release))
     _print_figures(figures, arguments.format)
 
 
 def show_comparison(arguments: argparse.Namespace) -> None:
     """Two releases on the same items; what is surely better, worse, or within chance."""
     with _judging(arguments) as judge:
-        comparison = compare(judge(arguments.current), judge(arguments.candidate))
-    _print_comparison(comparison, arguments.format)
+        both = (judge.figures(one) for one in (arguments.current, arguments.candidate))
+        current, candidate = judge.timed(*both)
+    _print_comparison(compare(current, candidate), arguments.format)
 
 
 def promote(arguments: argparse.Namespace) -> None:
@@ -89,9 +92,13 @@ def promote(arguments: argparse.Namespace) -> None:
         raise CommandError(f"{release} is the default of {root} already")
     current: Figures | str = f"{root} has no default to compare with"
     with _judging(arguments) as judge:
-        candidate = judge(release)
+        candidate = judge.figures(release)
         if before:
             current = _usable(judge, before.default)
+        if isinstance(current, str):
+            (candidate,) = judge.timed(candidate)
+        else:
+            current, candidate = judge.timed(current, candidate)
     refusals: Sequence[str] = ()
     if isinstance(current, str):
         print("\n".join(map(shown, current.split("\n"))), file=sys.stderr)
@@ -121,39 +128,51 @@ def promote(arguments: argparse.Namespace) -> None:
     print(f"{release} is the default of {root} now", file=sys.stderr)
 
 
-def _usable(judge: Callable[[str], Figures], release: str) -> Figures | str:
+def _usable(judge: "_Judge", release: str) -> Figures | str:
     """Of the release in use, or why it cannot be used: then anything else is better."""
     try:
-        return judge(release)
+        return judge.figures(release)
     except (Failed, ReleaseError) as error:
         return f"there is nothing to compare with: {error}"
 
 
 @contextmanager
-def _judging(arguments: argparse.Namespace) -> Iterator[Callable[[str], Figures]]:
-    """Gives figures of a release on the items, of each by the same processes.
-
-    Which raises Failed for a release that cannot be loaded, ReleaseError for one that is not
-    there, CommandError where nothing of the items is what it scores.
-    """
+def _judging(arguments: argparse.Namespace) -> Iterator["_Judge"]:
     root, items = place_of(arguments), items_of(arguments)
     with (
         tempfile.TemporaryDirectory() as cache,
         serving_processes(CallLimits(), ImageLimits()) as processes,
     ):
+        yield _Judge(root, Path(cache), processes, items, arguments.manifest.parent)
 
-        def judge(release: str) -> Figures:
-            manifest, folder = fetch_release(root, release, Path(cache))
-            names = [one.name for one in manifest.scorers]
-            if not set(names) & items[0].labels.keys():
-                labels = ", ".join(items[0].labels)
-                raise CommandError(
-                    f"--manifest: its labels are {labels}; {release} scores {', '.join(names)}"
-                )
-            refuse(release, load_everywhere(processes, folder))
-            return evaluate(processes, folder, manifest, items, arguments.manifest.parent)
 
-        yield judge
+class _Judge(NamedTuple):
+    """Has the same items scored by releases under `root`, in the same processes."""
+
+    root: str
+    cache: Path
+    processes: Processes
+    items: list[LabelledItem]
+    pictures: Path
+
+    def figures(self, release: str) -> Figures:
+        """Of one release, without its time.
+
+        Raises Failed for a release that cannot be loaded, ReleaseError for one that is not
+        there, CommandError where nothing of the items is what it scores.
+        """
+        manifest, folder = fetch_release(self.root, release, self.cache)
+        names = [one.name for one in manifest.scorers]
+        if not set(names) & self.items[0].labels.keys():
+            labels = ", ".join(self.items[0].labels)
+            raise CommandError(
+                f"--manifest: its labels are {labels}; {release} scores {', '.join(names)}"
+            )
+        refuse(release, load_everywhere(self.processes, folder))
+        return evaluate(self.processes, folder, manifest, self.items, self.pictures)
+
+    def timed(self, *releases: Figures) -> list[Figures]:
+        return timed(self.processes, releases, self.items, self.pictures)
 
 
 def _print_figures(figures: Figures, how: str) -> None:
