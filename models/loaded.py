@@ -7,6 +7,7 @@ that cannot be used costs its own items a failure, and nobody a wait but the fir
 
 import contextlib
 import logging
+import math
 import re
 import threading
 import time
@@ -59,7 +60,7 @@ class _Use:
         self.lock = threading.Lock()
         self.folder: Path | None = None
         self.failure: Failure | None = None
-        self.failed_s = 0.0
+        self.failed_s = -math.inf
         self.trying = False
         self.used_s = time.monotonic()
 
@@ -83,6 +84,7 @@ class LoadedReleases:
         self._lock = threading.Lock()
         self._uses: dict[str, _Use] = {}
         self._tidied_s = time.monotonic()
+        current_pointer(root).ask(self)
 
     @property
     def loaded(self) -> frozenset[str]:
@@ -113,6 +115,16 @@ class LoadedReleases:
             self._retry(release, use)
             return use.folder or failure
         return self._prepare(release, use)
+
+    def proof(self, release: str) -> bool | Failure:
+        """Whether a release is loaded, which it is only with its golden items; or why it cannot be.
+
+        Waits for nobody: what is not loaded is loaded behind the back of who asks.
+        """
+        use = self._use(release)
+        if use.folder is None:
+            self._retry(release, use)
+        return use.failure or use.folder is not None
 
     def submit(self, release: str, items: Sequence[Any]) -> "Ticket[Answer] | Failure":
         """Hand in items, to be answered with whatever else waits for their release."""
@@ -211,7 +223,7 @@ class LoadedReleases:
 
     def _named(self) -> frozenset[str]:
         try:
-            return current_pointer(self._root).get(TIDY_EVERY_S).releases
+            return current_pointer(self._root).releases(TIDY_EVERY_S)
         except ReleaseError:
             return frozenset(self._uses)  # nobody knows, so all count as named
 

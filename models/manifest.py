@@ -5,6 +5,7 @@ text_transform/       TFT SavedModel: string `text` (n,) -> text features
 scorers/<name>.tflite any of the release's features, `has_image` and
                       `has_text` (float32 (n, 1)) -> `scores` (n, labels)
 functions.py          optional: what the team does itself (models.functions)
+golden.json           optional: items, and what the files gave for them (models.golden)
 
 Encoder and scorers may each be a LiteRT file, an ONNX file (`encoder.onnx`) or a SavedModel
 (a folder, `encoder/`): models.runtimes.
@@ -28,6 +29,7 @@ TEXT_TRANSFORM = "text_transform"
 SCORERS = "scorers"
 FUNCTIONS = "functions.py"
 MAX_NUMBERS = 256  # of an embedding that crosses to the join: 512 bytes
+GOLDEN = "golden.json"
 RELEASE = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # the name of a folder, and no path
 MAX_TASK = 115  # characters: with what is added, a release's name has 128 at most
 FEATURES = "_features"  # in a manifest file, after the name of the branch whose they are

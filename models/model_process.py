@@ -36,6 +36,7 @@ from models.exchange import LENGTH_BYTES
 from models.facts import Encoded, Score, Scores
 from models.failures import Failure, Reason, Stage, attempt
 from models.features import ImageLimits
+from models.golden import check_golden, read_golden
 from models.kernels import Answer, CallLimits, ScoreKernel, time_limit
 from models.manifest import MANIFEST, Manifest
 from models.progress import Progress
@@ -72,6 +73,12 @@ def load_kernel(setup: Setup, folder: Path) -> Kernel:
     manifest = Manifest.from_json((folder / MANIFEST).read_text(encoding="utf-8"))
     kernel = BRANCHES[setup.stage].kernel if setup.stage in BRANCHES else ScoreKernel
     return kernel(manifest, folder, setup.calls, setup.images)
+
+
+def prove_kernel(stage: Stage, folder: Path, kernel: Kernel) -> None:
+    """Raises ReleaseError where it does not give what the release's golden items say."""
+    manifest = Manifest.from_json((folder / MANIFEST).read_text(encoding="utf-8"))
+    check_golden(stage, kernel, manifest, read_golden(manifest, folder))
 
 
 def pack_answers(answers: Sequence[Answer]) -> bytes:
@@ -180,6 +187,10 @@ class Server:
             load = partial(load_kernel, self._setup, folder)
             loaded = attempt(stage, Reason.RELEASE_UNAVAILABLE, load)
         if not isinstance(loaded, Failure):
+            # Each call within has its own time, by the same alarm as that of the load.
+            prove = partial(prove_kernel, stage, folder, loaded)
+            if failure := attempt(stage, Reason.RELEASE_UNAVAILABLE, prove):
+                return failure
             self._kernel = loaded
             # What is loaded by now is no garbage, and stays shared with what is forked.
             gc.collect()

@@ -111,6 +111,25 @@ class Objects:
             return _exchange_files(path, before, after)
         return self._ask(path, lambda blob: self._exchange(blob, before, after))
 
+    def sizes(self, root: str) -> dict[str, int]:
+        """Bytes of every file or object below a root, by its path from there; {} for no root."""
+        if not root.startswith(CLOUD):
+            paths = [
+                os.path.join(folder, name)
+                for folder, _, names in os.walk(root, followlinks=True)
+                for name in names
+            ]
+            return {os.path.relpath(one, root): os.path.getsize(one) for one in paths}
+        prefix = f"{split_uri(root)[1].rstrip('/')}/".removeprefix("/")
+        how = {"timeout": self._timeout_s, "retry": self._retry}
+        return self._ask(
+            root,
+            lambda blob: {
+                one.name.removeprefix(prefix): one.size
+                for one in blob.bucket.list_blobs(prefix=prefix, **how)
+            },
+        )
+
     def copy(self, source: str, target: str) -> None:
         """Copy one file or object, through memory."""
         self.write(target, self.read(source))

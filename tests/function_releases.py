@@ -3,14 +3,16 @@
 import shutil
 from pathlib import Path
 
-from models.manifest import FUNCTIONS, MANIFEST, Manifest
+from models.manifest import FUNCTIONS, GOLDEN, MANIFEST, Manifest
 from models.release import save_release
 
 
 def with_functions(root: str, manifest: Manifest, source: str, scratch: Path) -> Manifest:
     """Save a release under `root` that has these functions and is else as `manifest`'s."""
     bundle = scratch / "bundle-with-functions"
-    shutil.copytree(Path(root) / manifest.release, bundle, ignore=shutil.ignore_patterns(MANIFEST))
+    # Golden items are of the release without the functions.
+    kept_out = shutil.ignore_patterns(MANIFEST, GOLDEN)
+    shutil.copytree(Path(root) / manifest.release, bundle, ignore=kept_out)
     (bundle / FUNCTIONS).write_text(source, encoding="utf-8")
     try:
         return save_release(

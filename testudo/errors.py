@@ -10,6 +10,7 @@ command's name, and the exit code, which a class states for those below it.
       + FunctionsRefused                models/functions.py
       + EncoderRefused                  models/training/encoder_names.py
       + FunctionFailed               1  models/training/rehearsal.py
+      + GoldenItemFailed             1  models/training/rehearsal.py
       + TrainingFailed               1  models/training/train.py
       + LineError                       beam_pipeline/io/lines.py
       + ConfigError                     beam_pipeline/config.py

@@ -6,13 +6,10 @@ has in a job. What the job does before and after, parsing and rows, is not part 
 
 import hashlib
 import io
-import os
 import shutil
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -25,12 +22,11 @@ from models.facts import Encoded, Score, Scores
 from models.failures import Failure, Reason, Stage, plain
 from models.features import FeatureSpec, ImageLimits, decode_image, unpack_features
 from models.functions import functions_of
-from models.isolation import ModelProcess
 from models.kernels import Answer, CallLimits
-from models.manifest import FUNCTIONS, MANIFEST, Manifest
-from models.model_process import Setup
+from models.manifest import FUNCTIONS, GOLDEN, MANIFEST, Manifest
 from models.release import fetch_release
 from testudo.errors import CommandError
+from testudo.serving import Processes, serving_processes
 
 
 class Item(NamedTuple):
@@ -72,7 +68,7 @@ def try_item(
     Raises ReleaseError for a release that is missing or damaged, CommandError for
     `functions` that cannot be used.
     """
-    with tempfile.TemporaryDirectory() as scratch, _processes(calls, limits) as processes:
+    with tempfile.TemporaryDirectory() as scratch, serving_processes(calls, limits) as processes:
         manifest, folder = fetch_release(root, release, Path(scratch) / "cache")
         if functions:
             manifest, folder = _with(functions, manifest, folder, Path(scratch) / "tried")
@@ -97,41 +93,8 @@ def try_item(
     return trial
 
 
-@contextmanager
-def _processes(calls: CallLimits, limits: ImageLimits) -> Iterator[dict[Stage, ModelProcess]]:
-    stages = (Stage.IMAGE, Stage.TEXT, Stage.SCORE)
-    processes = {stage: ModelProcess(Setup(stage, calls, limits)) for stage in stages}
-    with _own_output():
-        try:
-            yield processes
-        finally:
-            for process in processes.values():
-                process.close()
-
-
-@contextmanager
-def _own_output() -> Iterator[None]:
-    """Of processes started within: what functions print goes to this command's standard error.
-
-    Libraries' notices there, which C++ code writes past any logging level, go nowhere.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    out, err = os.dup(1), os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(err, 1)
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(out, 1)
-        os.dup2(err, 2)
-        for number in (out, err, nowhere):
-            os.close(number)
-
-
 def _answer(
-    processes: Mapping[Stage, ModelProcess], folder: Path, stage: Stage, items: Sequence[Any]
+    processes: Processes, folder: Path, stage: Stage, items: Sequence[Any]
 ) -> Answer | None:
     """Of one item, or None of none; TensorFlow is not started for an item without a text.
 
@@ -195,6 +158,7 @@ def _with(functions: Path, manifest: Manifest, folder: Path, copy: Path) -> tupl
     source = functions.read_bytes()
     (copy / FUNCTIONS).write_bytes(source)
     files = {**manifest.files, FUNCTIONS: hashlib.sha256(source).hexdigest()}
+    files.pop(GOLDEN, None)  # what they say is of the release's own functions
     manifest = replace(manifest, files=files)
     (copy / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
     return manifest, copy

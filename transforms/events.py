@@ -41,7 +41,7 @@ class _ParseDoFn(beam.DoFn):
         self._current.get(self._refresh_s)  # without any the job fails, and no item
 
     def start_bundle(self) -> None:
-        """A pointer that cannot be read again stays in use."""
+        """A pointer stays in use until another one is read, and what that names is loaded."""
         self._pointer = self._current.get(self._refresh_s)
         if failures := self._current.new_failures():
             self.pointer_failures.inc(failures)

@@ -10,6 +10,7 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
+from apache_beam.metrics import Metrics
 from apache_beam.transforms.window import GlobalWindows
 from apache_beam.utils.windowed_value import WindowedValue
 from google.cloud.bigquery import SchemaField
@@ -28,6 +29,7 @@ from transforms.outcomes import (
 from transforms.records import DeadLetter, Scored
 
 Record = Scored | DeadLetter
+ROWS_WRITTEN = Metrics.counter("testudo", "rows_written")
 FILE_ITEMS = 20_000  # of the archive: 20 MB of items
 
 
@@ -101,6 +103,11 @@ class WriteTable(beam.PTransform):
         return (appended.message_ids, kept) | "Stored" >> beam.Flatten()
 
 
+def _counted_line(row: Row) -> str:
+    ROWS_WRITTEN.inc()
+    return json_line(row)
+
+
 @dataclasses.dataclass(eq=False, kw_only=True)
 class WriteLines(beam.PTransform):
     """Records -> JSON Lines files `<prefix>-NNNNN-of-NNNNN.jsonl`."""
@@ -112,7 +119,7 @@ class WriteLines(beam.PTransform):
         (
             records
             | "ToRow" >> beam.Map(self.to_row).with_output_types(Row)
-            | "ToLine" >> beam.Map(json_line)
+            | "ToLine" >> beam.Map(_counted_line)
             | "Unwindow" >> beam.WindowInto(GlobalWindows())
             | "Lines" >> beam.io.WriteToText(self.prefix, file_name_suffix=".jsonl")
         )

@@ -27,6 +27,40 @@ def wilson(right: int, count: int) -> tuple[float, float]:
     return round(max(0.0, middle - half), 4), round(min(1.0, middle + half), 4)
 
 
+def paired_difference(before: np.ndarray, after: np.ndarray) -> tuple[float, float, float]:
+    """How much larger the share of True is after than before, of the same items, bool (n,).
+
+    With its 95 % interval of Agresti and Min, which holds for few items too: only those that
+    changed count, half of one more in each direction.
+    """
+    count = len(before) + 2
+    gained, lost = (float(one.sum()) + 0.5 for one in (after & ~before, before & ~after))
+    middle = (gained - lost) / count
+    half = Z_95 / count * math.sqrt(gained + lost - (gained - lost) ** 2 / count)
+    share = float(after.mean() - before.mean()) if len(before) else 0.0
+    return round(share, 4), round(max(-1.0, middle - half), 4), round(min(1.0, middle + half), 4)
+
+
+def mean_interval(values: np.ndarray) -> tuple[float, float, float]:
+    """The mean of numbers (n,) with its 95 % interval; of one it is boundless."""
+    if len(values) <= 1:
+        return 0.0, -math.inf, math.inf
+    middle, half = float(values.mean()), Z_95 * float(values.std(ddof=1)) / math.sqrt(len(values))
+    return round(middle, 4), round(middle - half, 4), round(middle + half, 4)
+
+
+def squared_errors(scores: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """Brier's score of each item, 0 (sure and right) to 2 (sure and wrong), (n,).
+
+    Of scores (n, labels); an answer of -1 is a label that they do not have.
+    """
+    wanted = np.zeros_like(scores)
+    known = np.flatnonzero(answers >= 0)
+    wanted[known, answers[known]] = 1
+    found: np.ndarray = ((scores - wanted) ** 2).sum(axis=1)
+    return found
+
+
 def calibration_error(scores: np.ndarray, answers: np.ndarray) -> float:
     """Expected calibration error of scores (n, labels): how far the highest score is, on
     average over BINS of it, from the share of right answers."""

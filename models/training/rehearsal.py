@@ -19,6 +19,12 @@ class FunctionFailed(TestudoError):
     exit_code = 1
 
 
+class GoldenItemFailed(TestudoError):
+    """A held-out item that the exported files, as they will be served, give no answer for."""
+
+    exit_code = 1
+
+
 def rehearsed(item_id: str, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """What a function makes of an item of the manifest. Raises FunctionFailed."""
     try:

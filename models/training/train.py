@@ -29,6 +29,7 @@ from models.training.tables import baseline_table, evaluation_table, label_table
 # any number that it puts out: embeddings are around 1, scores are 0-1.
 TOLERANCE = 1e-3
 EPOCHS = 5
+GOLDEN_ITEMS = 8
 LIBRARIES = (
     "ai-edge-litert",
     "keras",
@@ -60,25 +61,29 @@ def train(
     functions: Path | None = None,
     min_lines: int = MIN_LINES,
     skip_broken: bool = False,
+    golden_items: int = GOLDEN_ITEMS,
     report: Callable[[str], None] = print,
 ) -> Manifest:
     """Train on the items of `manifest` and save a release under `releases`.
 
     Each label name becomes a scorer. The release holds its own evaluation, made
     on held-out items through the exported files. `functions` is a file of
-    models.functions, which the release carries. Nothing points at it yet. Raises
+    models.functions, which the release carries, as it does `golden_items` of the held-out
+    items, with what it gives for them. Nothing points at it yet. Raises
     ManifestRefused for mistakes in the data, FunctionsRefused for such a file; with nothing
     saved, FunctionFailed when a function fails on an item, and TrainingFailed when an
-    exported file does not compute what its Keras model does.
+    exported file does not compute what its Keras model does, or GoldenItemFailed when it
+    computes nothing for a golden item.
     """
     start_s = time.monotonic()
     size_px = size_px or default_size_px(encoder)
     check_encoder(encoder)
     own = Functions(functions) if functions else NO_FUNCTIONS
-    read_items(manifest, min_lines=min_lines)  # what is wrong with lines is told in seconds
+    items = read_items(manifest, min_lines=min_lines)  # what is wrong with lines is told in seconds
     with _quiet_start():
         from models.training.bundle import make_bundle
         from models.training.encoders import freeze_encoder
+        from models.training.golden_items import as_served, choose_golden, write_golden
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"
@@ -109,6 +114,11 @@ def train(
             report=report,
         )
         check_differences(bundle.evaluation["largest_difference"])
+        ids = set(held_out.item_ids)
+        golden = choose_golden([one for one in items if one.item_id in ids], golden_items)
+        served = as_served(folder, task, size_px, bundle.features, bundle.scorers)
+        write_golden(folder, served, golden, manifest.parent, limits)
+        report(f"{len(golden)} golden items, which whoever loads the release scores first")
         saved = save_release(
             folder,
             releases,

@@ -35,7 +35,8 @@ from transforms.records import Message
 LIMITS = ImageLimits(max_bytes=2_000_000, max_pixels=4_000_000)
 MAX_MESSAGE_BYTES = 1_000_000
 SIZE_PX = 96
-INPUT_LIMIT_S = 10.0
+INPUT_LIMIT_S = 10.0  # of CPU
+STUCK_S = 180.0  # for one that waits; a busy machine may give it little
 MEMORY_LIMIT_BYTES = 256_000_000  # beyond what the process takes before it begins
 MAX_FINDINGS = 20
 SAY_EVERY_S = 5.0
@@ -112,8 +113,10 @@ def _work(connection: Connection, seed: int, first: int, end: int) -> None:
         try_input(seed, number)  # what is loaded and cached once is not an input's
     limit_memory(MEMORY_LIMIT_BYTES)
     for number in range(first, end):
-        with time_limit(INPUT_LIMIT_S):
+        with time_limit(STUCK_S):
+            signal.setitimer(signal.ITIMER_PROF, INPUT_LIMIT_S)
             outcome = try_input(seed, number)
+            signal.setitimer(signal.ITIMER_PROF, 0)
         connection.send(tuple(outcome))
 
 
@@ -144,8 +147,10 @@ def outcomes(seed: int, count: int, seconds: float) -> Iterator[Outcome]:
 
 
 def how_ended(code: int | None) -> str:
+    if code == -signal.SIGPROF:
+        return f"took longer than {INPUT_LIMIT_S:g} s of CPU"
     if code == -signal.SIGALRM:
-        return f"took longer than {INPUT_LIMIT_S:g} s"
+        return f"did not end in {STUCK_S:g} s"
     if code is not None and code < 0:
         return f"ended the process by {signal.Signals(-code).name}"
     return f"ended the process with exit code {code}"

@@ -42,7 +42,8 @@ OWN_METRICS: Mapping[str, tuple[str, str, str]] = {
     "release_pointer_failures": (
         "counter",
         "reads",
-        "`current.json` could not be read again; the one in use stayed in use.",
+        "`current.json` could not be read again, or names a release that cannot be loaded or does "
+        "not reproduce its golden items; what was in use stayed in use.",
     ),
     "join_halves_missing": (
         "counter",
@@ -53,6 +54,11 @@ OWN_METRICS: Mapping[str, tuple[str, str, str]] = {
         "counter",
         "rows",
         "Rows of predictions and dead letters that BigQuery took.",
+    ),
+    "rows_written": (
+        "counter",
+        "rows",
+        "Rows of predictions and dead letters in the results of a run over files.",
     ),
     "append_requests": (
         "counter",

@@ -1,15 +1,24 @@
 """ParseItems: every message leaves as an item or as a dead letter."""
 
+import contextlib
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import apache_beam as beam
+import faulty_models
 import pytest
 from builders import Ran, created, fields, message, run
+from waiting import eventually
 
 from models.current_pointer import current_pointer
-from models.failures import Reason, Stage
+from models.failures import Failure, Reason, Stage
+from models.features import ImageLimits
+from models.isolation import ModelProcess
+from models.kernels import CallLimits
+from models.loaded import LoadedReleases
 from models.manifest import ReleaseError
+from models.model_process import Setup
 from models.release import POINTER, Pointer, write_pointer
 from transforms.events import ParseItems, _ParseDoFn
 from transforms.records import Item, Message
@@ -114,3 +123,38 @@ def test_a_pointer_that_breaks_later_leaves_the_old_one_in_use(tmp_path: Path, t
     fresh = _ParseDoFn(root, 0, 10_000)
     with pytest.raises(ReleaseError):
         fresh.setup()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="forks processes as Linux does")
+def test_items_get_a_new_release_once_the_stages_have_loaded_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then the one before; for ever, where the new one cannot be loaded."""
+    monkeypatch.setenv("FAULTY_LOG", str(tmp_path / "log"))
+    root = tmp_path / "releases"
+    root.mkdir()
+    old, new, broken = (faulty_models.save(root, name) for name in ("old", "new", "crash"))
+    write_pointer(str(root), Pointer(old))
+    setup = Setup(Stage.IMAGE, CallLimits(), ImageLimits())
+    process = ModelProcess(setup, command=faulty_models.command(faulty_models.STEPS))
+    with contextlib.closing(process):
+        models = LoadedReleases(str(root), Stage.IMAGE, process)
+        stage = _ParseDoFn(str(root), 0, 10_000)
+        stage.setup()
+        stamped = []
+
+        def stamp() -> str:
+            stage.start_bundle()
+            stamped.append((release_of(stage), new in models.loaded))
+            return stamped[-1][0]
+
+        assert stamp() == old
+        write_pointer(str(root), Pointer(new), replacing=Pointer(old))
+        eventually(stamp, lambda found: found == new)
+        assert all(is_loaded for release, is_loaded in stamped if release == new)
+        assert stamped[1][0] == old
+        write_pointer(str(root), Pointer(broken), replacing=Pointer(new))
+        assert stamp() == new
+        assert isinstance(models.prepare(broken), Failure)
+        assert stamp() == new

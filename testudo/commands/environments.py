@@ -11,12 +11,17 @@ from testudo.local.connect import enter_stack
 from testudo.local.stack import DEFAULT_HOME
 
 
-def add_environment_arguments(parser: argparse.ArgumentParser, *, default: str = "") -> None:
-    """Of a command that always is for one environment; with a default, that where none is named."""
+def add_environment_arguments(
+    parser: argparse.ArgumentParser, *, default: str = "", optional: bool = False
+) -> None:
+    """Of a command that always is for one environment; with a default, that where none is named.
+
+    Where it is optional and without a default, none is None.
+    """
     parser.add_argument(
         "environment",
         metavar="ENVIRONMENT",
-        nargs="?" if default else None,
+        nargs="?" if default or optional else None,
         default=default or None,
         help="`local` for the local stack that runs, or the name of a table of the file",
     )

@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import FrameType
 
 import grpc
@@ -23,12 +24,14 @@ from beam_pipeline.file_checks import check_files
 from beam_pipeline.io.deliveries import begin_drain
 from beam_pipeline.main import make_pipeline
 from beam_pipeline.options import config_from
+from testudo.commands.panel import Progress, counts_of, shown
 from testudo.commands.stand_ins import refuse_stand_ins
 from testudo.local.engine import AFTER_ENGINE
 from testudo.local.jobs import RUNNING
 from testudo.watch import raise_ended
 
 DRAINING = "Finishing what is in flight; Ctrl-C again stops at once."
+NEXT = "Next: `testudo query outcomes{of}`, or `testudo view{of}` to look at them."
 ENDED_WELL = (PipelineState.DONE, PipelineState.CANCELLED, PipelineState.DRAINED)
 
 
@@ -63,23 +66,31 @@ def run_job(flags: Sequence[str]) -> int:
         on_signals(_drain_then_interrupt)
     say(RUNNING)
     try:
-        return _finish(pipeline.run())  # over files the first is the whole run
+        of = f" --output {config.output}" if config.input_file else ""
+        return _finish(pipeline.run(), of)  # over files the first is the whole run
     except (grpc.RpcError, grpc.FutureTimeoutError) as error:
         raise_ended(error)
         say(f"The engine is gone: {_words(error)}\n{AFTER_ENGINE}")
         return 1
 
 
-def _finish(result: PipelineResult) -> int:
+def _finish(result: PipelineResult, of: str) -> int:
     """Wait for the job's end, or end it as a signal asks."""
-    try:
-        state = result.wait_until_finish()
-    except KeyboardInterrupt:
-        if isinstance(result, DataflowPipelineResult):
+    if isinstance(result, DataflowPipelineResult):
+        try:
+            state = result.wait_until_finish()
+        except KeyboardInterrupt:
             say(f"The job goes on: {result.job_id()}")
             return 0
+        return 0 if state in ENDED_WELL else 1
+    progress = Progress(partial(counts_of, result))
+    try:
+        with shown(progress):
+            state = result.wait_until_finish()
+    except KeyboardInterrupt:
         say("Stopping at once.")
         state = result.cancel() or PipelineState.CANCELLED
+    say(f"{progress.counts().in_words()}.\n{NEXT.format(of=of)}")
     return 0 if state in ENDED_WELL else 1
 
 
@@ -103,7 +114,7 @@ def _drain_then_interrupt(_number: int, _frame: FrameType | None) -> None:
     on_signals(interrupt)
     begin_drain()
     with contextlib.suppress(OSError):
-        os.write(2, f"{DRAINING}\n".encode())
+        os.write(sys.stderr.fileno(), f"{DRAINING}\n".encode())
 
 
 def interrupt(_number: int, _frame: FrameType | None) -> None:

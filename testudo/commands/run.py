@@ -10,6 +10,7 @@ from models.release import POINTER
 from testudo.commands.environments import add_home_argument
 from testudo.commands.job import checked, interrupt, on_signals, run_job, say
 from testudo.commands.processes import end_with_supervisor, run_several
+from testudo.commands.quiet import quiet
 from testudo.environment import LOCAL, LOCAL_OVERFLOW
 from testudo.errors import CommandError
 from testudo.local.connect import bring_releases, enter_stack, lead_to_stack
@@ -67,7 +68,8 @@ def main(arguments: argparse.Namespace, flags: Sequence[str]) -> int:
     if problems := _problems(arguments, flags):
         raise CommandError("\n".join(problems))
     if any(flag.startswith("--input_") for flag in flags):
-        return run_job(flags)
+        with quiet(arguments.home / "logs" / "run.log"):
+            return run_job(flags)
     stack = enter_stack(arguments.home, NEEDED)
     try:
         bring_releases(arguments.local_releases)
@@ -123,6 +125,9 @@ def _run_on_engine(arguments: argparse.Namespace, tools: Path, flags: Sequence[s
     lane = "" if arguments.lane == "main" else f"-{arguments.lane}"
     number = f"-{arguments.process_number}" if arguments.process_number else ""
     name = f"prism{lane}{number}"
-    with running_engine(arguments.home, say, tools=tools, name=name) as job_endpoint:
+    with (
+        quiet(arguments.home / "logs" / f"run{lane}{number}.log"),
+        running_engine(arguments.home, say, tools=tools, name=name) as job_endpoint,
+    ):
         own = [*local_flags(LANES[arguments.lane], job_endpoint), *BUNDLES[arguments.bundles]]
         return run_job([*own, *flags])

@@ -19,7 +19,7 @@ from models.release import POINTER, Pointer, PointerChanged, find_pointer, write
 from models.training.encoder_names import CHOICES, SMALL, EncoderRefused, check_encoder
 from models.training.manifest_labels import MIN_LINES
 from models.training.samples import MANIFEST, write_listings
-from models.training.train import EPOCHS, train
+from models.training.train import EPOCHS, GOLDEN_ITEMS, train
 from testudo.errors import CommandError
 
 EXAMPLE = "testudo train --manifest items.jsonl --task mine --encoder efficientnet-lite0"
@@ -34,6 +34,7 @@ LIMITS = {  # flag -> the least and the most that it may be
     "size_px": (8, 1_024),
     "epochs": (1, None),
     "min_lines": (1, None),
+    "golden_items": (0, 100),
     "max_image_bytes": (1, None),
     "max_image_pixels": (1, None),
 }
@@ -78,6 +79,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="lines that each label must have (%(default)s)",
     )
     parser.add_argument(
+        "--golden_items",
+        type=int,
+        default=GOLDEN_ITEMS,
+        metavar="COUNT",
+        help="held-out items, texts and pictures, that the release carries to prove itself by "
+        "(%(default)s)",
+    )
+    parser.add_argument(
         "--skip_broken",
         action="store_true",
         help="list items whose picture cannot be decoded, and leave them out",
@@ -113,6 +122,7 @@ def main(arguments: argparse.Namespace) -> int:
             functions=arguments.functions,
             min_lines=arguments.min_lines,
             skip_broken=arguments.skip_broken,
+            golden_items=arguments.golden_items,
             limits=ImageLimits(arguments.max_image_bytes, arguments.max_image_pixels),
         )
         print(take_up(arguments.releases, saved.release, activate=arguments.activate))
