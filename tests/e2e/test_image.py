@@ -31,7 +31,7 @@ REPOSITORY = Path(__file__).parents[2]
 LOCK = REPOSITORY / "templates/image/requirements-cpu.txt"
 CONTAINER = f"europe-west1-docker.pkg.dev/my-project/testudo/testudo@sha256:{'a' * 64}"
 ALLOWED_S = 900.0
-MOST_LINES = 9_500  # of the job: more is something that does not belong to it
+MOST_LINES = 10_000  # of the job: more is something that does not belong to it
 COMPILERS = re.compile(r"(.*-)?(gcc|g\+\+|cc|c\+\+|clang|clang\+\+|ld|as|make|cmake|rustc|nvcc|go)")
 
 
