@@ -6,9 +6,7 @@ from collections.abc import Callable, Mapping
 from google.api_core.exceptions import GoogleAPICallError, NotFound
 from google.iam.v1.iam_policy_pb2 import TestIamPermissionsRequest
 
-from beam_pipeline.checks import check
 from beam_pipeline.config import ConfigError
-from beam_pipeline.options import config_from
 from testudo.clients import control_client
 from testudo.cloud.templates import Template, parameter_problems
 from testudo.environment import Environment
@@ -47,6 +45,9 @@ def launch_problems(
 
 def _flags(parameters: Mapping[str, str]) -> Problems:
     """The pipeline's own checks of its flags, and of what they name."""
+    from beam_pipeline.checks import check  # with Beam, two seconds to import
+    from beam_pipeline.options import config_from
+
     try:
         config, _ = config_from([f"--{name}={value}" for name, value in parameters.items()])
         check(config)
