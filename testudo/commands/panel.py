@@ -26,13 +26,16 @@ class Counts(NamedTuple):
     dead_letters: int = 0
 
     @property
+    def predictions(self) -> int:
+        return max(0, self.rows - self.dead_letters)
+
+    @property
     def under_way(self) -> int:
         return max(0, self.messages - self.rows)
 
     def in_words(self) -> str:
-        predictions = max(0, self.rows - self.dead_letters)
         return (
-            f"{self.messages:,} messages: {predictions:,} predictions, "
+            f"{self.messages:,} messages: {self.predictions:,} predictions, "
             f"{self.dead_letters:,} dead letters, {self.under_way:,} under way"
         )
 
@@ -75,8 +78,7 @@ class Progress:
         table = Table("messages", "predictions", "dead letters", "under way", "a second")
         for column in table.columns:
             column.justify = "right"
-        predictions = max(0, counts.rows - counts.dead_letters)
-        numbers = (counts.messages, predictions, counts.dead_letters, counts.under_way)
+        numbers = (counts.messages, counts.predictions, counts.dead_letters, counts.under_way)
         table.add_row(*(f"{one:,}" for one in numbers), f"{self.rate:.1f}")
         return table
 
