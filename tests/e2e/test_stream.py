@@ -47,10 +47,11 @@ EXPECTED_REASONS = {
 
 
 def outcomes(engine: BigQueryEngine, prefix: str) -> Counter[str]:
-    """How often each item whose id begins with `prefix` has an outcome."""
+    """How often each item whose id begins with `prefix` has an outcome, by message."""
     rows: list[str] = []
     for table in OUTCOMES:
-        rows += [row[0] for row in engine.ask(f"SELECT item_id FROM `{{dataset}}.{table}`").rows]
+        sql = f"SELECT DISTINCT item_id, message_id FROM `{{dataset}}.{table}`"
+        rows += [row[0] for row in engine.ask(sql).rows]
     return Counter(item_id for item_id in rows if item_id.startswith(prefix))
 
 
@@ -197,6 +198,21 @@ def test_photographs_are_scored(
 def listens(address: tuple[str, int]) -> bool:
     with socket.socket() as client:
         return client.connect_ex(address) == 0
+
+
+def test_a_job_says_what_it_has_done(streamed: list[SampleMessage], pipeline: Pipeline) -> None:
+    """Where there is no terminal in a line of its log, every ten seconds, by its counters now."""
+    said = re.compile(
+        r"^([\d,]+) messages: ([\d,]+) predictions, ([\d,]+) dead letters", re.MULTILINE
+    )
+
+    def last() -> list[int]:
+        found = said.findall(pipeline.log.read_text(errors="replace"))
+        return [int(one.replace(",", "")) for one in found[-1]] if found else [0]
+
+    messages, *_ = eventually(last, lambda found: found[0] >= len(streamed))
+    _, predictions, dead_letters = eventually(last, lambda found: sum(found[1:]) >= messages)
+    assert predictions > dead_letters > 0
 
 
 @pytest.mark.usefixtures("streamed")

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from apache_beam.metrics import MetricsFilter
+from apache_beam.runners.portability.portable_runner import (
+    PipelineResult as PortablePipelineResult,
+)
 from apache_beam.runners.runner import PipelineResult
 from rich.console import Console
 from rich.live import Live
@@ -41,6 +44,9 @@ class Counts(NamedTuple):
 
 
 def counts_of(result: PipelineResult) -> Counts:
+    """By its counters as they are now."""
+    if isinstance(result, PortablePipelineResult):
+        result._metrics = None  # else it repeats its first answer for good
     found = dict.fromkeys(("messages", "rows_inserted", "rows_written", "dead_letters"), 0)
     named = MetricsFilter().with_namespace("testudo").with_names(list(found))
     for one in result.metrics().query(named)["counters"]:
