@@ -2,22 +2,25 @@
 
 import dataclasses
 import json
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from builders import jpeg
+from function_releases import with_functions
 from google.cloud import pubsub_v1, storage
 from streaming import REPOSITORY, Pipeline, wait_for_tables
 from waiting import eventually, exit_code
 
 from beam_pipeline.io.writers import rejected_row
 from models.failures import Stage
-from models.release import read_pointer, write_pointer
+from models.release import copy_release, read_manifest, read_pointer, write_pointer
 from testudo.cli import main
 from testudo.commands.engines import BigQueryEngine
 from testudo.commands.rejected_rows import REJECTED_ROWS
@@ -268,10 +271,10 @@ def test_rows_that_bigquery_refused_are_replayed_too(
 
 
 def test_a_dead_letter_of_every_stage_is_replayed(
-    place: Environment, engine: BigQueryEngine, replay: Replay
+    trained: Path, tmp_path: Path, place: Environment, engine: BigQueryEngine, replay: Replay
 ) -> None:
     """Its payload is what was published; what is still broken fails again, one attempt on."""
-    of_missing_release = publish_for_a_missing_release(place, engine)
+    of_bad_release = publish_for_a_bad_release(trained, tmp_path, place, engine)
     broken = [
         Outgoing(b"\xff\x00{", {"item_id": "stages-0", "tenant_id": "stages"}),
         item("stages", 1),
@@ -279,10 +282,10 @@ def test_a_dead_letter_of_every_stage_is_replayed(
         awaiting_images(place, "stages", 4)[3],
     ]
     dead(engine, place, "stages", broken)
-    sent = {one.attributes["item_id"]: one.data for one in [*broken, *of_missing_release]}
+    sent = {one.attributes["item_id"]: one.data for one in [*broken, *of_bad_release]}
     rows = engine.ask(
         "SELECT item_id, payload_uri, stage FROM `{dataset}.dead_letters` "
-        "WHERE tenant_id IN ('stages', 'gone')"
+        "WHERE tenant_id IN ('stages', 'bad')"
     ).rows
     assert {stage for _, _, stage in rows} == {Stage.PARSE, Stage.IMAGE, Stage.TEXT}
     assert all(read_payload(uri) == sent[item_id] for item_id, uri, _ in rows)
@@ -291,23 +294,31 @@ def test_a_dead_letter_of_every_stage_is_replayed(
     assert [row[3] for row in found] == [1, 2] * 4
 
     # The pipeline reads the restored pointer in a moment; until then it fails again.
-    assert eventually(lambda: replayed_once_more(engine, replay, "gone"), bool)
+    assert eventually(lambda: replayed_once_more(engine, replay, "bad"), bool)
 
 
-def publish_for_a_missing_release(place: Environment, engine: BigQueryEngine) -> list[Outgoing]:
-    """Messages of tenant `gone`, some dead-lettered for want of its release; it is back now."""
+def publish_for_a_bad_release(
+    trained: Path, scratch: Path, place: Environment, engine: BigQueryEngine
+) -> list[Outgoing]:
+    """Messages of tenant `bad`, some dead-lettered by its release's function; it is back now."""
     releases = LOCAL.releases
     pointer = read_pointer(releases)
-    missing = "missing-0123456789ab"
-    changed = dataclasses.replace(pointer, tenants={"gone": missing})
+    manifest = read_manifest(str(trained), pointer.default)
+    root = shutil.copytree(trained, scratch / "releases")
+    bad = with_functions(
+        str(root), manifest, "def prepare_text(text):\n    return 1 / 0\n", scratch
+    )
+    copy_release(str(root), releases, bad.release)
+    changed = dataclasses.replace(pointer, tenants={"bad": bad.release})
     write_pointer(releases, changed, replacing=pointer)
     sent: list[Outgoing] = []
 
     def look() -> list[tuple[Any, ...]]:
-        sent.append(item("gone", len(sent), text="of a release that is gone"))
+        sent.append(item("bad", len(sent), text="a text that its release cannot prepare"))
         publish(place.topic_path, sent[-1:])
-        return states(engine, "gone")
+        return states(engine, "bad")
 
+    # Until the pipeline has taken up the release, the one before gives predictions.
     eventually(look, bool)
     write_pointer(releases, pointer, replacing=changed)
     return sent
