@@ -104,10 +104,14 @@ types: $(READY)  ## mypy, strict
 fast: $(READY)  ## The fast tests: units, composites, graph, contracts
 	@$(BIN)/python -m pytest -q -n 2 -m "not slow" $(INSIDE)
 
+# Three processes: tests of the local stack wait for servers as much as they work.
 .PHONY: test
-test: check  ## All of it: lint, types, fast and slow tests, end to end on the local stack
-	@$(BIN)/python -m pytest -q -n 2 --durations=10 -m slow $(INSIDE)
-	@$(BIN)/python -m pytest -q -n 2 --durations=10 tests/e2e
+test: check  ## Lint, types, all tests but the long ones: end to end on the local stack
+	@$(BIN)/python -m pytest -q -n 3 --durations=10 -m "slow and not long" tests
+
+.PHONY: test-all
+test-all: test  ## All of it, as continuous integration does: kills, load, trainings of the pages
+	@$(BIN)/python -m pytest -q -n 3 --durations=10 -m long tests
 
 .PHONY: lock
 lock: $(READY)  ## Pin the newest packages that fit setup.py

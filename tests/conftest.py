@@ -24,6 +24,7 @@ from models.release import Pointer, find_pointer, read_manifest, write_pointer
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).parents[1]
+E2E = REPOSITORY / "tests" / "e2e"
 TRAINED = REPOSITORY / ".testudo" / "test-releases"
 KEPT_SETS = 3
 # Changes in these train nothing anew.
@@ -35,12 +36,16 @@ NOT_OF_TRAINING = (
 )  # fmt: skip
 # Tests that import tensorflow share one process: it costs seconds and 600 MB in each.
 WITH_TENSORFLOW = ("tests/graph/", "tests/transforms/test_texts.py")
-# Files that take a minute or more, the longest first.
+# Of minutes: kills for minutes, load, the image's packages, whole pages of the documents.
+LONG = (
+    "test_chaos", "test_doors", "test_bench", "test_dead_parts", "test_release_pipeline",
+    "test_processes", "test_image", "test_load", "test_quotas",
+)  # fmt: skip
+# Files that begin early, the longest first: else one process ends long before the others.
 LONGEST = (
-    "test_dataflow", "test_chaos", "test_dead_parts", "test_doors", "test_train", "test_warehouse",
-    "test_answers", "test_replay", "test_local_stack", "test_faults", "test_stream", "test_bench",
-    "test_load", "test_onnx", "test_release_build", "test_processes", "test_provision",
-    "test_exchange", "test_isolation",
+    *LONG, "test_train", "test_replay", "test_dataflow", "test_answers", "test_warehouse",
+    "test_words", "test_stream", "test_faults", "test_local_stack", "test_onnx",
+    "test_release_build", "test_provision", "test_encoders", "test_exchange", "test_isolation",
 )  # fmt: skip
 # Files that take three seconds and more of CPU without a release.
 SLOW = (
@@ -90,11 +95,14 @@ class _ByFile(LoadScopeScheduling):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is slow, and begin with the longest files: else one process ends long before."""
+    """Mark what is slow and what is long, and begin with the longest files."""
     for item in items:
         # Training takes a minute of each checkout.
-        if item.path.stem in SLOW or "trained" in getattr(item, "fixturenames", ()):
+        is_trained = "trained" in getattr(item, "fixturenames", ())
+        if is_trained or item.path.stem in SLOW or item.path.is_relative_to(E2E):
             item.add_marker(pytest.mark.slow)
+        if item.path.stem in LONG and item.path.is_relative_to(E2E):
+            item.add_marker(pytest.mark.long)
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else 99)
 
 

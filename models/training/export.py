@@ -31,7 +31,8 @@ def export_litert(
     def infer(features: dict[str, tf.Tensor]) -> tf.Tensor:
         return model(features, training=False)
 
-    frozen = convert_variables_to_constants_v2(tf.function(infer).get_concrete_function(signature))
+    inference = tf.function(infer, autograph=False).get_concrete_function(signature)
+    frozen = convert_variables_to_constants_v2(inference)
     # The frozen function takes its tensors by position, in the order of its graph.
     order = [tensor.op.name.removeprefix("features_") for tensor in frozen.inputs]
     order = [next(name for name in signature if name == one) for one in order]
@@ -41,7 +42,7 @@ def export_litert(
         return {output: result}
 
     module = tf.Module()
-    module.serve = tf.function(serve)
+    module.serve = tf.function(serve, autograph=False)
     with tempfile.TemporaryDirectory() as folder:
         tf.saved_model.save(
             module, folder, signatures=module.serve.get_concrete_function(**signature)

@@ -80,7 +80,7 @@ def run_model(model: Callable[..., tf.Tensor], arrays: Mapping[str, np.ndarray])
     def run(arrays: _Arrays) -> tf.Tensor:
         return model(arrays, training=False)
 
-    compiled = tf.function(run, input_signature=(_shapes(arrays),))
+    compiled = tf.function(run, autograph=False, input_signature=(_shapes(arrays),))
     count = len(next(iter(arrays.values())))
     parts = [
         compiled({name: array[start : start + BATCH] for name, array in arrays.items()}).numpy()
@@ -120,7 +120,9 @@ def _fit(
         return loss
 
     # Batches differ by an item; each size of its own would be traced anew, for ten seconds.
-    compiled = tf.function(step, input_signature=(_shapes(arrays), _shapes(answers)))
+    compiled = tf.function(
+        step, autograph=False, input_signature=(_shapes(arrays), _shapes(answers))
+    )
     every = max(1, epochs // 8)
     start_s = time.monotonic()
     for epoch in range(1, epochs + 1):

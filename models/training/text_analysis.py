@@ -125,7 +125,7 @@ def _save_servable(
         }
 
     signature = [tf.TensorSpec((None,), tf.string, name=TEXT_INPUT)]
-    module.transform = tf.function(transform, input_signature=signature)
+    module.transform = tf.function(transform, autograph=False, input_signature=signature)
     tf.saved_model.save(module, str(folder), signatures={SIGNATURE: module.transform})
     return features
 
@@ -152,6 +152,7 @@ def _counted(layer: tf.Module, texts: Sequence[bytes], terms: int) -> tuple[np.n
     texts_with, most = np.zeros(terms, np.int64), 0
     count = tf.function(
         lambda text: count_terms(layer({TEXT_INPUT: text})[TERMS], terms)[:2],
+        autograph=False,
         input_signature=[tf.TensorSpec((None,), tf.string)],
     )
     for start in range(0, len(texts), BATCH):

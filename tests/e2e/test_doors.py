@@ -20,7 +20,6 @@ SAID = {  # what the last command of a page shows
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("page", sorted(EXAMPLES.glob("*.md")), ids=lambda path: path.stem)
 def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
     """As a reader types them: one after the other, and the last one shows what is promised."""
