@@ -12,6 +12,7 @@ COMMAND = ("testudo", "loadtest")  # what people type, never in the image
 # server and templates of the local page.
 CLI = [
     "rich>=14",
+    "shtab>=1.7",  # completions of shells
     "duckdb>=1.5,<1.6",
     "sqlglot>=30,<31",
     "psutil>=7",
@@ -28,6 +29,7 @@ CLOUD = [
 # The stack on a laptop; the last three give the stand-in for the control planes Google's messages.
 LOCAL = [
     *CLI,
+    "db-dtypes>=1.4",  # pandas frames of what BigQuery answers
     "gcp-storage-emulator>=2026.7",
     "uv>=0.9",
     "google-cloud-iam>=2.27",

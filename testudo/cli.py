@@ -28,6 +28,7 @@ GROUPS: Mapping[str, Commands] = {
         "train": ("testudo.commands.train", "train the models and save them as a release"),
         "release": ("testudo.commands.release", "bring a release to an environment"),
         "local": ("testudo.commands.local", "start, end and show the local stack"),
+        "completion": ("testudo.commands.completion", "have bash or zsh complete these"),
     },
     "run it in the cloud": {
         "provision": (

@@ -10,9 +10,9 @@ from models.manifest import ReleaseError
 from models.release import read_pointer
 from testudo.commands.environments import add_home_argument
 from testudo.errors import CommandError
+from testudo.local.home import DEFAULT_HOME, RELEASES
 
-OUT = Path(".testudo/loadtest")
-RELEASES = Path(".testudo/releases")
+OUT = DEFAULT_HOME / "loadtest"
 T = TypeVar("T")
 
 
@@ -28,7 +28,7 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--releases",
         type=Path,
-        default=RELEASES,
+        default=Path(RELEASES),
         help="folder of the releases; the one in use is run (%(default)s)",
     )
     add_home_argument(parser)

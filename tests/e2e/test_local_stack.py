@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -122,6 +124,37 @@ def test_storage_returns_the_object_that_was_put(stack: LocalStack) -> None:
     bucket = storage.Client(project=stack.project).bucket("pictures")
     bucket.blob("a/b.bin").upload_from_string(b"\x00\x01")
     assert bucket.blob("a/b.bin").download_as_bytes() == b"\x00\x01"
+
+
+FRAME = """
+from google.cloud import bigquery
+asked = bigquery.Client().query("SELECT DATE '2026-11-27' AS day")
+print(asked.to_dataframe(create_bqstorage_client=False).day[0])
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["gcloud", "pubsub", "topics", "list", "--format=value(name)"], "/topics/seen"),
+        (["gcloud", "storage", "ls"], "gs://seen/"),
+        (["gcloud", "dataflow", "jobs", "list", "--region=europe-west1"], "Listed 0 items."),
+        (["bq", "query", "--nouse_legacy_sql", "SELECT 6 * 7 AS answer"], "42"),
+        ([sys.executable, "-c", FRAME], "2026-11-27"),
+    ],
+    ids=["gcloud pubsub", "gcloud storage", "gcloud dataflow", "bq", "pandas"],
+)
+def test_googles_tools_are_led_to_the_stack(
+    stack: LocalStack, tmp_path: Path, command: list[str], said: str
+) -> None:
+    """By `testudo local env` alone: nobody has logged in."""
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"needs {command[0]}")
+    create_topic_and_subscription(stack.project, "seen", "seen")
+    create_buckets(stack.project, ["seen"])
+    environment = {**os.environ, **stack.environment, "CLOUDSDK_CONFIG": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert said in done.stdout + done.stderr
 
 
 def test_prism_runs_a_beam_job(options: PipelineOptions) -> None:

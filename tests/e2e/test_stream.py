@@ -18,6 +18,7 @@ from waiting import eventually, nothing
 from beam_pipeline.tables import OUTCOMES, TABLES, statements
 from models.failures import Reason
 from models.release_cache import CACHE
+from testudo.cli import main
 from testudo.commands.demo_report import (
     ACCURACY,
     IN_AND_OUT,
@@ -30,6 +31,7 @@ from testudo.commands.publish import from_images, item_id_of, upload
 from testudo.commands.sending import Outgoing, publish
 from testudo.environment import Environment
 from testudo.local.family import family_of, listening, living
+from testudo.local.stack import LocalStack
 from testudo.messages import BREAKAGES, SampleMessage, sample_messages
 from transforms.payload_objects import read_payload
 
@@ -216,6 +218,16 @@ def test_a_job_says_what_it_has_done(streamed: list[SampleMessage], pipeline: Pi
 
 
 @pytest.mark.usefixtures("streamed")
+def test_the_job_is_seen(
+    stack: LocalStack, pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By who asks for the local environment's jobs, of which Dataflow's stand-in knows none."""
+    assert main(["status", "local", f"--home={stack.home}", "--format=json"]) == 0
+    shown = capsys.readouterr()
+    assert [run["name"] for run in json.loads(shown.out)["runs"]] == ["run"]
+    assert "`testudo run` scores items" in shown.err
+
+
 def test_the_job_listens_on_this_machine_only(pipeline: Pipeline) -> None:
     """Engine, workers and models' processes: who gets at them could give them code to run."""
     found = listening(family_of(pipeline.process.pid))

@@ -17,7 +17,7 @@ from waiting import DEADLINE_S, eventually, exit_code, nothing
 from testudo.errors import StackError
 from testudo.local.family import living
 from testudo.local.processes import ServerProcess, free_ports, wait_for_answers
-from testudo.local.servers import HOST, Server, client_environment
+from testudo.local.servers import HOST, PROJECT, Server, client_environment
 from testudo.proxies import past_proxies
 
 LOOPBACK = f"{HOST},localhost"
@@ -237,9 +237,22 @@ def test_proxies_are_passed_by_and_kept(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv("NO_PROXY", "intranet")
     ports = {"pubsub": [1], "bigquery": [2, 5], "storage": [3], "prism": [4]}
-    environment = client_environment(ports, Path("/credentials.json"))
+    environment = client_environment(ports, Path("/credentials.json"), Path("/token"))
     assert environment["NO_PROXY"] == f"intranet,{HOST},localhost"
     assert environment["PUBSUB_EMULATOR_HOST"] == f"{HOST}:1"
     assert environment["BIGQUERY_EMULATOR_HOST"] == f"http://{HOST}:2"
     assert environment["BIGQUERY_STORAGE_EMULATOR_HOST"] == f"{HOST}:5"
     assert environment["STORAGE_EMULATOR_HOST"] == f"http://{HOST}:3"
+
+
+@pytest.mark.parametrize(
+    ("service", "endpoint"), [("PUBSUB", ":1/"), ("BIGQUERY", ":2"), ("STORAGE", ":3/storage/v1/")]
+)
+def test_gcloud_and_bq_are_led_too(service: str, endpoint: str) -> None:
+    """By their properties, with a token that opens nothing in place of an account."""
+    ports = {"pubsub": [1], "bigquery": [2, 5], "storage": [3], "prism": [4]}
+    environment = client_environment(ports, Path("/credentials.json"), Path("/token"))
+    override = environment[f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{service}"]
+    assert override == f"http://{HOST}{endpoint}"
+    assert environment["CLOUDSDK_AUTH_ACCESS_TOKEN_FILE"] == "/token"  # noqa: S105 - a path
+    assert environment["CLOUDSDK_CORE_PROJECT"] == PROJECT

@@ -8,7 +8,7 @@ from testudo.commands.stand_ins import refuse_stand_ins
 from testudo.environment import LOCAL, Environment
 from testudo.environment_file import FILE, read_environment
 from testudo.local.connect import enter_stack
-from testudo.local.stack import DEFAULT_HOME
+from testudo.local.home import DEFAULT_HOME
 
 
 def add_environment_arguments(

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from testudo.local.detached import StackState, read_state, start_detached, stop_detached
 from testudo.local.health import ANEW, troubles
-from testudo.local.stack import DEFAULT_HOME
+from testudo.local.home import DEFAULT_HOME
 from testudo.proxies import past_proxies
 
 EXAMPLE = "testudo local up"

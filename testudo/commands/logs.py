@@ -1,10 +1,12 @@
-"""`testudo logs`: what a job's service and workers say, from Cloud Logging."""
+"""`testudo logs`: what a job's service and workers say, from Cloud Logging or from here."""
 
 import argparse
+import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from google.cloud import logging
@@ -12,9 +14,10 @@ from google.cloud import logging
 from testudo.clients import ENDPOINT, local_credentials
 from testudo.commands.environments import add_environment_arguments, environment_of
 from testudo.commands.refused import google_errors
-from testudo.commands.rollouts import rollout_of
-from testudo.environment import Environment
+from testudo.commands.rollouts import rollout_of, say
+from testudo.environment import LOCAL, Environment
 from testudo.errors import shown
+from testudo.local.runs import Run, runs_on
 
 EXAMPLE = "testudo logs staging --severity ERROR --follow"
 SEVERITIES = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -35,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     environment = environment_of(arguments)
+    if environment is LOCAL and not arguments.job and (runs := runs_on(arguments.home)):
+        return _print_runs(runs, arguments)
     with google_errors("Cloud Logging"):
         job_id = arguments.job or rollout_of(environment, arguments).running().id
         client = _client(environment)
@@ -44,6 +49,31 @@ def main(arguments: argparse.Namespace) -> int:
             found = _entries(client, job_id, arguments.severity, newest, arguments.limit)
             newest = _print(found) or newest
     return 0
+
+
+def _print_runs(runs: Sequence[Run], arguments: argparse.Namespace) -> int:
+    """The logs of the processes here, which know no severities."""
+    with contextlib.ExitStack() as exits:
+        files = []
+        for run in runs:
+            if run.log:
+                file = exits.enter_context(open(run.log, errors="backslashreplace"))
+                files.append((file, deque(file, maxlen=arguments.limit)))
+            else:
+                say(f"{run.name}, process {run.pid}, logs to its own standard error.")
+        for _, newest in files:
+            _print_lines(newest)
+        while arguments.follow:
+            time.sleep(POLL_S)
+            for file, _ in files:
+                _print_lines(file)
+    return 0
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(shown(line.rstrip("\n")))
+    sys.stdout.flush()
 
 
 def _client(environment: Environment) -> logging.Client:

@@ -31,6 +31,7 @@ from testudo.commands.release_listing import (
 )
 from testudo.commands.release_places import add_place_arguments, place_of
 from testudo.errors import CommandError
+from testudo.local.home import RELEASES
 from testudo.promotions import ROLLBACK, change_pointer, pointer_before
 from testudo.serving import check_serves
 
@@ -49,7 +50,7 @@ def _add_push_arguments(push: argparse.ArgumentParser) -> None:
     push.add_argument(
         "--releases",
         type=Path,
-        default=Path(".testudo/releases"),
+        default=Path(RELEASES),
         help="folder that it is in (%(default)s)",
     )
     push.add_argument("--no_use", action="store_true", help="only copy: current.json stays")

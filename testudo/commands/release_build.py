@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from testudo.commands.train import RELEASES, take_up
+from testudo.commands.train import take_up
+from testudo.local.home import RELEASES
 
 
 def add_build_arguments(parser: argparse.ArgumentParser) -> None:

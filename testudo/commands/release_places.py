@@ -6,8 +6,8 @@ from pathlib import Path
 from models.training.manifest_lines import LabelledItem, read_items
 from models.training.splits import split_items
 from testudo.commands.environments import add_environment_arguments, environment_of
-from testudo.commands.train import RELEASES
 from testudo.errors import CommandError
+from testudo.local.home import RELEASES
 
 
 def add_place_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,8 +11,9 @@ from testudo.cloud.plan_file import with_plan
 from testudo.cloud.rollout import OVERLAP_S, Rollout
 from testudo.cloud.versions import Version, checked_version
 from testudo.commands.environments import environment_of
-from testudo.environment import Environment
+from testudo.environment import LOCAL, Environment
 from testudo.errors import CommandError
+from testudo.local.runs import SCORES_NOTHING
 
 
 def add_version_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,6 +82,8 @@ def version_of(environment: Environment, arguments: argparse.Namespace) -> Versi
 
 def rollout_of(environment: Environment, arguments: argparse.Namespace) -> Rollout:
     """Made of those flags of the above that the command has."""
+    if environment is LOCAL:
+        say(SCORES_NOTHING)
     names = ("dry_run", "parallel", "overlap_s")
     given = {name: value for name, value in vars(arguments).items() if name in names}
     return Rollout(environment=environment, jobs=Jobs(environment), report=say, **given)

@@ -1,6 +1,7 @@
 """`testudo run`: check the flags, start the job or jobs, and end them cleanly when asked to."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from testudo.environment import LOCAL, LOCAL_OVERFLOW
 from testudo.errors import CommandError
 from testudo.local.connect import bring_releases, enter_stack, lead_to_stack
 from testudo.local.engine import running_engine
+from testudo.local.home import RELEASES
 from testudo.local.jobs import BUNDLES, DATAFLOW, LAPTOP, local_flags
+from testudo.local.runs import recorded
 
 EXAMPLE = "testudo run --input_file=messages.jsonl --output=out --releases=.testudo/releases"
 NEEDED = ("pubsub", "bigquery", "storage")  # of the local stack; a job asks no control plane
@@ -28,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--local_releases",
         type=Path,
-        default=Path(".testudo/releases"),
+        default=Path(RELEASES),
         help="releases to bring to the local stack (%(default)s)",
     )
     parser.add_argument(
@@ -124,10 +127,14 @@ def _run_one_of_several(arguments: argparse.Namespace, flags: Sequence[str]) -> 
 def _run_on_engine(arguments: argparse.Namespace, tools: Path, flags: Sequence[str]) -> int:
     lane = "" if arguments.lane == "main" else f"-{arguments.lane}"
     number = f"-{arguments.process_number}" if arguments.process_number else ""
-    name = f"prism{lane}{number}"
+    name = f"run{lane}{number}"
+    log = arguments.home / "logs" / f"{name}.log"
     with (
-        quiet(arguments.home / "logs" / f"run{lane}{number}.log"),
-        running_engine(arguments.home, say, tools=tools, name=name) as job_endpoint,
+        recorded(arguments.home, name, log if sys.stderr.isatty() else None),
+        quiet(log),
+        running_engine(
+            arguments.home, say, tools=tools, name=f"prism{lane}{number}"
+        ) as job_endpoint,
     ):
         own = [*local_flags(LANES[arguments.lane], job_endpoint), *BUNDLES[arguments.bundles]]
         return run_job([*own, *flags])

@@ -23,8 +23,10 @@ from testudo.commands.environments import add_environment_arguments, environment
 from testudo.commands.progress import poll
 from testudo.commands.query import as_table
 from testudo.commands.refused import google_errors
+from testudo.commands.rollouts import say
 from testudo.commands.sending import Outgoing, publish
-from testudo.environment import Environment
+from testudo.environment import LOCAL, Environment
+from testudo.local.runs import SCORES_NOTHING, runs_on
 from testudo.messages import REASONS, SampleMessage, sample_messages
 from testudo.verdict import PREDICTED, Outcome, Verdict, verdict
 
@@ -98,7 +100,10 @@ def load_of(arguments: argparse.Namespace) -> Load:
 
 def main(arguments: argparse.Namespace) -> int:
     """Returns 0 when it passed, 1 when not."""
-    found = smoke(environment_of(arguments), load_of(arguments))
+    environment = environment_of(arguments)
+    if environment is LOCAL and not runs_on(arguments.home):
+        say(f"{SCORES_NOTHING} None runs now, so nothing will answer.")
+    found = smoke(environment, load_of(arguments))
     if arguments.format == "json":
         print(json.dumps(dataclasses.asdict(found), indent=1))
     return 1 if found.problems else 0

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from testudo.clients import ENDPOINT
 from testudo.errors import CommandError
-from testudo.local.servers import PROJECT
+from testudo.local.servers import GCLOUD, PROJECT
 
 LEADING = (
     "PUBSUB_EMULATOR_HOST",
@@ -22,7 +22,13 @@ LEADING = (
     ENDPOINT,
 )
 # They lead nowhere by themselves, but are in the way of a cloud's credentials and project.
-BESIDE = {"GOOGLE_CLOUD_PROJECT": PROJECT, "NO_GCE_CHECK": "true"}
+BESIDE = {
+    "GOOGLE_CLOUD_PROJECT": PROJECT,
+    "NO_GCE_CHECK": "true",
+    f"{GCLOUD}CORE_PROJECT": PROJECT,
+}
+# In the way of gcloud and bq, which whoever means a cloud types beside these commands.
+OF_GCLOUD = (f"{GCLOUD}API_ENDPOINT_OVERRIDES_", f"{GCLOUD}AUTH_ACCESS_TOKEN_FILE")
 CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
 STAND_INS_FOR = "TESTUDO_STAND_INS_FOR"  # projects, with commas; for tests of several
 
@@ -33,7 +39,8 @@ def refuse_stand_ins(*projects: str) -> None:
     others = sorted({project for project in projects if project} - theirs)
     led = led_to_stand_ins(os.environ)
     if others and led:
-        beside = (name for name, value in BESIDE.items() if os.environ.get(name) == value)
+        beside = [name for name, value in BESIDE.items() if os.environ.get(name) == value]
+        beside += (name for name in os.environ if name.startswith(OF_GCLOUD))
         raise CommandError(
             f"{' and '.join(others)}: not the local stack's project, and this shell leads to "
             f"stand-ins: {', '.join(f'{name}={value}' for name, value in led.items())}; "

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from google.cloud.dataflow_v1beta3 import Job
@@ -13,7 +15,10 @@ from testudo.cloud.jobs import Jobs, state_of
 from testudo.cloud.launching import VERSION_LABEL
 from testudo.commands.environments import add_environment_arguments, environment_of
 from testudo.commands.refused import google_errors
+from testudo.commands.rollouts import say
+from testudo.environment import LOCAL, Environment
 from testudo.errors import shown
+from testudo.local.runs import SCORES_NOTHING, runs_on
 
 EXAMPLE = "testudo status staging"
 DIGEST_CHARS = 12
@@ -27,17 +32,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Returns 0 when a job is active, 3 when none is."""
+    """Returns 0 when a job is active or runs here, 3 when none is."""
     environment = environment_of(arguments)
+    runs = runs_here(environment, arguments.home)
     with google_errors("Dataflow"):
         jobs = [_job_row(job) for job in Jobs(environment).listed(active=not arguments.all)]
         deployments = [_deployment_row(deployment) for deployment in history(environment)]
     if arguments.format == "json":
-        print(json.dumps({"jobs": jobs, "deployments": deployments}, indent=1))
+        print(json.dumps({"jobs": jobs, "deployments": deployments, "runs": runs}, indent=1))
     else:
+        if environment is LOCAL:
+            _print("Running here, by `testudo run`", runs)
         _print("Jobs", jobs)
         _print("Deployments, newest first", deployments)
-    return 0 if jobs else 3
+    return 0 if jobs or runs else 3
+
+
+def runs_here(environment: Environment, home: Path) -> list[Row]:
+    """Of the local stack alone: the jobs that score, while its Dataflow plays jobs' states."""
+    if environment is not LOCAL:
+        return []
+    say(SCORES_NOTHING)
+    return [
+        {
+            "name": run.name,
+            "pid": run.pid,
+            "since": _time(datetime.fromtimestamp(run.began_s, UTC)),
+            "log": run.log,
+        }
+        for run in runs_on(home)
+    ]
 
 
 def _job_row(job: Job) -> Row:

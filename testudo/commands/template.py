@@ -14,6 +14,7 @@ from testudo.errors import CommandError
 from testudo.image.dockerfile import FILE, bases, pinned
 from testudo.image.registry import by_digest, digest_of
 from testudo.image.steps import perform
+from testudo.local.home import DEFAULT_HOME
 
 EXAMPLE = "testudo template build staging --version 1.1 --image europe-docker.pkg.dev/p/r/testudo"
 VARIANTS = ("cpu", "gpu")
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_dockerfile(one)
     one = add("try", help="do the Dockerfile's steps in a folder, without a container engine")
     one.add_argument(
-        "--folder", type=Path, default=Path(".testudo/image"), help="is emptied (%(default)s)"
+        "--folder", type=Path, default=DEFAULT_HOME / "image", help="is emptied (%(default)s)"
     )
     one.add_argument("--variant", choices=VARIANTS, default="cpu", help="(%(default)s)")
     _add_dockerfile(one)

@@ -21,11 +21,11 @@ from models.training.manifest_labels import MIN_LINES
 from models.training.samples import MANIFEST, write_listings
 from models.training.train import EPOCHS, GOLDEN_ITEMS, train
 from testudo.errors import CommandError
+from testudo.local.home import DEFAULT_HOME, RELEASES
 
 EXAMPLE = "testudo train --manifest items.jsonl --task mine --encoder efficientnet-lite0"
 SAMPLES = 6_000
-RELEASES = ".testudo/releases"
-SAMPLES_FOLDER = ".testudo/samples"
+SAMPLES_FOLDER = str(DEFAULT_HOME / "samples")
 CLOUD_FOLDER = re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/.*)?")
 FIND_FOR_S = 10.0
 LIMITS = {  # flag -> the least and the most that it may be

@@ -12,8 +12,8 @@ from models.features import ImageLimits
 from models.kernels import CallLimits
 from models.manifest import ReleaseError
 from models.release import read_pointer
-from testudo.commands.train import RELEASES
 from testudo.errors import CommandError, shown
+from testudo.local.home import RELEASES
 from testudo.reasons import REASONS, in_words
 from testudo.trial import Item, Trial, try_item
 from transforms.own_fields import as_json

@@ -17,6 +17,7 @@ from testudo.proxies import past_proxies
 
 HOST = "127.0.0.1"
 PROJECT = LOCAL.project
+GCLOUD = "CLOUDSDK_"  # begins the variables by which gcloud and bq take their properties
 _ANSWER_TIMEOUT_S = 15.0  # on a machine that is busy with other work
 _PROJECT_ROOT = Path(__file__).resolve().parents[2]
 _EMULATOR_HEAP_MB = 4096
@@ -169,11 +170,22 @@ def _request(port: int, method: str, path: str, body: object = None) -> dict[str
     return answer if isinstance(answer, dict) else {}
 
 
-def client_environment(ports: Mapping[str, Sequence[int]], credentials: Path) -> dict[str, str]:
-    """What a process needs in its environment so that Google's clients use the stack.
+def client_environment(
+    ports: Mapping[str, Sequence[int]], credentials: Path, token: Path
+) -> dict[str, str]:
+    """The environment in which Google's clients, gcloud and bq use the stack.
 
-    The keys of `ports` are the servers' names; `control` may be missing.
+    The keys of `ports` are the servers' names. `token` is a file with an access token, of which
+    the stack takes any.
     """
+    gcloud = {
+        "CORE_PROJECT": PROJECT,
+        "AUTH_ACCESS_TOKEN_FILE": str(token),
+        "API_ENDPOINT_OVERRIDES_PUBSUB": f"http://{HOST}:{ports['pubsub'][0]}/",
+        # As bq takes it: without the path of the API.
+        "API_ENDPOINT_OVERRIDES_BIGQUERY": f"http://{HOST}:{ports['bigquery'][0]}",
+        "API_ENDPOINT_OVERRIDES_STORAGE": f"http://{HOST}:{ports['storage'][0]}/storage/v1/",
+    }
     return {
         "PUBSUB_EMULATOR_HOST": f"{HOST}:{ports['pubsub'][0]}",
         "BIGQUERY_EMULATOR_HOST": f"http://{HOST}:{ports['bigquery'][0]}",
@@ -183,5 +195,6 @@ def client_environment(ports: Mapping[str, Sequence[int]], credentials: Path) ->
         "GOOGLE_APPLICATION_CREDENTIALS": str(credentials),
         "GOOGLE_CLOUD_PROJECT": PROJECT,
         "NO_GCE_CHECK": "true",
+        **{f"{GCLOUD}{name}": value for name, value in gcloud.items()},
         **past_proxies(os.environ),
     }

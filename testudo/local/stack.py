@@ -20,11 +20,18 @@ from typing import Self
 from testudo.clients import ENDPOINT
 from testudo.errors import StackError
 from testudo.local.processes import ServerProcess, wait_for_answers, warn_of_open_addresses
-from testudo.local.servers import PROJECT, Server, client_environment, control_plane, stack_servers
+from testudo.local.servers import (
+    GCLOUD,
+    HOST,
+    PROJECT,
+    Server,
+    client_environment,
+    control_plane,
+    stack_servers,
+)
 from testudo.local.tools import install_tools
 from testudo.watch import forget, watch
 
-DEFAULT_HOME = Path(".testudo")
 START_ALLOWED_S = 300.0  # a server that has ended is reported at once
 
 
@@ -43,7 +50,7 @@ class LocalStack:
 
     def __init__(
         self,
-        home: Path = DEFAULT_HOME,
+        home: Path,
         report: Callable[[str], None] = print,
         *,
         tools: Path | None = None,
@@ -68,10 +75,15 @@ class LocalStack:
             began = time.monotonic()
             data = self.home / ("kept" if self._keep_data else "data")
             ports = self._started(stack_servers(tools, data), data)
-            self.environment = client_environment(ports, _write_credentials(self.home))
+            self.environment = client_environment(
+                ports, _write_credentials(self.home), _write_token(self.home)
+            )
             (control,) = self._started([control_plane(self.environment)], data)["control"]
             # By this name and no other Beam speaks plain HTTP to a Dataflow of its own.
             self.environment[ENDPOINT] = f"http://localhost:{control}"
+            self.environment[f"{GCLOUD}API_ENDPOINT_OVERRIDES_DATAFLOW"] = (
+                f"http://{HOST}:{control}/"
+            )
             self._report(f"The stack answers after {time.monotonic() - began:.1f} s")
             warn_of_open_addresses(self.servers, self._report)
             self._write_state(self.environment)
@@ -218,4 +230,11 @@ def _write_credentials(home: Path) -> Path:
         "expiry": "2999-01-01T00:00:00Z",
     }
     path.write_text(json.dumps(content))
+    return path
+
+
+def _write_token(home: Path) -> Path:
+    """Write an access token that gcloud and bq send, and that opens nothing."""
+    path = home / "access_token"
+    path.write_text("none")
     return path
