@@ -11,10 +11,11 @@ import shtab
 from beam_pipeline.options import own_parser
 from testudo.parser import Parser
 
-EXAMPLE = "testudo completion bash > ~/.local/share/bash-completion/completions/testudo"
+EXAMPLE = "testudo completion bash"
 _DESCRIPTION = """\
-Prints a script of completions. bash reads it from the folder of the example at its next start;
-zsh from a file `_testudo` in a folder of $fpath. For this shell alone:
+Prints a script of completions. bash reads it at its next start from
+~/.local/share/bash-completion/completions/testudo, zsh from a file _testudo in a
+folder of $fpath. For this shell alone:
 
   eval "$(testudo completion bash)"
 """
@@ -38,7 +39,6 @@ def main(arguments: argparse.Namespace) -> int:
 def whole_parser(commands: Modules, prog: str = "testudo") -> Parser:
     """One parser of all commands, where the command itself reads one after the other."""
     parser = Parser(prog=prog)
-    # No conflict_handler, no help texts: a shell completes names.
     children = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
     for name, (module_name, what) in commands.items():
         module = importlib.import_module(module_name)
