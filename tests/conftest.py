@@ -38,6 +38,7 @@ NOT_OF_TRAINING = (
 WITH_TENSORFLOW = ("tests/graph/", "tests/transforms/test_texts.py")
 # Of minutes: kills for minutes, load, the image's packages, whole pages of the documents.
 LONG = (
+    "test_swap",
     "test_chaos", "test_doors", "test_bench", "test_dead_parts", "test_release_pipeline",
     "test_processes", "test_image", "test_load", "test_quotas",
 )  # fmt: skip
