@@ -22,6 +22,7 @@ from models.training.rehearsal import FunctionFailed
 from models.training.samples import draw_listings, write_listings
 from models.training.train import TOLERANCE, TrainingFailed, check_differences, train
 from testudo import cli
+from testudo.commands.train import take_up
 
 COUNT = 160
 SIZE_PX = 48
@@ -218,21 +219,18 @@ def test_serving_texts_needs_no_tensorflow_transform(trained: Manifest, bundle: 
     subprocess.run([sys.executable, "-c", code, folder], check=True, cwd=root)
 
 
-def test_the_command_takes_no_item_from_another_release(
-    samples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """What current.json says of default, tenants and canary stays, until --activate is given."""
-    root = str(tmp_path)
-    before = Pointer("old-1", canary="next-1", canary_share=0.2, tenants={"acme": "acmes-1"})
-    write_pointer(root, before)
-    command = ["train", f"--manifest={samples}", f"--releases={root}", "--size_px=32", "--epochs=1"]
-    assert cli.main(command) == 0
-    assert read_pointer(root) == before
-    assert "old-1 stays the default" in capsys.readouterr().out
-    assert cli.main([*command, "--task=mine", "--activate"]) == 0
-    mine = next(one.name for one in tmp_path.iterdir() if one.name.startswith("mine-"))
-    assert read_pointer(root) == dataclasses.replace(before, default=mine)
-    assert "in place of old-1" in capsys.readouterr().out
+BEFORE = Pointer("old-1", canary="next-1", canary_share=0.2, tenants={"acme": "acmes-1"})
+
+
+def test_a_new_release_takes_no_item_from_another(tmp_path: Path) -> None:
+    """What current.json says of default, tenants and canary stays, unless it is activated."""
+    write_pointer(str(tmp_path), BEFORE)
+    said = take_up(str(tmp_path), "mine-1", activate=False)
+    assert read_pointer(str(tmp_path)) == BEFORE
+    assert "old-1 stays the default" in said
+    said = take_up(str(tmp_path), "mine-1", activate=True)
+    assert read_pointer(str(tmp_path)) == dataclasses.replace(BEFORE, default="mine-1")
+    assert "in place of old-1" in said
 
 
 def test_training_alone_changes_no_pointer(trained: Manifest, releases: str) -> None:
@@ -253,22 +251,22 @@ def decide(scores, fields):
 """
 
 
-def test_a_release_carries_the_functions_that_trained_it(samples: Path, tmp_path: Path) -> None:
-    """Its models have seen what they gave, its file is theirs, and decide was called."""
+def test_the_command_trains_with_functions_and_activates(
+    samples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Models have seen what functions gave, the release has their file, and decide was called."""
     source = tmp_path / "mine.py"
     source.write_text(PREPARING)
-    lines: list[str] = []
-    made = train(
-        samples,
-        str(tmp_path / "releases"),
-        size_px=32,
-        epochs=1,
-        functions=source,
-        report=lines.append,
-    )
-    assert any(line.startswith("prepare_text, decide: no failure on ") for line in lines)
+    root = str(tmp_path / "releases")
+    write_pointer(root, BEFORE)
+    flags = ["--size_px=32", "--epochs=1", "--task=mine", "--activate", f"--functions={source}"]
+    assert cli.main(["train", f"--manifest={samples}", f"--releases={root}", *flags]) == 0
+    assert "prepare_text, decide: no failure on " in capsys.readouterr().out
+    pointer = read_pointer(root)
+    assert pointer == dataclasses.replace(BEFORE, default=pointer.default)
+    assert pointer.default.startswith("mine-")
+    made, folder = fetch_release(root, pointer.default, tmp_path / "cache")
     assert FUNCTIONS in made.files
-    _, folder = fetch_release(str(tmp_path / "releases"), made.release, tmp_path / "cache")
     assert (folder / FUNCTIONS).read_text() == PREPARING
     (packed,) = TextTransform(folder / TEXT_TRANSFORM, made.features[Stage.TEXT])(["zebra"])
     weights = unpack_features(made.features[Stage.TEXT], [packed])["term_weights"]
