@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,10 +16,12 @@ from google.api_core.exceptions import (
 from google.auth.exceptions import GoogleAuthError, TransportError
 
 from models.failures import TestudoError
+from models.objects import ObjectError
 from testudo.cloud.templates import Template
 from testudo.environment import Environment
 
 ERROR_CHARS = 300
+ASKED = re.compile(r"^[A-Z]+ https?://\S+: ")  # the question, before a service's words
 NOT_ENABLED = "SERVICE_DISABLED"
 LOGIN = "gcloud auth application-default login"
 # What a check may end with; anything else is a bug of ours.
@@ -85,6 +88,8 @@ def finding_of(error: Exception, subject: Subject, role: str) -> Finding:
     """What an error of Google's services, or of the way to them, says about a project."""
     environment = subject.environment
     project = environment.project
+    if isinstance(error, ObjectError) and isinstance(error.__cause__, GoogleAPICallError):
+        error = error.__cause__
     if isinstance(error, Forbidden) and error.reason == NOT_ENABLED:
         service = (error.metadata or {}).get("service") or "the service"
         return failed(
@@ -110,12 +115,13 @@ def finding_of(error: Exception, subject: Subject, role: str) -> Finding:
         return failed(
             f"the service answered {error.code or ''} {words(error)}".replace("  ", " "),
             "The service does not take the question.",
-            f"testudo doctor {environment.name}, again; if it stays, the words above name the cause",
+            f"testudo doctor {environment.name}, again; what stays is named by these words",
         )
     return _without_answer(error)
 
 
 def _without_answer(error: Exception) -> Finding:
+    """Of what is no answer of a service: wrong use, a login that is not taken, no connection."""
     if isinstance(error, TestudoError):
         return failed(str(error), "What was asked for is not there, or is wrong.", "See above.")
     if isinstance(error, GoogleAuthError) and not isinstance(error, TransportError):
@@ -130,4 +136,4 @@ def _without_answer(error: Exception) -> Finding:
 def words(error: Exception) -> str:
     """An error in one line of bounded length."""
     text = error.message if isinstance(error, GoogleAPICallError) else str(error)
-    return " ".join(str(text).split())[:ERROR_CHARS]
+    return " ".join(ASKED.sub("", str(text)).split())[:ERROR_CHARS]

@@ -181,9 +181,10 @@ def _come_out(subject: Subject, prefix: str) -> int:
         while True:
             rows: Any = client.query_and_wait(fill(OUTCOMES, dataset), job_config=settings)
             count = len({row[0] for row in rows})
-            if count == SENT or time.monotonic() > deadline_s:
+            left_s = deadline_s - time.monotonic()
+            if count == SENT or left_s <= 0:
                 return count
-            time.sleep(POLL_S)
+            time.sleep(min(POLL_S, left_s))
 
 
 def bundles(subject: Subject) -> Finding:

@@ -59,8 +59,8 @@ def image(subject: Subject) -> Finding:
         return failed(
             f"there is no {template.image}",
             f"The launcher of {template.version} cannot start, and the job fails after minutes.",
-            f"docker push IMAGE, then testudo template build {subject.environment.name} --version NEW "
-            "--image IMAGE",
+            "docker push IMAGE, then testudo template build "
+            f"{subject.environment.name} --version NEW --image IMAGE@DIGEST",
         )
     size_gb = int(found.get("imageSizeBytes", 0)) / BYTES_A_GB
     return ok(
