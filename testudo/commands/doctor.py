@@ -4,6 +4,7 @@ import argparse
 import functools
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -98,18 +99,21 @@ def _row(result: Result) -> dict[str, object]:
 
 
 def _print(results: Sequence[Result]) -> None:
+    """A table of what was found, and below it what to do: commands in lines that can be copied."""
+    console = Console()
     table = Table(show_lines=True)
-    for column in ("check", "verdict", "found, what it means, what to do"):
+    for column in ("check", "verdict", "found, and what it means"):
         table.add_column(column, overflow="fold")
     for result in results:
         finding = result.finding
-        said = [shown(finding.found), shown(finding.means)]
-        said += [f"Do: {shown(finding.do)}"] if finding.do else []
         verdict = Text(str(finding.verdict), style=STYLES[finding.verdict])
-        table.add_row(result.check, verdict, Text("\n".join(said)))
-    console = Console()
+        said = Text(f"{shown(finding.found)}\n{shown(finding.means)}")
+        table.add_row(result.check, verdict, said)
     console.print(table)
-    counts = dict.fromkeys(Verdict, 0)
-    for result in results:
-        counts[result.finding.verdict] += 1
-    console.print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+    to_do = [result for result in results if result.finding.do]
+    if to_do:
+        console.print("What to do:")
+    for result in to_do:
+        console.print(Text(f"  {result.check}: {shown(result.finding.do)}"), soft_wrap=True)
+    counts = Counter(result.finding.verdict for result in results)
+    console.print(", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict))

@@ -159,7 +159,7 @@ def resources_finding(environment: Environment, steps: Sequence[Step]) -> Findin
         steps, Action.STUCK, "cannot be changed in place"
     )
     differing = _titles(steps, Action.CHANGE, "not as desired")
-    unread = [f"{step.resource.title}: {step.error}" for step in steps if step.error]
+    unread = [f"{_title(step.resource)}: {step.error}" for step in steps if step.error]
     do = f"testudo provision {environment.name} --dry_run"
     if wrong:
         return failed("; ".join(wrong + differing), "The job or an operator misses it.", do)
@@ -171,8 +171,8 @@ def resources_finding(environment: Environment, steps: Sequence[Step]) -> Findin
 
 
 def roles_finding(environment: Environment, steps: Sequence[Step]) -> Finding:
-    absent = [step.resource.name for step in steps if step.action is Action.CREATE]
-    unread = [f"{step.resource.name}: {step.error}" for step in steps if step.error]
+    absent = [_role(step.resource) for step in steps if step.action is Action.CREATE]
+    unread = [f"{_role(step.resource)}: {step.error}" for step in steps if step.error]
     if absent:
         return warning(
             f"not bound where provisioning binds it: {_some(absent)}",
@@ -188,8 +188,19 @@ def roles_finding(environment: Environment, steps: Sequence[Step]) -> Finding:
     return ok(f"all {len(steps)} roles are bound", "Worker and launcher have what they need.")
 
 
+def _title(resource: Resource) -> str:
+    """Without the path of a name."""
+    return f"{resource.kind} {resource.name.rpartition('/')[2]}"
+
+
+def _role(grant: Resource) -> str:
+    """Without the paths of account and resource."""
+    email, on = str(grant.fields["member"]).rpartition(":")[2], str(grant.fields["on"])
+    return f"{grant.fields['role']} of {email.partition('@')[0]} on {on.rpartition('/')[2]}"
+
+
 def _titles(steps: Sequence[Step], action: Action, what: str) -> list[str]:
-    found = [step.resource.title for step in steps if step.action is action]
+    found = [_title(step.resource) for step in steps if step.action is action]
     return [f"{what}: {_some(found)}"] if found else []
 
 
