@@ -342,13 +342,6 @@ PRIVATE = {"privateIpGoogleAccess": True}
             "refused: ",
             "roles/compute.viewer",
         ),
-        (
-            as_it_is,
-            {"subnetwork": "regions/us-east1/subnetworks/own"},
-            FAILED,
-            "is not in europe-west1",
-            "`subnetwork` or `region`",
-        ),
         (as_it_is, {"use_public_ips": True}, WARNING, "a public address for", "use_public_ips"),
         (
             lambda cloud: cloud.put_subnetwork(ipCidrRange="10.0.0.0/29", **PRIVATE),
@@ -360,7 +353,7 @@ PRIVATE = {"privateIpGoogleAccess": True}
     ],
     ids=[
         "default", "no access", "not there", "own", "shared", "shared and refused", "refused",
-        "other region", "public", "small",
+        "public", "small",
     ],
 )  # fmt: skip
 def test_network(
@@ -369,14 +362,6 @@ def test_network(
     """Workers without public addresses need Private Google Access where they start."""
     prepare(cloud)
     assert_is(found_by("network", subject_of(cloud, **values)), verdict, found, do)
-
-
-def test_a_subnetwork_of_another_form_is_named(cloud: Cloud) -> None:
-    """Before Compute Engine is asked."""
-    subject = subject_of(cloud)
-    wrong = dataclasses.replace(subject.environment, subnetwork="workers")
-    finding = found_by("network", dataclasses.replace(subject, environment=wrong))
-    assert_is(finding, FAILED, "subnetwork: 'workers' does not match", "file of the environments")
 
 
 def test_inputs_that_no_job_takes(cloud: Cloud) -> None:

@@ -8,10 +8,13 @@ import ipaddress
 import re
 from typing import Any
 
-from testudo.control.refusals import Refusals, invalid, missing
+from testudo.control.refusals import Refusals, existing, invalid, missing
 from testudo.control.server import Body, Request, Route, route
 
 REGION = "/compute/v1/projects/{project}/regions/{region}"
+HOST = "https://www.googleapis.com/compute/v1/"
+FIELDS = {"name", "network", "ipCidrRange", "privateIpGoogleAccess"}
+RUNNING = {"name": "operation-1", "status": "RUNNING"}  # done when it is asked for
 DEFAULT_RANGE = "10.132.0.0/20"
 NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 
@@ -24,8 +27,12 @@ class NetworkService:
         self._refusals = refusals
 
     def routes(self) -> list[Route]:
+        one = f"{REGION}/subnetworks/{{name}}"
         return [
-            route("GET", f"{REGION}/subnetworks/{{name}}", self._get),
+            route("GET", one, self._get),
+            route("POST", f"{one}/setPrivateIpGoogleAccess", self._set_access),
+            route("POST", f"{REGION}/subnetworks", self._create),
+            route("GET", f"{REGION}/operations/{{operation}}", self._operation),
             route("PUT", "/testudo/subnetworks", self._put),
         ]
 
@@ -37,6 +44,28 @@ class NetworkService:
         if found is None:
             raise missing(f"The resource '{path}'")
         return found
+
+    def _set_access(self, request: Request) -> Body:
+        found = self._get(request)
+        path = found["selfLink"].removeprefix(HOST)
+        self._refusals.check("compute.subnetworks.setPrivateIpGoogleAccess", path)
+        access = bool(request.body["privateIpGoogleAccess"])
+        self._subnetworks[path] = {**found, "privateIpGoogleAccess": access}
+        return RUNNING
+
+    def _create(self, request: Request) -> Body:
+        body, project, region = request.body, request.path["project"], request.path["region"]
+        path = f"projects/{project}/regions/{region}/subnetworks/{body.get('name', '')}"
+        self._refusals.check("compute.subnetworks.create", path)
+        if unknown := body.keys() - FIELDS:
+            raise invalid(f'Invalid JSON payload received. Unknown name "{min(unknown)}"')
+        if self._subnetworks.get(path):
+            raise existing(f"The resource '{path}'")
+        self._subnetworks[path] = _subnetwork(path, {**body, "network": HOST + body["network"]})
+        return RUNNING
+
+    def _operation(self, request: Request) -> Body:
+        return {"name": request.path["operation"], "status": "DONE"}
 
     def _put(self, request: Request) -> Body:
         """A test's own: `path`, and `subnetwork` with its fields, or null for none."""
@@ -53,8 +82,8 @@ def _subnetwork(path: str, fields: dict[str, Any]) -> Body:
     name, project = path.rpartition("/")[2], path.split("/")[1]
     if not NAME.fullmatch(name):
         raise invalid(f"Invalid value for field 'resource.name': '{name}'")
-    network = f"https://www.googleapis.com/compute/v1/projects/{project}/global/networks/default"
+    network = f"{HOST}projects/{project}/global/networks/default"
     made: Body = {"ipCidrRange": DEFAULT_RANGE, "network": network, "privateIpGoogleAccess": False}
-    made |= {"name": name, "selfLink": f"https://www.googleapis.com/compute/v1/{path}", **fields}
+    made |= {"name": name, "selfLink": f"{HOST}{path}", **fields}
     ipaddress.ip_network(made["ipCidrRange"])  # ValueError: a test's own mistake
     return made

@@ -2,13 +2,7 @@
 
 from google.api_core.exceptions import Forbidden, NotFound
 
-from testudo.cloud.network import (
-    Subnetwork,
-    has_access,
-    read_subnetwork,
-    subnetwork_of,
-    workers_that_fit,
-)
+from testudo.cloud.network import has_access, read_subnetwork, workers_that_fit
 from testudo.doctor.asking import REQUEST_TIMEOUT_S, RETRY_FOR_S
 from testudo.doctor.findings import (
     NOT_ENABLED,
@@ -21,25 +15,13 @@ from testudo.doctor.findings import (
     words,
 )
 from testudo.environment import Environment
+from testudo.subnetworks import Subnetwork, subnetwork_of
 
 
 def network(subject: Subject) -> Finding:
     """Whether workers start in the subnetwork, and reach Google's services from there."""
     environment = subject.environment
-    try:
-        subnetwork = subnetwork_of(environment)
-    except ValueError as error:
-        return failed(
-            str(error),
-            "Dataflow refuses the launch.",
-            "Correct it in the file of the environments.",
-        )
-    if subnetwork.region != environment.region:
-        return failed(
-            f"{subnetwork.path} is not in {environment.region}",
-            "Dataflow refuses workers in a subnetwork of another region.",
-            "Correct `subnetwork` or `region` in the file of the environments.",
-        )
+    subnetwork = subnetwork_of(environment)
     try:
         found = read_subnetwork(subnetwork, timeout_s=REQUEST_TIMEOUT_S, retry_for_s=RETRY_FOR_S)
     except NotFound:
