@@ -131,10 +131,10 @@ def template_in(cloud: Cloud, image: str = "", *, parameters: int = -1) -> Templ
     return Template("1.0", str(spec), image, {each["name"]: each for each in known}, {})
 
 
-def found_by(name: str, subject: Subject, timeout_s: float = 60.0) -> Finding:
+def found_by(name: str, subject: Subject) -> Finding:
     """What `testudo doctor` reports of one check."""
     (check,) = (one for one in CHECKS if one.name == name)
-    results = examine(subject, CREDENTIALS, [check], timeout_s, lambda _: None)
+    results = examine(subject, CREDENTIALS, [check], lambda _: None)
     assert [result.check for result in results] == ["credentials", name]
     return results[1].finding
 
@@ -368,6 +368,17 @@ def test_inputs_that_no_job_takes(cloud: Cloud) -> None:
     """Flags are checked as at the job's start; tests/e2e/test_doctor.py has what they name."""
     finding = found_by("inputs", subject_of(cloud, flags={"text_batch_size": 0}))
     assert_is(finding, FAILED, "--text_batch_size: is 0, must be 1 or more", "testudo provision")
+
+
+def test_inputs_that_nobody_answers_for(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The process that looks at them ends before the check's time does, whatever it waits for."""
+    for name in ("PUBSUB_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST", "STORAGE_EMULATOR_HOST"):
+        monkeypatch.setenv(name, NOBODY)
+    monkeypatch.setenv(CREDENTIALS_FILE, str(_write_credentials(tmp_path)))
+    subject = dataclasses.replace(subject_of(cloud), timeout_s=1.0)
+    assert_is(found_by("inputs", subject), FAILED, "no answer within 0.9 s", "--timeout_s")
 
 
 @pytest.mark.parametrize(
@@ -627,7 +638,7 @@ def test_a_service_that_is_busy_is_asked_again_for_a_while(cloud: Cloud) -> None
     """Within the bound of one question; then it is said that it does not answer."""
     cloud.fail("/compute/", 503, status="UNAVAILABLE", message="busy")
     finding = found_by("quotas", subject_of(cloud))
-    assert_is(finding, FAILED, "Timeout of 5.0s exceeded", "curl")
+    assert_is(finding, FAILED, "no answer: Timeout of 5.0s exceeded, last exception: 503", "curl")
 
 
 def test_nobody_answers(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -642,7 +653,8 @@ def test_a_service_that_hangs_costs_one_bound(cloud: Cloud) -> None:
     cloud.enable(*SERVICES)
     started_s = time.monotonic()
     reported: list[Result] = []
-    results = examine(subject_of(cloud), CREDENTIALS, CHECKS[:2], 0.5, reported.append)
+    subject = dataclasses.replace(subject_of(cloud), timeout_s=0.5)
+    results = examine(subject, CREDENTIALS, CHECKS[:2], reported.append)
     assert time.monotonic() - started_s < 1.4
     verdicts = {result.check: result.finding.verdict for result in results}
     assert verdicts == {"credentials": OK, "services": OK, "quotas": FAILED}
@@ -654,7 +666,7 @@ def test_a_service_that_hangs_costs_one_bound(cloud: Cloud) -> None:
 def test_a_bug_of_a_check_stops_no_other(cloud: Cloud, recwarn: pytest.WarningsRecorder) -> None:
     """It is printed once, and its check has failed."""
     broken = CHECKS[0]._replace(look=lambda _: 1 / 0)  # type: ignore[arg-type, return-value]
-    results = examine(subject_of(cloud), CREDENTIALS, [broken, CHECKS[1]], 60.0, lambda _: None)
+    results = examine(subject_of(cloud), CREDENTIALS, [broken, CHECKS[1]], lambda _: None)
     assert [result.finding.verdict for result in results] == [OK, FAILED, OK]
     assert "an error of its own" in results[1].finding.found
     recwarn.clear()
@@ -770,7 +782,7 @@ def test_credentials(
         monkeypatch.setenv(CREDENTIALS_FILE, str(service_account(no_login, address)))
         environment = environment_from("staging", {"project": "my-project"}, "this test")
         subject = Subject(environment=environment, template=lambda: None)
-        (result,) = examine(subject, CREDENTIALS, [], 60.0, lambda _: None)
+        (result,) = examine(subject, CREDENTIALS, [], lambda _: None)
     assert_is(result.finding, verdict, found, do)
 
 
@@ -780,5 +792,5 @@ def test_credentials_that_nobody_can_check(no_login: Path, monkeypatch: pytest.M
     monkeypatch.setenv(CREDENTIALS_FILE, str(account))
     environment = environment_from("staging", {"project": "my-project"}, "this test")
     subject = Subject(environment=environment, template=lambda: None)
-    (result,) = examine(subject, CREDENTIALS, [], 60.0, lambda _: None)
+    (result,) = examine(subject, CREDENTIALS, [], lambda _: None)
     assert_is(result.finding, FAILED, "no answer: ", "curl")

@@ -72,9 +72,10 @@ def main(arguments: argparse.Namespace) -> int:
         template=functools.partial(template_of, environment, arguments.template),
         send_messages=arguments.send_messages,
         wait_s=arguments.wait_s,
+        timeout_s=arguments.timeout_s,
         stand_in=environment == LOCAL,
     )
-    results = examine(subject, CREDENTIALS, CHECKS, arguments.timeout_s, _report)
+    results = examine(subject, CREDENTIALS, CHECKS, _report)
     if arguments.format == "json":
         print(
             json.dumps({"environment": environment.name, "checks": [*map(_row, results)]}, indent=1)
@@ -110,10 +111,13 @@ def _print(results: Sequence[Result]) -> None:
         said = Text(f"{shown(finding.found)}\n{shown(finding.means)}")
         table.add_row(result.check, verdict, said)
     console.print(table)
-    to_do = [result for result in results if result.finding.do]
+    to_do: dict[str, list[str]] = {}
+    for result in results:
+        to_do.setdefault(result.finding.do, []).append(result.check)
+    to_do.pop("", None)
     if to_do:
         console.print("What to do:")
-    for result in to_do:
-        console.print(Text(f"  {result.check}: {shown(result.finding.do)}"), soft_wrap=True)
+    for do, checks in to_do.items():
+        console.print(Text(f"  {', '.join(checks)}: {shown(do)}"), soft_wrap=True)
     counts = Counter(result.finding.verdict for result in results)
     console.print(", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict))

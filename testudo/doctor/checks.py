@@ -1,6 +1,6 @@
 """The table of checks, in the order in which a person reads their findings."""
 
-from testudo.doctor import access, network, project, stream, versions
+from testudo.doctor import access, inputs, network, project, stream, versions
 from testudo.doctor.findings import Check
 
 PROVISIONER = "the roles of whoever provisions (docs/cloud.md)"
@@ -13,7 +13,7 @@ CHECKS = (
     Check("resources", access.resources, PROVISIONER),
     Check("roles", access.roles, PROVISIONER),
     Check("network", network.network, "roles/compute.viewer"),
-    Check("inputs", versions.inputs, "roles/storage.objectUser on the bucket"),
+    Check("inputs", inputs.inputs, "roles/storage.objectUser on the bucket"),
     Check("image", versions.image, "roles/artifactregistry.reader"),
     Check("launch", versions.launch, "roles/dataflow.developer"),
     Check("job", stream.job, DATAFLOW_VIEWER),

@@ -21,6 +21,7 @@ from testudo.cloud.templates import Template
 from testudo.environment import Environment
 
 ERROR_CHARS = 300
+CAUSE = re.compile(r"\(Caused by (.*)\)", re.DOTALL)  # of a connection that was not made
 ASKED = re.compile(r"^[A-Z]+ https?://\S+: ")  # the question, before a service's words
 NOT_ENABLED = "SERVICE_DISABLED"
 LOGIN = "gcloud auth application-default login"
@@ -65,13 +66,15 @@ class Subject:
     """What is examined. `template` reads the version to launch, None where no version is known.
 
     With `send_messages` two messages may be published, whose outcomes are waited for `wait_s`
-    seconds. `stand_in` is the local stack, which has no Dataflow job of its own.
+    seconds; any other check has `timeout_s` seconds. `stand_in` is the local stack, whose pipeline
+    is no job of Dataflow's.
     """
 
     environment: Environment
     template: Callable[[], Template | None]
     send_messages: bool = False
     wait_s: float = 300.0
+    timeout_s: float = 60.0
     stand_in: bool = False
 
 
@@ -81,7 +84,7 @@ class Check(NamedTuple):
     name: str
     look: Callable[[Subject], Finding]
     role: str
-    allowed_s: Callable[[Subject, float], float] = lambda _subject, timeout_s: timeout_s
+    allowed_s: Callable[[Subject], float] = lambda subject: subject.timeout_s
 
 
 def finding_of(error: Exception, subject: Subject, role: str) -> Finding:
@@ -136,4 +139,6 @@ def _without_answer(error: Exception) -> Finding:
 def words(error: Exception) -> str:
     """An error in one line of bounded length."""
     text = error.message if isinstance(error, GoogleAPICallError) else str(error)
+    if cause := CAUSE.search(str(text)):
+        text = cause[1]
     return " ".join(ASKED.sub("", str(text)).split())[:ERROR_CHARS]

@@ -29,15 +29,15 @@ Report = Callable[[Result], None]
 
 
 def examine(
-    subject: Subject, first: Check, others: Sequence[Check], timeout_s: float, report: Report
+    subject: Subject, first: Check, others: Sequence[Check], report: Report
 ) -> list[Result]:
     """Every check's result, in their order; each is reported as soon as it is there.
 
     Without credentials, which `first` looks at, no service is asked.
     """
-    results = _run([first], subject, timeout_s, report)
+    results = _run([first], subject, report)
     if results[0].finding.verdict is not Verdict.FAILED:
-        return [*results, *_run(others, subject, timeout_s, report)]
+        return [*results, *_run(others, subject, report)]
     skipped = not_checked(
         "no credentials", "Without them no service answers.", f"See {first.name}, above."
     )
@@ -47,19 +47,17 @@ def examine(
     return results
 
 
-def _run(
-    checks: Sequence[Check], subject: Subject, timeout_s: float, report: Report
-) -> list[Result]:
-    running = [_Running(check, subject, timeout_s, report) for check in checks]
+def _run(checks: Sequence[Check], subject: Subject, report: Report) -> list[Result]:
+    running = [_Running(check, subject, report) for check in checks]
     return [each.result() for each in running]
 
 
 class _Running:
     """One check in a thread, which is left alone when its time is up: it ends with the process."""
 
-    def __init__(self, check: Check, subject: Subject, timeout_s: float, report: Report) -> None:
+    def __init__(self, check: Check, subject: Subject, report: Report) -> None:
         self._check, self._subject, self._report = check, subject, report
-        self._allowed_s = check.allowed_s(subject, timeout_s)
+        self._allowed_s = check.allowed_s(subject)
         self._lock = threading.Lock()
         self._result: Result | None = None
         self._started_s = time.monotonic()

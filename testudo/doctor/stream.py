@@ -143,8 +143,8 @@ def messages_finding(subject: Subject, come_out: int) -> Finding:
     )
 
 
-def messages_allowed_s(subject: Subject, timeout_s: float) -> float:
-    return subject.wait_s + MARGIN_S if subject.send_messages else timeout_s
+def messages_allowed_s(subject: Subject) -> float:
+    return subject.wait_s + MARGIN_S if subject.send_messages else subject.timeout_s
 
 
 def _publish(environment: Environment, item_ids: Sequence[str]) -> None:

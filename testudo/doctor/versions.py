@@ -1,4 +1,4 @@
-"""Checks of the version to launch: its image, its flags, and what Dataflow says of it."""
+"""Checks of the version to launch: its image, and what Dataflow says of the request."""
 
 import re
 import time
@@ -94,26 +94,4 @@ def launch(subject: Subject) -> Finding:
         f"Dataflow would take {template.version} with {len(parameters)} parameters",
         "Template and request are valid; no job and no machine was made, so neither the launcher "
         "nor a pull of the image was tried.",
-    )
-
-
-def inputs(subject: Subject) -> Finding:
-    """Whether all is there that the pipeline's flags name, as the job checks it at its start."""
-    from beam_pipeline.checks import check  # with Beam, two seconds
-    from beam_pipeline.config import ConfigError
-    from beam_pipeline.options import config_from
-
-    flags = [f"--{name}={value}" for name, value in subject.environment.pipeline_flags.items()]
-    try:
-        config, _ = config_from(flags)
-        check(config)
-    except ConfigError as error:
-        return failed(
-            "; ".join(error.problems),
-            "The job would end at its start.",
-            f"testudo provision {subject.environment.name}; `testudo release push` for a release",
-        )
-    return ok(
-        "subscription, tables and columns, buckets, current.json and its releases",
-        "A job finds what it needs at its start.",
     )
