@@ -35,6 +35,10 @@ GROUPS: Mapping[str, Commands] = {
             "testudo.commands.provision",
             "make topics, tables, buckets, roles and alerts of an environment, after a plan",
         ),
+        "doctor": (
+            "testudo.commands.doctor",
+            "check a project from services to bundles, and change nothing",
+        ),
         "template": ("testudo.commands.template", "the Flex Template: bases, metadata, spec"),
         "launch": ("testudo.commands.launch", "launch a job on Dataflow from a template"),
         "status": ("testudo.commands.status", "show an environment's jobs and deployments"),

@@ -34,7 +34,11 @@ class Environment:
     repository: str = "testudo"  # of Artifact Registry, in the region
     worker_account: str = "testudo-worker"
     launcher_account: str = "testudo-launcher"
-    subnetwork: str = ""  # regions/REGION/subnetworks/NAME; the default network's without it
+    network: str = ""  # its name, where it is not `default`; a subnetwork says it too
+    # regions/REGION/subnetworks/NAME, or its whole address where it is of a Shared VPC.
+    subnetwork: str = ""
+    subnetwork_range: str = ""  # as 10.64.0.0/20: then provisioning makes the subnetwork
+    kms_key: str = ""  # that Dataflow encrypts the job's state and disks with; Google's without it
     use_public_ips: bool = False
 
     machine_type: str = "n2-standard-4"

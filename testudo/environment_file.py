@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import ipaddress
 import re
 import tomllib
 from collections.abc import Collection, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 from beam_pipeline.config import BUCKET, FLAGS
 from testudo.environment import Environment
 from testudo.errors import CommandError
+from testudo.subnetworks import ADDRESS, NETWORK, is_shared, subnetwork_of
 
 FILE = Path("templates/environments.toml")
 DEFAULTS = "defaults"
@@ -28,6 +30,12 @@ FORMS = {
     "bucket": re.compile(BUCKET),
     "worker_account": re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]"),
     "launcher_account": re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]"),
+    "network": NETWORK,
+    "subnetwork": ADDRESS,
+    "subnetwork_range": re.compile(r"\d{1,3}(\.\d{1,3}){3}/\d{1,2}"),
+    "kms_key": re.compile(
+        r"projects/[^/]+/locations/(?P<location>[a-z0-9-]+)/keyRings/[^/]+/cryptoKeys/[^/]+"
+    ),
     "machine_type": re.compile(r"[a-z][a-z0-9-]+"),
 }
 PROCESSES = ("cores", "one")
@@ -77,7 +85,7 @@ def environment_from(name: str, values: Mapping[str, Any], source: str) -> Envir
     }
     frozen["bucket"] = frozen.get("bucket") or f"{frozen['project']}-testudo"
     environment = Environment(name=name, **frozen)
-    if problems := size_problems(environment):
+    if problems := size_problems(environment) + network_problems(environment):
         raise CommandError("\n".join(f"{source}: [{name}] {problem}" for problem in problems))
     return environment
 
@@ -100,6 +108,32 @@ def size_problems(environment: Environment) -> list[str]:
     if environment.min_num_workers > environment.num_workers:
         problems.append("min_num_workers: is more than num_workers")
     return problems
+
+
+def network_problems(environment: Environment) -> list[str]:
+    """What is wrong with network, subnetwork and key beside the region and each other."""
+    problems = []
+    region = environment.region
+    if subnetwork_of(environment).region != region:
+        problems.append(f"subnetwork: is not in {region}, where workers are")
+    if environment.subnetwork_range:
+        problems += _range_problems(environment)
+    key = FORMS["kms_key"].fullmatch(environment.kms_key)
+    if key and key["location"] != region:
+        problems.append(f"kms_key: is not in {region}: Dataflow takes keys of its region alone")
+    return problems
+
+
+def _range_problems(environment: Environment) -> list[str]:
+    try:
+        ipaddress.IPv4Network(environment.subnetwork_range)
+    except ValueError as error:
+        return [f"subnetwork_range: {error}"]
+    if not environment.subnetwork:
+        return ["subnetwork_range: name the subnetwork that has it"]
+    if is_shared(environment):
+        return ["subnetwork_range: a subnetwork of a host project is made by its owners"]
+    return []
 
 
 def _value_problems(field: dataclasses.Field[Any], value: Any) -> list[str]:

@@ -5,7 +5,7 @@ exceptions). In the local stack all services answer at one address; see clients.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -47,12 +47,15 @@ def call(
     path: str,
     *,
     body: Mapping[str, Any] | None = None,
-    query: Mapping[str, str] | None = None,
+    query: Mapping[str, str | Sequence[str]] | None = None,
+    timeout_s: float = REQUEST_TIMEOUT_S,
+    retry_for_s: float = RETRY_FOR_S,
 ) -> Body:
     """Ask `service`.googleapis.com. Raises a GoogleAPICallError by its status.
 
-    What only reads is tried again while the service is busy; what writes is not,
-    since it may have been done.
+    What only reads is tried again for `retry_for_s` while the service is busy; what writes is
+    not, since it may have been done. `timeout_s` is of one request. Raises GoogleAuthError without
+    credentials, and OSError or RetryError when nobody answers.
     """
 
     def once() -> Body:
@@ -62,13 +65,13 @@ def call(
             api_base_url=os.environ.get(ENDPOINT) or f"https://{service}.googleapis.com",
             data=dict(body) if body is not None else None,
             query_params=dict(query or {}),
-            timeout=REQUEST_TIMEOUT_S,
+            timeout=timeout_s,
         )
         return answer
 
     if method != "GET":
         return once()
-    return Retry(predicate=if_transient_error, timeout=RETRY_FOR_S)(once)()
+    return Retry(predicate=if_transient_error, timeout=retry_for_s)(once)()
 
 
 def wait(service: str, version: str, operation: Body) -> Body:

@@ -18,7 +18,7 @@ RANKS = (
     "models", "models.training",
     "transforms", "beam_pipeline.io", "beam_pipeline",
     "testudo", "testudo.local", "testudo.control", "testudo.image", "testudo.cloud",
-    "testudo.provisioning", "testudo.view", "testudo.commands",
+    "testudo.provisioning", "testudo.doctor", "testudo.view", "testudo.commands",
     "loadtest", "loadtest.traffic", "loadtest.measuring", "loadtest.capacity", "loadtest.report",
     "loadtest.commands",
 )  # fmt: skip

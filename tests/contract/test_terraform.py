@@ -12,7 +12,7 @@ from testudo.environment import Environment
 from testudo.environment_file import environment_from, read_environment
 from testudo.provisioning.inventory import inventory
 from testudo.provisioning.resources import Kind, Resource
-from testudo.provisioning.terraform import terraform, write_terraform
+from testudo.provisioning.terraform import is_anothers, terraform, write_terraform
 
 REPOSITORY = Path(__file__).parents[2]
 ENVIRONMENTS = REPOSITORY / "templates/environments.toml"
@@ -25,6 +25,7 @@ NAMED_BY = {
     "google_project_service": "projects/{project}/services/{service}",
     "google_service_account":
         "projects/{project}/serviceAccounts/{account_id}@{project}.iam.gserviceaccount.com",
+    "google_compute_subnetwork": "projects/{project}/regions/{region}/subnetworks/{name}",
     "google_pubsub_topic": "projects/{project}/topics/{name}",
     "google_pubsub_subscription": "projects/{project}/subscriptions/{name}",
     "google_bigquery_dataset": "projects/{project}/datasets/{dataset_id}",
@@ -45,12 +46,23 @@ ROLE_ON = {
     "google_artifact_registry_repository_iam_member":
         "projects/{project}/locations/{location}/repositories/{repository}",
 }  # fmt: skip
-PLACES = ("project", "dataset_id", "table_id", "location", "account_id", "repository_id", "service")
+PLACES = (
+    "region",
+    "project",
+    "dataset_id",
+    "table_id",
+    "location",
+    "account_id",
+    "repository_id",
+    "service",
+)
 FULL = {
     "delivery_attempts": 20,
     "notification_channels": ["projects/my-project/notificationChannels/1"],
     "image_buckets": ["my-project-testudo-images", "others"],
     "labels": {"team": "a"},
+    "subnetwork": "regions/europe-west1/subnetworks/workers",
+    "subnetwork_range": "10.64.0.0/20",
     "flags": {"overflow_topic": "projects/my-project/topics/items-overflow"},
 }
 
@@ -119,7 +131,7 @@ PRODUCTION = terraform(
 def compared(environment: Environment) -> None:
     resources = inventory(environment)
     written = dict(in_terraform(*one) for one in blocks(terraform(environment, resources)))
-    planned = dict(map(in_plan, resources))
+    planned = dict(in_plan(one) for one in resources if not is_anothers(one))
     assert written.keys() == planned.keys()
     for name, fields in planned.items():
         assert written[name] == fields, name
@@ -140,6 +152,27 @@ def test_a_value_that_differs_would_be_found(drift: dict[str, Any]) -> None:
     one, other = made(), made(**drift)
     written = dict(in_terraform(*each) for each in blocks(terraform(one, inventory(one))))
     assert written != dict(map(in_plan, inventory(other)))
+
+
+SHARED = "https://www.googleapis.com/compute/v1/projects/host/regions/europe-west1/subnetworks/a"
+
+
+@pytest.mark.parametrize(
+    ("values", "path"),
+    [
+        ({}, "projects/my-project/regions/europe-west1/subnetworks/default"),
+        ({"network": "mine"}, "projects/my-project/regions/europe-west1/subnetworks/mine"),
+        ({"subnetwork": SHARED}, "projects/host/regions/europe-west1/subnetworks/a"),
+    ],
+)
+def test_a_subnetwork_of_others_is_read_and_judged(values: dict[str, Any], path: str) -> None:
+    """Terraform's plan fails where it has no Private Google Access."""
+    environment = made(**values)
+    found = terraform(environment, inventory(environment))["data"]["google_compute_subnetwork"]
+    (block,) = found.values()
+    assert "projects/{project}/regions/{region}/subnetworks/{name}".format(**block) == path
+    (needed,) = block["lifecycle"]["postcondition"]
+    assert needed["condition"] == "${self.private_ip_google_access}"
 
 
 def test_the_written_file_is_what_was_compared(tmp_path: Path) -> None:

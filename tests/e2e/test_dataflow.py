@@ -34,7 +34,9 @@ project = "testudo-local"
 bucket = "testudo"
 image_buckets = ["testudo-images"]
 dataset_location = "US"
+network = "mine"
 subnetwork = "regions/europe-west1/subnetworks/workers"
+kms_key = "projects/testudo-local/locations/europe-west1/keyRings/ring/cryptoKeys/key"
 num_workers = 2
 max_num_workers = 4
 threads = 6
@@ -99,7 +101,15 @@ def environments(
         write_spec(request, version, image_of(request, version))
     body = {"accountId": "testudo-worker"}
     call("iam", "POST", f"/v1/projects/{stack.project}/serviceAccounts", body=body)
+    set_access(stack.project, on=True)
     return path
+
+
+def set_access(project: str, *, on: bool) -> None:
+    """Private Google Access of the workers' subnetwork."""
+    where = f"projects/{project}/regions/europe-west1/subnetworks/workers"
+    fields = {"privateIpGoogleAccess": on}
+    call("testudo", "PUT", "/testudo/subnetworks", body={"path": where, "subnetwork": fields})
 
 
 @pytest.fixture
@@ -149,7 +159,8 @@ def test_the_request_says_all_that_the_environment_wants(cloud: Cloud) -> None:
     assert (pool.machine_type, pool.disk_size_gb) == ("n2-standard-4", 50)
     assert pool.num_threads_per_worker == 6
     assert pool.ip_configuration.name == "WORKER_IP_PRIVATE"
-    assert pool.subnetwork == "regions/europe-west1/subnetworks/workers"
+    assert (pool.network, pool.subnetwork) == ("mine", "regions/europe-west1/subnetworks/workers")
+    assert environment.service_kms_key_name == cloud.environment("request").kms_key
     (container,) = pool.sdk_harness_container_images
     assert container.container_image == cloud.image("v1")
     assert container.use_single_core_per_container
@@ -338,6 +349,16 @@ def test_missing_permissions_and_quotas_are_explained(cloud: Cloud) -> None:
     assert ran.code == 2
     assert "4 workers of n2-standard-4 take 16 of the quota N2_CPUS" in ran.errors
     assert "12 left" in ran.errors
+    assert not cloud.active("refused")
+
+
+def test_a_network_without_a_way_to_google_is_explained(cloud: Cloud, stack: LocalStack) -> None:
+    """Before anything is created: such a job would stay queued, and fail after minutes."""
+    set_access(stack.project, on=False)
+    ran = cloud.run("launch", "refused", "--template=v1")
+    set_access(stack.project, on=True)
+    assert ran.code == 2
+    assert "subnetworks/workers has no Private Google Access" in ran.errors
     assert not cloud.active("refused")
 
 

@@ -24,6 +24,8 @@ project = "{project}"
 image_buckets = ["{project}-testudo-images", "others"]
 delivery_attempts = 20
 retention_days = 3
+subnetwork = "regions/europe-west1/subnetworks/workers"
+subnetwork_range = "10.64.0.0/20"
 """
 NOTHING_TO_DO = "0 to create, 0 to change"
 DRIFTED_DEADLINE_S = 99
@@ -109,6 +111,8 @@ def assert_made(project: str) -> None:
         assert client.lookup_bucket("others") is None
     worker = f"serviceAccount:testudo-worker@{project}.iam.gserviceaccount.com"
     assert has(read_policy(Kind.BUCKET, "others"), "roles/storage.objectViewer", worker)
+    path = f"/compute/v1/projects/{project}/regions/europe-west1/subnetworks/workers"
+    assert call("compute", "GET", path)["privateIpGoogleAccess"]
     policies = call("monitoring", "GET", f"/v3/projects/{project}/alertPolicies")["alertPolicies"]
     assert len(policies) == 11
 

@@ -7,6 +7,7 @@ import pytest
 
 from testudo.environment_file import environment_from, read_environment
 from testudo.errors import CommandError
+from testudo.subnetworks import subnetwork_of
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -94,6 +95,60 @@ def test_a_fleet_may_shrink_below_what_it_starts_with() -> None:
     assert refused({**values, "min_num_workers": 4}) == [
         "min_num_workers: is more than num_workers"
     ]
+
+
+HOST = "https://www.googleapis.com/compute/v1/projects/host/"
+KEY = "projects/my-project/locations/{}/keyRings/ring/cryptoKeys/key"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"network": "global/networks/a"}, "network: 'global/networks/a' does not match"),
+        ({"subnetwork": "workers"}, "subnetwork: 'workers' does not match"),
+        ({"subnetwork": "regions/us-east1/subnetworks/a"}, "subnetwork: is not in europe-west1"),
+        ({"subnetwork": f"{HOST}regions/us-east1/subnetworks/a"}, "subnetwork: is not in europe-"),
+        ({"subnetwork_range": "10.0.0.0/20"}, "subnetwork_range: name the subnetwork"),
+        (
+            {"subnetwork": "regions/europe-west1/subnetworks/a", "subnetwork_range": "10.0.0.1/20"},
+            "subnetwork_range: 10.0.0.1/20 has host bits set",
+        ),
+        (
+            {
+                "subnetwork": f"{HOST}regions/europe-west1/subnetworks/a",
+                "subnetwork_range": "10.0.0.0/20",
+            },
+            "subnetwork_range: a subnetwork of a host project is made by its owners",
+        ),
+        ({"kms_key": "key"}, "kms_key: 'key' does not match"),
+        ({"kms_key": KEY.format("global")}, "kms_key: is not in europe-west1"),
+    ],
+)
+def test_a_network_or_key_that_no_job_takes_is_refused(values: dict[str, Any], said: str) -> None:
+    """By the form of its name, and beside the region and each other."""
+    (problem,) = refused({"project": "my-project", **values})
+    assert problem.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("values", "path"),
+    [
+        ({}, "projects/my-project/regions/europe-west1/subnetworks/default"),
+        ({"network": "mine"}, "projects/my-project/regions/europe-west1/subnetworks/mine"),
+        (
+            {"network": "mine", "subnetwork": "regions/europe-west1/subnetworks/a"},
+            "projects/my-project/regions/europe-west1/subnetworks/a",
+        ),
+        (
+            {"subnetwork": f"{HOST}regions/europe-west1/subnetworks/a"},
+            "projects/host/regions/europe-west1/subnetworks/a",
+        ),
+    ],
+)
+def test_where_workers_will_be(values: dict[str, Any], path: str) -> None:
+    """A network in auto mode has a subnetwork of its own name in each region."""
+    given = {"project": "my-project", "kms_key": KEY.format("europe-west1"), **values}
+    assert subnetwork_of(environment_from("one", given, "file")).path == path
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ OF_AN_ENVIRONMENT = {
     "access": ["access", "list", "staging"],
     "view": ["view", "staging", "--no_browser"],
     "smoke": ["smoke", "staging"],
+    "doctor": ["doctor", "staging"],
     "template": ["template", "build", "staging", "--version=1", f"--image={IMAGE}"],
     "loadtest": ["loadtest", "run", "--environment=staging", "--yes", "--duration_s=1"],
 }

@@ -41,8 +41,12 @@ def container_spec(environment: Environment, image: str) -> dict[str, Any]:
     }
     if not environment.use_public_ips:
         defaults["ipConfiguration"] = "WORKER_IP_PRIVATE"
-    if environment.subnetwork:
-        defaults["subnetwork"] = environment.subnetwork
+    named = {
+        "network": environment.network,
+        "subnetwork": environment.subnetwork,
+        "kmsKeyName": environment.kms_key,
+    }
+    defaults |= {name: value for name, value in named.items() if value}
     return {
         "image": image,
         "sdkInfo": {"language": "PYTHON"},

@@ -74,6 +74,13 @@ class Jobs:
         request = LaunchFlexTemplateRequest(**self._place, launch_parameter=parameter)
         return self._templates.launch_flex_template(request).job
 
+    def validate(self, parameter: LaunchFlexTemplateParameter) -> None:
+        """Let Dataflow check a launch, and create nothing; raises as `launch` does."""
+        request = LaunchFlexTemplateRequest(
+            **self._place, launch_parameter=parameter, validate_only=True
+        )
+        self._templates.launch_flex_template(request)
+
     def stop(self, job_id: str, state: JobState) -> None:
         """Ask a job to become JOB_STATE_DRAINED or JOB_STATE_CANCELLED."""
         job = Job(requested_state=state)

@@ -77,7 +77,9 @@ def _runtime(environment: Environment, template: Template) -> FlexTemplateRuntim
         machine_type=environment.machine_type,
         disk_size_gb=environment.disk_size_gb,
         service_account_email=environment.worker_email,
+        network=environment.network,
         subnetwork=environment.subnetwork,
+        kms_key_name=environment.kms_key,
         ip_configuration=ip.WORKER_IP_PUBLIC
         if environment.use_public_ips
         else ip.WORKER_IP_PRIVATE,

@@ -8,6 +8,7 @@ from google.iam.v1.iam_policy_pb2 import TestIamPermissionsRequest
 
 from beam_pipeline.config import ConfigError
 from testudo.clients import control_client
+from testudo.cloud.network import network_problems
 from testudo.cloud.templates import Template, parameter_problems
 from testudo.environment import Environment
 from testudo.rest import call
@@ -37,6 +38,7 @@ def launch_problems(
         lambda: _flags(parameters),
         lambda: _permissions(environment),
         lambda: _worker_account(environment),
+        lambda: network_problems(environment),
     ]
     for find in checks:
         problems += find()

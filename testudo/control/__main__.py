@@ -6,6 +6,7 @@ python -m testudo.control PORT
 import sys
 
 from testudo.control.dataflow import DataflowService
+from testudo.control.faults import Faults
 from testudo.control.launcher import Launcher
 from testudo.control.resources import ResourceServices
 from testudo.control.server import ControlServer
@@ -16,7 +17,13 @@ def control_server(port: int) -> ControlServer:
     """The server with every service, on a port of this machine only."""
     server = ControlServer((HOST, port))
     launcher = Launcher(server.endpoint, server.lock)
-    server.routes = [*DataflowService(launcher).routes(), *ResourceServices().routes()]
+    faults = Faults()
+    server.before = faults.meet
+    server.routes = [
+        *DataflowService(launcher).routes(),
+        *ResourceServices().routes(),
+        *faults.routes(),
+    ]
     return server
 
 

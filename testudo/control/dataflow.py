@@ -49,6 +49,7 @@ class DataflowService:
     def __init__(self, launcher: Launcher) -> None:
         self.jobs: dict[Key, Job] = {}
         self.messages = MessagesService()
+        self.metrics: list[Body] = []  # a test's own, of every job
         self._launcher = launcher
         self._numbers = itertools.count(1)
 
@@ -61,6 +62,7 @@ class DataflowService:
             route("GET", one, self._get),
             route("PUT", one, self._update),
             route("GET", f"{one}/metrics", self._metrics),
+            route("PUT", "/testudo/metrics", self._set_metrics),
             route("POST", flex, self._launch),
             *self.messages.routes(one),
         ]
@@ -205,7 +207,12 @@ class DataflowService:
                 {"name": {"origin": "dataflow/v1b3", "name": name}, "scalar": round(total)}
                 for name, total in totals.items()
             ]
+            + self.metrics
         }
+
+    def _set_metrics(self, request: Request) -> Body:
+        self.metrics = request.body["metrics"]
+        return {}
 
 
 def _steps(job: Job) -> set[str]:

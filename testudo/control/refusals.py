@@ -8,6 +8,17 @@ from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 
 from testudo.control.server import ApiError, Body, Request, Route, route
 
+PROJECT = "/v1/projects/{project}"
+# Whose permissions can be asked for by POST; accounts have a route of their own, as they must
+# be there.
+ASKED_BY_POST = (
+    "/v[13]/projects/{project}",
+    f"{PROJECT}/topics/{{topic}}",
+    f"{PROJECT}/subscriptions/{{subscription}}",
+    f"{PROJECT}/locations/{{location}}/repositories/{{repository}}",
+    "/bigquery/v2/projects/{project}/datasets/{dataset}/tables/{table}",
+)
+
 
 class Refusals:
     """PUT /testudo/refused {"permissions": [...]} sets which permissions nobody has."""
@@ -18,7 +29,8 @@ class Refusals:
     def routes(self) -> list[Route]:
         return [
             route("PUT", "/testudo/refused", self._set),
-            route("POST", "/v[13]/projects/{project}:testIamPermissions", self.allowed),
+            *(route("POST", f"{on}:testIamPermissions", self.allowed) for on in ASKED_BY_POST),
+            route("GET", "/storage/v1/b/{bucket}/iam/testPermissions", self._of_bucket),
         ]
 
     def check(self, permission: str, on: str) -> None:
@@ -32,7 +44,13 @@ class Refusals:
 
     def allowed(self, request: Request) -> Body:
         asked = request.body.get("permissions", [])
-        return {"permissions": [name for name in asked if name not in self.permissions]}
+        return {"permissions": self._had(asked)}
+
+    def _of_bucket(self, request: Request) -> Body:
+        return {"permissions": self._had(request.repeated.get("permissions", []))}
+
+    def _had(self, asked: list[str]) -> list[str]:
+        return [name for name in asked if name not in self.permissions]
 
 
 def missing(name: str) -> ApiError:

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from google.cloud.iam_admin_v1 import ServiceAccount
 
 from testudo.control.monitoring import MonitoringService
+from testudo.control.networks import NetworkService
 from testudo.control.policies import PolicyService
 from testudo.control.refusals import Refusals, existing, invalid, missing, parsed, patched
 from testudo.control.server import ApiError, Body, Request, Route, route
@@ -18,6 +19,7 @@ PROJECT = "/v1/projects/{project}"
 REPOSITORIES = PROJECT + "/locations/{location}/repositories"
 ACCOUNT_ID = re.compile(r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
 REPOSITORY_FIELDS = {"name", "format", "description", "labels"}
+SERVICES_A_PAGE = 2
 PROJECT_NUMBER = "123456789012"
 # What a new project has, in a region that Testudo may use.
 QUOTAS = {"CPUS": 24.0, "N2_CPUS": 24.0, "IN_USE_ADDRESSES": 8.0, "DISKS_TOTAL_GB": 4096.0}
@@ -30,6 +32,7 @@ class ProjectService:
         self.enabled: set[str] = set()
         self.accounts: dict[str, Body] = {}
         self.repositories: dict[str, Body] = {}
+        self.images: dict[str, Body] = {}
         self.quotas: dict[str, tuple[float, float]] = {
             metric: (limit, 0.0) for metric, limit in QUOTAS.items()
         }
@@ -37,8 +40,11 @@ class ProjectService:
 
     def routes(self) -> list[Route]:
         account, repository = PROJECT + "/serviceAccounts/{email}", REPOSITORIES + "/{id}"
+        # An image's name ends in a digest, with a colon.
+        image = re.compile(r"/v1/(?P<name>projects/[^:]+/repositories/[^:]+/dockerImages/.+)")
         return [
             route("GET", "/v3/projects/{project}", self._project),
+            route("GET", PROJECT + "/services", self._services),
             route("GET", PROJECT + "/services/{service}", self._service),
             route("POST", PROJECT + "/services/{service}:enable", self._enable),
             route("POST", PROJECT + "/serviceAccounts", self._create_account),
@@ -46,6 +52,8 @@ class ProjectService:
             route("PATCH", account, self._patch_account),
             route("POST", account + ":testIamPermissions", self._test_account),
             route("POST", REPOSITORIES, self._create_repository),
+            Route("GET", image, self._image),
+            route("PUT", "/testudo/images", self._set_images),
             route("GET", repository, self._repository),
             route("PATCH", repository, self._patch_repository),
             route("GET", "/compute/v1/projects/{project}/regions/{region}", self._region),
@@ -59,6 +67,18 @@ class ProjectService:
         project = request.path["project"]
         self._refusals.check("resourcemanager.projects.get", project)
         return {"name": f"projects/{PROJECT_NUMBER}", "projectId": project, "state": "ACTIVE"}
+
+    def _services(self, request: Request) -> Body:
+        """Those that are enabled, two a page: whoever forgets the next page sees too few."""
+        parent = f"projects/{request.path['project']}"
+        self._refusals.check("serviceusage.services.list", parent)
+        if request.query.get("filter") != "state:ENABLED":
+            raise invalid("the stand-in knows the filter state:ENABLED alone")
+        names = sorted(name for name in self.enabled if name.startswith(f"{parent}/"))
+        start = int(request.query.get("pageToken", 0))
+        after = start + SERVICES_A_PAGE
+        page = [{"name": name, "state": "ENABLED"} for name in names[start:after]]
+        return {"services": page, "nextPageToken": str(after) if after < len(names) else ""}
 
     def _service(self, request: Request) -> Body:
         name = f"projects/{request.path['project']}/services/{request.path['service']}"
@@ -120,6 +140,18 @@ class ProjectService:
             raise missing(name)
         return self.repositories[name]
 
+    def _image(self, request: Request) -> Body:
+        name = request.path["name"]
+        self._refusals.check("artifactregistry.dockerimages.get", name)
+        if name not in self.images:
+            raise missing(name)
+        return self.images[name]
+
+    def _set_images(self, request: Request) -> Body:
+        """A test's own images, by name: the fields of each."""
+        self.images = {name: {**image, "name": name} for name, image in request.body.items()}
+        return {}
+
     def _patch_repository(self, request: Request) -> Body:
         stored = self._repository(request)
         self._refusals.check("artifactregistry.repositories.update", stored["name"])
@@ -153,10 +185,11 @@ class ResourceServices:
     def __init__(self) -> None:
         self.refusals = Refusals()
         self.projects = ProjectService(self.refusals)
+        self.networks = NetworkService(self.refusals)
         self.policies = PolicyService(self.refusals, self.projects.knows)
         self.monitoring = MonitoringService(self.refusals)
 
     def routes(self) -> list[Route]:
         """The policies' come first: their paths end in a verb that others would take for a name."""
-        parts = (self.policies, self.refusals, self.projects, self.monitoring)
+        parts = (self.policies, self.refusals, self.networks, self.projects, self.monitoring)
         return [route for part in parts for route in part.routes()]

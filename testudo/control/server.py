@@ -28,11 +28,15 @@ class ApiError(Exception):
 
 
 class Request(NamedTuple):
-    """`path` holds the named groups of the route, `query` the parameters, `body` the JSON."""
+    """`path` holds the named groups of the route, `query` the parameters, `body` the JSON.
+
+    Of a parameter that is repeated `query` has the last value, `repeated` all.
+    """
 
     path: dict[str, str]
     query: dict[str, str]
     body: Body
+    repeated: dict[str, list[str]]
 
 
 class Route(NamedTuple):
@@ -46,14 +50,22 @@ def route(method: str, pattern: str, answer: Callable[[Request], Body]) -> Route
     return Route(method, re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/:]+)", pattern)), answer)
 
 
+def _as_ever(_path: str) -> None:
+    """What a request meets before it is answered: nothing."""
+
+
 class ControlServer(ThreadingHTTPServer):
-    """Answers by the routes; one request at a time, as their state is shared."""
+    """Answers by the routes; one request at a time, as their state is shared.
+
+    `before` is given each request's path first, several at a time; it may wait, or raise ApiError.
+    """
 
     daemon_threads = True
 
     def __init__(self, address: tuple[str, int], routes: Sequence[Route] = ()) -> None:
         super().__init__(address, _Handler)
         self.routes = routes
+        self.before: Callable[[str], None] = _as_ever
         self.lock = threading.Lock()
 
     @property
@@ -70,9 +82,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         url = urlsplit(self.path)
         text = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        query = {name: values[-1] for name, values in parse_qs(url.query).items()}
         try:
-            code, answer = HTTPStatus.OK, self._routed(url.path, query, text)
+            if not url.path.startswith("/testudo/"):  # a test's own, which ends what it has begun
+                self.server.before(url.path)
+            code, answer = HTTPStatus.OK, self._routed(url.path, parse_qs(url.query), text)
         except ApiError as error:
             code, answer = error.code, error.body
         payload = json.dumps(answer).encode()
@@ -84,11 +97,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815 - http.server's names
 
-    def _routed(self, path: str, query: dict[str, str], text: bytes) -> Body:
+    def _routed(self, path: str, repeated: dict[str, list[str]], text: bytes) -> Body:
+        query = {name: values[-1] for name, values in repeated.items()}
         for route in self.server.routes:
             found = route.pattern.fullmatch(path)
             if found and route.method == self.command:
-                request = Request(found.groupdict(), query, json.loads(text or b"{}"))
+                body = json.loads(text or b"{}")
+                request = Request(found.groupdict(), query, body, repeated)
                 with self.server.lock:
                     return route.answer(request)
         what = f"the stand-in does not know {self.command} {path}"

@@ -11,6 +11,7 @@ from testudo.provisioning.resources import (
     repositories,
     services,
 )
+from testudo.provisioning.subnetworks import subnetworks
 from testudo.provisioning.warehouse import warehouse
 
 
@@ -20,6 +21,7 @@ def inventory(environment: Environment) -> list[Resource]:
         for part in (
             services,
             accounts,
+            subnetworks,
             messages,
             warehouse,
             buckets,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from testudo.provisioning import alerts, messages, projects, tables
+from testudo.provisioning import alerts, messages, projects, subnetworks, tables
 from testudo.provisioning.buckets import bucket_provider
 from testudo.provisioning.policies import policy_provider
 from testudo.provisioning.provider import Provider
@@ -13,6 +13,7 @@ def providers(project: str) -> Mapping[Kind, Provider]:
     return {
         Kind.SERVICE: projects.SERVICES,
         Kind.ACCOUNT: projects.ACCOUNTS,
+        Kind.SUBNETWORK: subnetworks.SUBNETWORKS,
         Kind.TOPIC: messages.TOPICS,
         Kind.SUBSCRIPTION: messages.SUBSCRIPTIONS,
         Kind.DATASET: tables.DATASETS,

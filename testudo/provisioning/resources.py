@@ -32,6 +32,7 @@ class Kind(enum.StrEnum):
 
     SERVICE = "service"
     ACCOUNT = "service account"
+    SUBNETWORK = "subnetwork"
     TOPIC = "topic"
     SUBSCRIPTION = "subscription"
     DATASET = "dataset"

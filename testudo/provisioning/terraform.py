@@ -12,7 +12,7 @@ from typing import Any
 
 from testudo.environment import Environment
 from testudo.provisioning.resources import Kind, Resource
-from testudo.provisioning.terraform_blocks import BLOCKS, Block
+from testudo.provisioning.terraform_blocks import BLOCKS, Block, subnetwork_data
 
 FILE = "main.tf.json"
 PROVIDER = {"source": "hashicorp/google", "version": ">= 6.0, < 8.0"}
@@ -35,6 +35,8 @@ def terraform(environment: Environment, resources: Sequence[Resource]) -> Block:
     addresses = {resource.name: f"{type_of(resource)}.{_label(resource)}" for resource in resources}
     services = [addresses[resource.name] for resource in resources if resource.kind is Kind.SERVICE]
     for resource in resources:
+        if is_anothers(resource):
+            continue
         if resource.kind is Kind.GRANT:
             block = _grant(resource, environment.project)
         else:
@@ -48,9 +50,25 @@ def terraform(environment: Environment, resources: Sequence[Resource]) -> Block:
     return {
         "terraform": {"required_version": ">= 1.5", "required_providers": {"google": PROVIDER}},
         "provider": {"google": {"project": environment.project, "region": environment.region}},
-        "data": {"google_project": {"this": {"project_id": environment.project}}},
+        "data": {
+            "google_project": {"this": {"project_id": environment.project}},
+            **_subnetworks(resources),
+        },
         "resource": blocks,
     }
+
+
+def is_anothers(resource: Resource) -> bool:
+    """Whether it is a subnetwork that Terraform cannot own, as nobody said what it is like."""
+    return resource.kind is Kind.SUBNETWORK and "ipCidrRange" not in resource.fields
+
+
+def _subnetworks(resources: Sequence[Resource]) -> Block:
+    """Those of others, which Terraform reads: its plan fails where they are not as desired."""
+    found = {
+        _label(resource): subnetwork_data(resource) for resource in filter(is_anothers, resources)
+    }
+    return {"google_compute_subnetwork": found} if found else {}
 
 
 def type_of(resource: Resource) -> str:

@@ -18,6 +18,32 @@ def account(resource: Resource) -> Block:
     return {"account_id": email.split("@")[0], "display_name": resource.fields["displayName"]}
 
 
+def subnetwork(resource: Resource) -> Block:
+    names, fields = resource.name.split("/"), resource.fields
+    return {
+        "name": names[5],
+        "region": names[3],
+        "network": fields["network"],
+        "ip_cidr_range": fields["ipCidrRange"],
+        "private_ip_google_access": fields["privateIpGoogleAccess"],
+    }
+
+
+def subnetwork_data(resource: Resource) -> Block:
+    """One that Terraform only reads, with what must hold of it."""
+    names = resource.name.split("/")
+    needed = {
+        "condition": "${self.private_ip_google_access}",
+        "error_message": f"{resource.name} has no Private Google Access",
+    }
+    return {
+        "project": names[1],
+        "region": names[3],
+        "name": names[5],
+        "lifecycle": {"postcondition": [needed]},
+    }
+
+
 def topic(resource: Resource) -> Block:
     kept = resource.fields["messageRetentionDuration"]
     return {
@@ -142,6 +168,7 @@ def dashboard(resource: Resource) -> Block:
 BLOCKS: Mapping[Kind, tuple[str, Callable[[Resource], Block]]] = {
     Kind.SERVICE: ("google_project_service", service),
     Kind.ACCOUNT: ("google_service_account", account),
+    Kind.SUBNETWORK: ("google_compute_subnetwork", subnetwork),
     Kind.TOPIC: ("google_pubsub_topic", topic),
     Kind.SUBSCRIPTION: ("google_pubsub_subscription", subscription),
     Kind.DATASET: ("google_bigquery_dataset", dataset),

@@ -1,0 +1,1 @@
+"""Checks of a project of Google Cloud: each reads, judges, and changes nothing."""
