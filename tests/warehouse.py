@@ -52,16 +52,19 @@ def prediction(
     busy_ms: float = 10.0,
     image: Row | None = None,
     text_chars: int | None = 100,
+    scores: Sequence[Row] | None = None,
     **changes: Any,
 ) -> Row:
-    """`busy_ms` are the model's: half of it the encoder's, half the scorers'."""
-    scores = {label: score, "lamp" if label == "mug" else "mug": 1 - score}
+    """`busy_ms` are the model's: half of it the encoder's, half the scorers'.
+
+    `scores` are in place of those of two labels.
+    """
+    shares = {label: score, "lamp" if label == "mug" else "mug": 1 - score}
     return {
         **identity(item_id, published, **changes),
         "processed_at": stamp(published + timedelta(seconds=latency_s)),
-        "scores": [
-            {"model": "category", "label": one, "score": share} for one, share in scores.items()
-        ],
+        "scores": scores
+        or [{"model": "category", "label": one, "score": share} for one, share in shares.items()],
         "image": image,
         "text": None if text_chars is None else {"length_chars": text_chars},
         "spent": {"fetch_ms": 3.0, "decode_ms": 0.0, "encode_ms": busy_ms / 2, "text_ms": 0.0}

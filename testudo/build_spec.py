@@ -148,9 +148,8 @@ def _scorer_problems(values: Mapping[str, Any], folder: Path) -> list[str]:
         if not SCORER.fullmatch(name):
             found.append(f"scorers: {name!r} is not letters, digits, - _ and . (100 at most)")
         if not isinstance(one, dict) or not {"file"} <= set(one) <= SCORER_FIELDS:
-            found.append(
-                f"scorers.{name} has not `file` and {', '.join(sorted(SCORER_FIELDS))} alone"
-            )
+            others = ", ".join(sorted(SCORER_FIELDS - {"file"}))
+            found.append(f"scorers.{name} has more or less than `file`, and perhaps {others}")
             continue
         file = one["file"]
         if not isinstance(file, str) or not file or suffix_of(folder / file) is None:

@@ -31,6 +31,7 @@ OTHER_NAMES = {
 A_PATH = "the path of a file on this machine is wanted"
 LABEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # it becomes a file name
 MAX_NUMBER = 1e30  # beyond it a model's float32 ends
+RANGE = f"from {-MAX_NUMBER:g} to {MAX_NUMBER:g}"
 MAX_DIGITS = 40  # shown of a number
 BASE64 = re.compile(r"(data:.*|[A-Za-z0-9+/=\s]{200,})", re.DOTALL)
 
@@ -129,9 +130,7 @@ def _problems_of_label(what: str, value: Any) -> Iterator[tuple[str, str]]:
         yield f'{kind}: write "{json.dumps(value)}", not {json.dumps(value)}', kind
     elif isinstance(value, int | float):
         if not abs(value) <= MAX_NUMBER:  # which is also false of nan
-            kind = (
-                f"{what} is not a number that can be learnt, from -{MAX_NUMBER:g} to its opposite"
-            )
+            kind = f"{what} is not a number that can be learnt, {RANGE}"
             yield f"{kind}: {shown(str(value)[:MAX_DIGITS])}", kind
     elif isinstance(value, list):
         if not all(isinstance(one, str) and one for one in value):
