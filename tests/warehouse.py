@@ -72,6 +72,21 @@ def prediction(
     }
 
 
+def tagged(
+    item_id: str, *chosen: str, price: float, release: str = "one-1", day: int = 0, **changes: Any
+) -> Row:
+    """Of a release that gives tags, of which some are chosen, and a price beside the category."""
+    scores = [
+        {"model": "category", "label": "mug", "score": 0.9, "chosen": None, "value": None},
+        *(
+            {"model": "tags", "label": one, "score": 0.4, "chosen": one in chosen, "value": None}
+            for one in ("new", "red")
+        ),
+        {"model": "price", "label": None, "score": None, "chosen": None, "value": price},
+    ]
+    return prediction(item_id, MONDAY + day * DAY, release=release, scores=scores, **changes)
+
+
 def failed(item_id: str, published: datetime = MONDAY, **changes: Any) -> Row:
     reason = changes.get("reason", "image_unreadable")
     return {
@@ -135,6 +150,11 @@ def everything() -> dict[str, list[Row]]:
             its = {"tenant_id": kind["tenant_id"], "message_id": "z" * 99 + str(number)}
             dead_letters.append(failed(broken, published, **its))
             dead_letters.append(failed(broken, published - HOUR, **its | {"message_id": "8"}))
+    for day in (0, 1, 9):  # releases that give several labels and a number
+        ember: Row = {"tenant_id": "ember", "day": day}
+        predictions.append(tagged(f"tagged-{day}", "red", "new", price=12.5 * day, **ember))
+        ember |= {"release": "two-2", "latency_s": 2.5}
+        predictions.append(tagged(f"tagged-{day}", "red", price=-3.0, **ember))
     days = [MONDAY.date() + number * DAY for number in range(10)]
     costs = [job_cost(day, vcpu_s=7200.0 + 60 * day.day) for day in days]
     costs += [job_cost(days[0], vcpu_s=1.0, hour=1), job_cost(days[3], job_id="job-2")]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from builders import Ran, fields, message, run
+from source import REPOSITORY
 
 from beam_pipeline.config import Config
 from beam_pipeline.endpoints import file_ends, memory_ends
@@ -39,16 +40,16 @@ class Trained(NamedTuple):
 
 
 def labelled(number: int, line: dict[str, Any]) -> dict[str, Any]:
-    """An item whose words say all; each third of them lacks another label, or has a null."""
+    """An item whose words say all; a third has no category, others have no tags or no price."""
     chance = Random(number)
     words = [one for one in WORDS if chance.random() < 0.5]
     price = 3_000 + sum(WORDS[one] for one in words) + chance.uniform(-200, 200)
     category = line["labels"]["category"]
     labels = {"category": category, "tags": words, "price": round(price)}
-    missing = ("category", "tags", "price")[number % 3]
-    labels = {**labels, missing: None} if number % 2 else labels
     if number % 3 == 0:
-        del labels[missing]
+        del labels["category"]
+    if number % 6 in (1, 2):
+        labels[("tags", "price")[number % 2]] = None
     kept = {key: one for key, one in line.items() if key != "image" or number < PICTURED}
     return {**kept, "text": f"a {category} {' '.join(words)}", "labels": labels}
 
@@ -177,6 +178,11 @@ def test_rows_of_files_are_asked_as_those_of_bigquery(made: Trained, tmp_path: P
       FROM `{dataset}.latest_predictions` AS p, UNNEST(p.scores) AS s
       WHERE s.score >= 0 ORDER BY 1"""
     assert engine.ask(sure).rows == [("category",), ("tags",)]
+    page = (REPOSITORY / "docs/use.md").read_text(encoding="utf-8")
+    documented = page.split("### Scores")[1].split("```sql\n")[1].split("```")[0]
+    found = {item_id: (tags, price) for item_id, tags, price in engine.ask(documented).rows}
+    assert (sorted(found["a"][0]), found["b"][0]) == (["shiny", "worn"], [])
+    assert found["a"][1] > 9_000 > found["b"][1]
 
 
 def test_one_item_is_tried(made: Trained, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from warehouse import (
     job_cost,
     prediction,
     stamp,
+    tagged,
 )
 
 from beam_pipeline.tables import statements
@@ -315,19 +316,6 @@ def test_agreement_is_over_items_that_both_releases_scored(tmp_path: Path) -> No
 
 
 # --- Several labels, and numbers -------------------------------------------------------------
-
-
-def tagged(item_id: str, *chosen: str, price: float, release: str = "one-1", day: int = 0) -> Row:
-    """Of a release that gives tags and a price beside the category."""
-    scores = [
-        {"model": "category", "label": "mug", "score": 0.9, "chosen": None, "value": None},
-        *(
-            {"model": "tags", "label": one, "score": 0.4, "chosen": one in chosen, "value": None}
-            for one in ("new", "red")
-        ),
-        {"model": "price", "label": None, "score": None, "chosen": None, "value": price},
-    ]
-    return prediction(item_id, MONDAY + day * DAY, release=release, scores=scores)
 
 
 def test_labels_given_at_once_count_as_a_set(tmp_path: Path) -> None:
