@@ -151,10 +151,10 @@ def everything() -> dict[str, list[Row]]:
             dead_letters.append(failed(broken, published, **its))
             dead_letters.append(failed(broken, published - HOUR, **its | {"message_id": "8"}))
     for day in (0, 1, 9):  # releases that give several labels and a number
-        ember: Row = {"tenant_id": "ember", "day": day}
-        predictions.append(tagged(f"tagged-{day}", "red", "new", price=12.5 * day, **ember))
-        ember |= {"release": "two-2", "latency_s": 2.5}
-        predictions.append(tagged(f"tagged-{day}", "red", price=-3.0, **ember))
+        own: Row = {"tenant_id": "cedar", "day": day}
+        predictions.append(tagged(f"tagged-{day}", "red", "new", price=12.5 * day, **own))
+        own |= {"release": "two-2", "latency_s": 2.5}
+        predictions.append(tagged(f"tagged-{day}", "red", price=-3.0, **own))
     days = [MONDAY.date() + number * DAY for number in range(10)]
     costs = [job_cost(day, vcpu_s=7200.0 + 60 * day.day) for day in days]
     costs += [job_cost(days[0], vcpu_s=1.0, hour=1), job_cost(days[3], job_id="job-2")]
