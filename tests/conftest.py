@@ -39,8 +39,8 @@ WITH_TENSORFLOW = ("tests/graph/", "tests/transforms/test_texts.py")
 LONGEST = (
     "test_dataflow", "test_chaos", "test_dead_parts", "test_doors", "test_train", "test_warehouse",
     "test_answers", "test_replay", "test_local_stack", "test_faults", "test_stream", "test_bench",
-    "test_load", "test_onnx", "test_release_build", "test_processes", "test_provision",
-    "test_exchange", "test_isolation",
+    "test_load", "test_onnx", "test_release_build", "test_heads", "test_processes",
+    "test_provision", "test_exchange", "test_isolation",
 )  # fmt: skip
 # Files that take three seconds and more of CPU without a release.
 SLOW = (
