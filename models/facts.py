@@ -1,7 +1,7 @@
 """What models find out about items; it crosses the graph's edges with them."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 
 class ImageFacts(NamedTuple):
@@ -24,9 +24,23 @@ class Encoded(NamedTuple):
 
 
 class Score(NamedTuple):
+    """What a scorer says of one label, or its number, which has `value` alone.
+
+    `chosen` says of one of several labels at once whether the item has it.
+    """
+
     model: str
-    label: str
-    score: float
+    label: Optional[str]
+    score: Optional[float]  # the label's probability
+    chosen: Optional[bool] = None
+    value: Optional[float] = None  # in the unit of the numbers that the scorer was trained on
+
+    @property
+    def number(self) -> float:
+        """What the model put out."""
+        found = self.score if self.value is None else self.value
+        assert found is not None  # noqa: S101 - for mypy: one of the two is always there
+        return found
 
 
 class Scores(NamedTuple):

@@ -81,9 +81,12 @@ class Functions:
         """
         if DECIDE not in self._found:
             return ""
-        by_scorer: dict[str, dict[str, float]] = {}
+        by_scorer: dict[str, Any] = {}  # probabilities by label, or a number
         for one in scores:
-            by_scorer.setdefault(one.model, {})[one.label] = one.score
+            if one.label is None:
+                by_scorer[one.model] = one.value
+            else:
+                by_scorer.setdefault(one.model, {})[one.label] = one.score
         decisions = self._call(DECIDE, by_scorer, json.loads(fields_json or "{}"))
         if not isinstance(decisions, dict):
             raise _refused(DECIDE, f"gave {type(decisions).__name__}, not a dict")

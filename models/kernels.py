@@ -278,15 +278,12 @@ class ScoreKernel(_Kernel):
             needed = {name: inputs[name] for name in scorer.inputs}
             columns = self._models[scorer.name](needed)["scores"]
             for row, values in zip(scores, columns.tolist(), strict=True):
-                row.extend(
-                    Score(scorer.name, label, value)
-                    for label, value in zip(scorer.labels, values, strict=True)
-                )
+                row.extend(scorer.scores(values))
         return [Scores(one) for one in scores]
 
     def _finite(self, answer: Answer) -> Answer:
         result = answer.result
-        if isinstance(result, Failure) or np.isfinite([one.score for one in result.scores]).all():
+        if isinstance(result, Failure) or np.isfinite([one.number for one in result.scores]).all():
             return answer
         failure = Failure(self.stage, Reason.MODEL_OUTPUT_INVALID, "a score is not finite")
         return answer._replace(result=failure)

@@ -3,7 +3,7 @@
 encoder.tflite        uint8 `image` (n, size_px, size_px, 3) -> `embedding`
 text_transform/       TFT SavedModel: string `text` (n,) -> text features
 scorers/<name>.tflite any of the release's features, `has_image` and
-                      `has_text` (float32 (n, 1)) -> `scores` (n, labels)
+                      `has_text` (float32 (n, 1)) -> `scores` (n, labels), (n, 1) of a number
 functions.py          optional: what the team does itself (models.functions)
 golden.json           optional: items, and what the files gave for them (models.golden)
 
@@ -14,14 +14,17 @@ Encoder and scorers may each be a LiteRT file, an ONNX file (`encoder.onnx`) or 
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Any
 
+from models.facts import Score
 from models.failures import TestudoError
 from models.features import FeatureSpec
 
-FORMAT = 1
+# 2 where a scorer is of another kind than classification: workers that know only 1 refuse it.
+FORMATS = (1, 2)
 MANIFEST = "manifest.json"
 ENCODER_STEM = "encoder"
 ENCODER = f"{ENCODER_STEM}.tflite"  # as training exports it
@@ -58,13 +61,61 @@ def check_inside(name: str) -> None:
         raise ReleaseError(f"file name {name!r} leaves the release")
 
 
+class Kind(StrEnum):
+    """What a scorer answers."""
+
+    CLASSIFICATION = "classification"  # one of several labels
+    MULTILABEL = "multilabel"  # any of several labels, or none
+    REGRESSION = "regression"  # a number
+
+
 @dataclasses.dataclass(frozen=True)
 class ScorerSpec:
-    """One scorer: `labels` in the order of its output's columns."""
+    """One scorer: `labels` in the order of its output's columns, () of a number."""
 
     name: str
     labels: tuple[str, ...]
     inputs: tuple[str, ...]
+    kind: Kind = Kind.CLASSIFICATION
+    threshold: float = 0.5  # multilabel: labels of at least this probability are chosen
+    spread: float = 1.0  # regression: the standard deviation of the numbers it was trained on
+
+    @property
+    def columns(self) -> int:
+        """Of its output."""
+        return len(self.labels) or 1
+
+    def scores(self, values: Sequence[float]) -> list[Score]:
+        """One row of its output, as it stands in a prediction."""
+        if self.kind is Kind.REGRESSION:
+            return [Score(self.name, None, None, value=value) for value in values]
+        several = self.kind is Kind.MULTILABEL
+        return [
+            Score(self.name, label, value, value >= self.threshold if several else None)
+            for label, value in zip(self.labels, values, strict=True)
+        ]
+
+    def to_fields(self) -> dict[str, Any]:
+        """As a manifest has it: what only other kinds need is left out, so that ids stay."""
+        fields = dataclasses.asdict(self)
+        kept = {Kind.MULTILABEL: ("kind", "threshold"), Kind.REGRESSION: ("kind", "spread")}
+        return {
+            name: value
+            for name, value in fields.items()
+            if name in ("name", "labels", "inputs", *kept.get(self.kind, ()))
+        }
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> "ScorerSpec":
+        """Raises KeyError, ValueError or TypeError for what `to_fields` does not give."""
+        return cls(
+            fields["name"],
+            tuple(fields["labels"]),
+            tuple(fields["inputs"]),
+            Kind(fields.get("kind", Kind.CLASSIFICATION)),
+            float(fields.get("threshold", cls.threshold)),
+            float(fields.get("spread", cls.spread)),
+        )
 
     @property
     def stem(self) -> str:
@@ -89,10 +140,14 @@ class Manifest:
     scorers: tuple[ScorerSpec, ...]
     files: Mapping[str, str]  # relative path -> SHA-256, hexadecimal
     evaluation: Mapping[str, Any]
-    format: int = FORMAT
+
+    @property
+    def format(self) -> int:
+        return FORMATS[any(one.kind is not Kind.CLASSIFICATION for one in self.scorers)]
 
     def to_json(self) -> str:
-        fields = dataclasses.asdict(self)
+        fields = dataclasses.asdict(self) | {"format": self.format}
+        fields["scorers"] = [one.to_fields() for one in self.scorers]
         fields |= {f"{branch}{FEATURES}": specs for branch, specs in fields.pop("features").items()}
         return json.dumps(fields, indent=2, sort_keys=True) + "\n"
 
@@ -101,8 +156,9 @@ class Manifest:
         """Raises ReleaseError when the text is not a manifest of this format."""
         try:
             fields = json.loads(text)
-            if fields["format"] != FORMAT:
-                raise ReleaseError(f"manifest format {fields['format']}, this code reads {FORMAT}")
+            if (found := fields.pop("format")) not in FORMATS:
+                known = " and ".join(map(str, FORMATS))
+                raise ReleaseError(f"manifest format {found}, this code reads {known}")
             branches = [name.removesuffix(FEATURES) for name in fields if name.endswith(FEATURES)]
             fields["features"] = {
                 branch: tuple(
@@ -111,10 +167,7 @@ class Manifest:
                 )
                 for branch in branches
             }
-            fields["scorers"] = tuple(
-                ScorerSpec(one["name"], tuple(one["labels"]), tuple(one["inputs"]))
-                for one in fields["scorers"]
-            )
+            fields["scorers"] = tuple(map(ScorerSpec.from_fields, fields["scorers"]))
             manifest = cls(**fields)
             for name in (*dict(manifest.files), *(one.path for one in manifest.scorers)):
                 check_inside(name)

@@ -73,7 +73,7 @@ def scorer_problems(
     wanted = {name: spec for name, spec in offered.items() if name in scorer.inputs}
     if problems := list(_input_problems(model, wanted)):
         return problems
-    return _output_problems(model, {SCORES: (len(scorer.labels),)})
+    return _output_problems(model, {SCORES: (scorer.columns,)})
 
 
 def how_to_encoder(path: Path, size_px: int) -> str:

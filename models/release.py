@@ -104,7 +104,7 @@ def save_release(
             files,
             image_size_px,
             [dataclasses.asdict(one) for specs in features.values() for one in specs],
-            [dataclasses.asdict(one) for one in scorers],
+            [one.to_fields() for one in scorers],
         ],
         sort_keys=True,
     )

@@ -46,7 +46,8 @@ LONG = (
 LONGEST = (
     *LONG, "test_train", "test_replay", "test_dataflow", "test_answers", "test_warehouse",
     "test_words", "test_stream", "test_faults", "test_local_stack", "test_onnx",
-    "test_release_build", "test_provision", "test_encoders", "test_exchange", "test_isolation",
+    "test_release_build", "test_heads", "test_provision", "test_encoders", "test_exchange",
+    "test_isolation",
 )  # fmt: skip
 # Files that take three seconds and more of CPU without a release.
 SLOW = (

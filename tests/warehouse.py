@@ -52,21 +52,39 @@ def prediction(
     busy_ms: float = 10.0,
     image: Row | None = None,
     text_chars: int | None = 100,
+    scores: Sequence[Row] | None = None,
     **changes: Any,
 ) -> Row:
-    """`busy_ms` are the model's: half of it the encoder's, half the scorers'."""
-    scores = {label: score, "lamp" if label == "mug" else "mug": 1 - score}
+    """`busy_ms` are the model's: half of it the encoder's, half the scorers'.
+
+    `scores` are in place of those of two labels.
+    """
+    shares = {label: score, "lamp" if label == "mug" else "mug": 1 - score}
     return {
         **identity(item_id, published, **changes),
         "processed_at": stamp(published + timedelta(seconds=latency_s)),
-        "scores": [
-            {"model": "category", "label": one, "score": share} for one, share in scores.items()
-        ],
+        "scores": scores
+        or [{"model": "category", "label": one, "score": share} for one, share in shares.items()],
         "image": image,
         "text": None if text_chars is None else {"length_chars": text_chars},
         "spent": {"fetch_ms": 3.0, "decode_ms": 0.0, "encode_ms": busy_ms / 2, "text_ms": 0.0}
         | {"score_ms": busy_ms / 2},
     }
+
+
+def tagged(
+    item_id: str, *chosen: str, price: float, release: str = "one-1", day: int = 0, **changes: Any
+) -> Row:
+    """Of a release that gives tags, of which some are chosen, and a price beside the category."""
+    scores = [
+        {"model": "category", "label": "mug", "score": 0.9, "chosen": None, "value": None},
+        *(
+            {"model": "tags", "label": one, "score": 0.4, "chosen": one in chosen, "value": None}
+            for one in ("new", "red")
+        ),
+        {"model": "price", "label": None, "score": None, "chosen": None, "value": price},
+    ]
+    return prediction(item_id, MONDAY + day * DAY, release=release, scores=scores, **changes)
 
 
 def failed(item_id: str, published: datetime = MONDAY, **changes: Any) -> Row:
@@ -132,6 +150,11 @@ def everything() -> dict[str, list[Row]]:
             its = {"tenant_id": kind["tenant_id"], "message_id": "z" * 99 + str(number)}
             dead_letters.append(failed(broken, published, **its))
             dead_letters.append(failed(broken, published - HOUR, **its | {"message_id": "8"}))
+    for day in (0, 1, 9):  # releases that give several labels and a number
+        own: Row = {"tenant_id": "cedar", "day": day}
+        predictions.append(tagged(f"tagged-{day}", "red", "new", price=12.5 * day, **own))
+        own |= {"release": "two-2", "latency_s": 2.5}
+        predictions.append(tagged(f"tagged-{day}", "red", price=-3.0, **own))
     days = [MONDAY.date() + number * DAY for number in range(10)]
     costs = [job_cost(day, vcpu_s=7200.0 + 60 * day.day) for day in days]
     costs += [job_cost(days[0], vcpu_s=1.0, hour=1), job_cost(days[3], job_id="job-2")]

@@ -11,18 +11,20 @@
 
     [scorers.category]
     file = "category.onnx"
-    labels = ["bag", "mug"]          # in the order of the columns
+    labels = ["bag", "mug"]          # in the order of the columns; none for a number
+    kind = "classification"          # optional; or "multilabel", or "regression"
+    threshold = 0.5                  # optional: from which on labels are chosen (multilabel)
 
 Paths are relative to the file.
 """
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from models.manifest import MAX_TASK, RELEASE
+from models.manifest import MAX_TASK, RELEASE, Kind, ScorerSpec
 from models.runtimes import KINDS, suffix_of
 from testudo.errors import CommandError
 
@@ -39,14 +41,17 @@ TYPES: Mapping[str, type] = {
     "drop": list,
     "scorers": dict,
 }
+SCORER_FIELDS = {"file", "kind", "labels", "threshold"}
 WORDS = {str: "a text", int: "a whole number", list: "a list of texts", dict: "a table"}
 
 
 class OwnScorer(NamedTuple):
-    """A scorer of the file: its model, and the labels of the columns that it gives."""
+    """A scorer of the file: its model, and what the columns that it gives are."""
 
     path: Path
     labels: tuple[str, ...]
+    kind: Kind
+    threshold: float
 
 
 class BuildSpec(NamedTuple):
@@ -86,7 +91,12 @@ def read_spec(file: Path) -> BuildSpec:
         no_functions=values.get("functions") == "",
         drop=tuple(values.get("drop", ())),
         scorers={
-            name: OwnScorer(folder / one["file"], tuple(one["labels"]))
+            name: OwnScorer(
+                folder / one["file"],
+                tuple(one.get("labels", ())),
+                Kind(one.get("kind", Kind.CLASSIFICATION)),
+                float(one.get("threshold", ScorerSpec.threshold)),
+            )
             for name, one in values.get("scorers", {}).items()
         },
         **paths,
@@ -137,18 +147,33 @@ def _scorer_problems(values: Mapping[str, Any], folder: Path) -> list[str]:
     for name, one in values.get("scorers", {}).items():
         if not SCORER.fullmatch(name):
             found.append(f"scorers: {name!r} is not letters, digits, - _ and . (100 at most)")
-        if not isinstance(one, dict) or set(one) != {"file", "labels"}:
-            found.append(f"scorers.{name} has not exactly `file` and `labels`")
+        if not isinstance(one, dict) or not {"file"} <= set(one) <= SCORER_FIELDS:
+            others = ", ".join(sorted(SCORER_FIELDS - {"file"}))
+            found.append(f"scorers.{name} has more or less than `file`, and perhaps {others}")
             continue
-        file, labels = one["file"], one["labels"]
+        file = one["file"]
         if not isinstance(file, str) or not file or suffix_of(folder / file) is None:
             found.append(f"scorers.{name}: file {file!r} is not {KINDS}")
-        if not isinstance(labels, list) or not labels or not _are_texts(labels):
-            found.append(f"scorers.{name}: labels is not a list of texts: {labels!r}")
-        elif len(set(labels)) != len(labels):
-            twice = sorted({label for label in labels if labels.count(label) > 1})
-            found.append(f"scorers.{name}: labels are there twice: {', '.join(twice)}")
+        found += [f"scorers.{name}: {problem}" for problem in _kind_problems(one)]
     return found
+
+
+def _kind_problems(scorer: Mapping[str, Any]) -> Iterator[str]:
+    kind, labels = scorer.get("kind", Kind.CLASSIFICATION), scorer.get("labels", [])
+    if kind not in list(Kind):
+        yield f"kind {kind!r} is not {', '.join(Kind)}"
+    elif kind == Kind.REGRESSION:
+        if labels:
+            yield "labels are none of a number"
+    elif not isinstance(labels, list) or not labels or not _are_texts(labels):
+        yield f"labels is not a list of texts: {labels!r}"
+    elif len(set(labels)) != len(labels):
+        twice = sorted({label for label in labels if labels.count(label) > 1})
+        yield f"labels are there twice: {', '.join(twice)}"
+    if "threshold" in scorer:
+        threshold = scorer["threshold"]
+        if kind != Kind.MULTILABEL or not isinstance(threshold, float) or not 0 < threshold < 1:
+            yield f"threshold {threshold!r} is not a number between 0 and 1, of kind multilabel"
 
 
 def _are_texts(values: Iterable[object]) -> bool:

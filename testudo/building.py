@@ -32,7 +32,7 @@ from models.model_checks import (
 from models.release import fetch_release, read_pointer, save_release
 from models.runtimes import Model, find_model, open_model, suffix_of
 from models.text_transform import TextTransform, features_of
-from testudo.build_spec import DEFAULT, BuildSpec
+from testudo.build_spec import DEFAULT, BuildSpec, OwnScorer
 from testudo.errors import CommandError
 
 EMBEDDING, IN_TRANSIT = "embedding", "float16"  # as training has it
@@ -153,9 +153,7 @@ class _Building:
             model = self._opened(_copied(path, self.bundle / SCORERS / name), f"scorers.{name}")
             if model is None:
                 continue
-            takes = tuple(model.inputs) if own else kept[name].inputs
-            labels = own.labels if own else kept[name].labels
-            scorer = ScorerSpec(name, labels, takes)
+            scorer = kept[name] if own is None else _scorer(name, own, model)
             found = scorer_problems(model, scorer, offered)
             self.problems += [f"scorers.{name}: {one}" for one in found]
             self.scorers.append(scorer)
@@ -181,6 +179,10 @@ class _Building:
         except ValueError as error:
             self.problems.append(f"{what}: {error}")
             return None
+
+
+def _scorer(name: str, own: OwnScorer, model: Model) -> ScorerSpec:
+    return ScorerSpec(name, own.labels, tuple(model.inputs), own.kind, own.threshold)
 
 
 def _copied(path: Path, stem: Path) -> Path:

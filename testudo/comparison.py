@@ -12,10 +12,13 @@ import numpy as np
 
 from models.manifest import GOLDEN, Manifest
 from models.training.measures import mean_interval, paired_difference
-from testudo.scoring import Figures, ScorerFigures
+from models.training.quality import MEASURES_IN_WORDS, bootstrapped, f1
+from testudo.scorer_figures import LabelFigures, LabelsFigures, NumberFigures, ScorerFigures
+from testudo.scoring import Figures
 
 BETTER, WORSE, CHANCE = "better", "WORSE", "within chance"
-# Of squared errors, 0 to 2 an item: less is nothing that a threshold would notice.
+# Of squared errors, 0 to 2 an item: less is nothing that a threshold would notice. Of a number,
+# in standard deviations of what it was trained on.
 LEAST_ERROR = 0.01
 MOST_TIMES_SLOWER = 2.0  # measured in turns; on a busy machine they still differ by a third
 MOST_TIMES_LARGER = 4.0
@@ -94,34 +97,88 @@ def _row(what: str, shown: Iterable[str], difference: str = "", verdict: str = "
 
 
 def _scorer(name: str, before: ScorerFigures, after: ScorerFigures) -> Iterator[tuple[Row, str]]:
+    if isinstance(before, LabelFigures) and isinstance(after, LabelFigures):
+        yield _accuracy(name, before, after)
+        yield from _squared_error(name, before, after)
+        errors = [one.calibration_error for one in (before, after)]
+        shown = [f"{one:.3f}" for one in errors]
+        yield _row(f"{name}: calibration error", shown, f"{errors[1] - errors[0]:+.3f}"), ""
+    elif isinstance(before, LabelsFigures) and isinstance(after, LabelsFigures):
+        yield _micro_f1(name, before, after)
+        yield from _squared_error(name, before, after)
+    elif isinstance(before, NumberFigures) and isinstance(after, NumberFigures):
+        yield _mean_error(name, before, after)
+        shown = [f"{one.details()['r2']:.3f}" for one in (before, after)]
+        yield _row(f"{name}: R2", shown), ""
+    else:
+        kinds = [before.kind, after.kind]
+        words = f"{name} is another kind of scorer: {after.kind} in place of {before.kind}"
+        yield _row(f"{name}: kind", kinds, verdict=WORSE), words
+
+
+def _qualities(*figures: ScorerFigures) -> list[str]:
+    return [
+        f"{one.shown(value)} ({one.shown(low)}-{one.shown(high)})"
+        for one in figures
+        for value, (low, high) in [one.quality]
+    ]
+
+
+def _accuracy(name: str, before: LabelFigures, after: LabelFigures) -> tuple[Row, str]:
     share, low, high = paired_difference(before.right, after.right)
     verdict = WORSE if high < 0 else BETTER if low > 0 else CHANCE
-    accuracies = [
-        f"{one.accuracy:.3f} ({one.interval[0]:.3f}-{one.interval[1]:.3f})"
-        for one in (before, after)
-    ]
     difference = f"{share:+.3f} ({low:+.3f} to {high:+.3f})"
     words = f"{name} is surely less accurate, by {-high:.3f} at least"
-    yield _row(f"{name}: accuracy", accuracies, difference, verdict), words
+    return _row(f"{name}: accuracy", _qualities(before, after), difference, verdict), words
+
+
+def _micro_f1(name: str, before: LabelsFigures, after: LabelsFigures) -> tuple[Row, str]:
+    both = np.concatenate([before.hits, after.hits], axis=1)
+    share, (low, high) = bootstrapped(both, _f1_gained)
+    verdict = WORSE if high < 0 else BETTER if low > 0 else CHANCE
+    difference = f"{share:+.3f} ({low:+.3f} to {high:+.3f})"
+    words = f"{name}: micro-F1 is surely less, by {-high:.3f} at least"
+    return _row(f"{name}: micro-F1", _qualities(before, after), difference, verdict), words
+
+
+def _f1_gained(sums: np.ndarray) -> np.ndarray:
+    return f1(sums[:, 2:]) - f1(sums[:, :2])
+
+
+def _mean_error(name: str, before: NumberFigures, after: NumberFigures) -> tuple[Row, str]:
     both = ~(np.isnan(before.errors) | np.isnan(after.errors))
-    if both.any():
-        means = [f"{one.errors[both].mean():.3f}" for one in (before, after)]
-        middle, low, high = mean_interval(after.errors[both] - before.errors[both])
-        verdict = WORSE if low > LEAST_ERROR else BETTER if high < -LEAST_ERROR else CHANCE
-        difference = f"{middle:+.3f} ({low:+.3f} to {high:+.3f})"
-        words = f"{name}: scores are surely further from the truth, by {low:.3f} at least"
-        yield _row(f"{name}: squared error", means, difference, verdict), words
-    errors = [one.calibration_error for one in (before, after)]
-    shown = [f"{one:.3f}" for one in errors]
-    yield _row(f"{name}: calibration error", shown, f"{errors[1] - errors[0]:+.3f}"), ""
+    middle, low, high = mean_interval(after.errors[both] - before.errors[both])
+    least = LEAST_ERROR * before.spread
+    verdict = WORSE if low > least else BETTER if high < -least else CHANCE
+    difference = f"{middle:+.4g} ({low:+.4g} to {high:+.4g})"
+    words = f"{name}: numbers are surely further off, by {low:.4g} at least"
+    what = f"{name}: mean absolute error"
+    return _row(what, _qualities(before, after), difference, verdict), words
+
+
+def _squared_error(
+    name: str, before: ScorerFigures, after: ScorerFigures
+) -> Iterator[tuple[Row, str]]:
+    both = ~(np.isnan(before.errors) | np.isnan(after.errors))
+    if not both.any():
+        return
+    means = [f"{one.errors[both].mean():.3f}" for one in (before, after)]
+    middle, low, high = mean_interval(after.errors[both] - before.errors[both])
+    verdict = WORSE if low > LEAST_ERROR else BETTER if high < -LEAST_ERROR else CHANCE
+    difference = f"{middle:+.3f} ({low:+.3f} to {high:+.3f})"
+    words = f"{name}: scores are surely further from the truth, by {low:.3f} at least"
+    yield _row(f"{name}: squared error", means, difference, verdict), words
 
 
 def _one_sided(
     name: str, before: ScorerFigures | None, after: ScorerFigures | None
 ) -> tuple[Row, str]:
-    shown = [f"{one.accuracy:.3f}" if one else "none" for one in (before, after)]
+    there = before or after
+    assert there is not None  # noqa: S101 - for mypy: a scorer is of one of the two
+    shown = [one.shown(one.quality.value) if one else "none" for one in (before, after)]
     verdict = WORSE if before else "new"
-    return _row(f"{name}: accuracy", shown, verdict=verdict), f"scorer {name} is gone"
+    what = f"{name}: {MEASURES_IN_WORDS[there.measure]}"
+    return _row(what, shown, verdict=verdict), f"scorer {name} is gone"
 
 
 def _dead_letters(current: Figures, candidate: Figures) -> tuple[Row, str]:

@@ -8,14 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from models.facts import Encoded, Scores
 from models.failures import Failure, Stage
 from models.kernels import Answer
-from models.manifest import Manifest
+from models.manifest import Manifest, ScorerSpec
 from models.training.manifest_lines import LabelledItem
-from models.training.measures import calibration_error, squared_errors, wilson
+from testudo.scorer_figures import ScorerFigures, judge
 from testudo.serving import Processes
 
 BATCH = 64
@@ -24,7 +22,7 @@ TIMED_ITEMS, ROUNDS = 32, 5
 
 
 class Outcome(NamedTuple):
-    """What became of one item: its scores by scorer, in the order of labels, or a failure.
+    """What became of one item: its outputs by scorer, in the order of labels, or a failure.
 
     `spent_ms` is its share of its batch.
     """
@@ -32,26 +30,6 @@ class Outcome(NamedTuple):
     scores: Mapping[str, Sequence[float]]
     spent_ms: float
     failure: Failure | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class ScorerFigures:
-    """One scorer on n items; those that would be dead letters count as wrong.
-
-    `errors` are Brier's, nan for dead letters.
-    """
-
-    right: np.ndarray  # bool (n,)
-    errors: np.ndarray  # float (n,)
-    calibration_error: float
-
-    @property
-    def accuracy(self) -> float:
-        return round(float(self.right.mean()), 4)
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        return wilson(int(self.right.sum()), len(self.right))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,14 +48,7 @@ class Figures:
         return {
             "release": self.manifest.release,
             "items": self.items,
-            "scorers": {
-                name: {
-                    "accuracy": one.accuracy,
-                    "interval": one.interval,
-                    "calibration_error": one.calibration_error,
-                }
-                for name, one in self.scorers.items()
-            },
+            "scorers": {name: one.to_json() for name, one in self.scorers.items()},
             "item_ms": self.item_ms,
             "size_bytes": self.size_bytes,
             "dead_letters": len(self.dead_letters),
@@ -94,7 +65,7 @@ def evaluate(
     """Score the items by the release in `folder`, which is loaded, and judge its answers.
 
     `pictures` is what items' images are relative to. Of label names that the release has a
-    scorer of; a label that the scorer does not have is answered wrong.
+    scorer of, on the items that have a label of that name, which is of the scorer's kind.
     """
     outcomes: list[Outcome] = []
     for start in range(0, len(items), BATCH):
@@ -104,11 +75,9 @@ def evaluate(
         manifest=manifest,
         items=len(items),
         scorers={
-            scorer.name: _judge(
-                outcomes, scorer.name, [item.labels[scorer.name] for item in items], scorer.labels
-            )
+            scorer.name: figures
             for scorer in manifest.scorers
-            if scorer.name in items[0].labels
+            if (figures := _judged(scorer, outcomes, items))
         },
         item_ms=0.0,
         size_bytes=sum((folder / name).stat().st_size for name in manifest.files),
@@ -176,20 +145,16 @@ def _outcome(halves: tuple[Answer, Answer], answer: Answer) -> Outcome:
     assert isinstance(answer.result, Scores)  # noqa: S101 - for mypy
     scores: dict[str, list[float]] = {}
     for one in answer.result.scores:
-        scores.setdefault(one.model, []).append(one.score)
+        scores.setdefault(one.model, []).append(one.number)
     return Outcome(scores, (spent_us + answer.spent_us) / 1000)
 
 
-def _judge(
-    outcomes: Sequence[Outcome], scorer: str, answers: Sequence[str], labels: Sequence[str]
-) -> ScorerFigures:
-    numbers = {label: number for number, label in enumerate(labels)}
-    there = np.array([one.failure is None for one in outcomes], bool)
-    right, errors = np.zeros(len(outcomes), bool), np.full(len(outcomes), np.nan)
-    if not there.any():
-        return ScorerFigures(right, errors, 1.0)
-    scores = np.array([one.scores[scorer] for one in outcomes if not one.failure])
-    wanted = np.array([numbers.get(one, -1) for one in answers], int)[there]
-    right[there] = scores.argmax(axis=1) == wanted
-    errors[there] = squared_errors(scores, wanted)
-    return ScorerFigures(right, errors, calibration_error(scores, wanted))
+def _judged(
+    scorer: ScorerSpec, outcomes: Sequence[Outcome], items: Sequence[LabelledItem]
+) -> ScorerFigures | None:
+    labelled = [
+        (outcome.scores.get(scorer.name), item.labels[scorer.name])
+        for outcome, item in zip(outcomes, items, strict=True)
+        if scorer.name in item.labels
+    ]
+    return judge(scorer, *zip(*labelled, strict=True)) if labelled else None

@@ -32,7 +32,15 @@ ARCHIVE_SCHEMA = pa.schema(
         (
             "scores",
             pa.list_(
-                pa.struct([("model", pa.string()), ("label", pa.string()), ("score", pa.float32())])
+                pa.struct(
+                    [
+                        ("model", pa.string()),
+                        ("label", pa.string()),
+                        ("score", pa.float32()),
+                        ("chosen", pa.bool_()),
+                        ("value", pa.float64()),
+                    ]
+                )
             ),
         ),
         ("payload_uri", pa.string()),

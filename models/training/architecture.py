@@ -31,27 +31,28 @@ class Network(NamedTuple):
 
 
 def build_network(
-    labels: Mapping[str, tuple[str, ...]],
+    columns: Mapping[str, int],
     inputs: Sequence[FeatureSpec],
     *,
     size_px: int | None,
     vocabulary: int,
 ) -> Network:
-    """A network with fresh weights; `vocabulary` is how many numbers token_ids take.
+    """A network with fresh weights and so many `columns` of logits for each scorer.
 
-    Without `size_px` it has no encoder of its own.
+    `vocabulary` is how many numbers token_ids take. Without `size_px` it has no encoder of
+    its own.
     """
     start = keras.initializers.RandomNormal(stddev=0.3)
     word_table = layers.Embedding(vocabulary, WORD_NUMBERS, start, name="word_table")
     meaning = layers.Dense(WORD_NUMBERS, name="meaning")
     logits = {}
-    for name, values in labels.items():
+    for name, count in columns.items():
         read = {
             one.name: keras.Input(one.shape, dtype=one.dtype, name=one.name)
             for one in inputs
             if one.name in DEEP_INPUTS
         }
-        answer = layers.Dense(len(values))(_merge(read, word_table, meaning))
+        answer = layers.Dense(count)(_merge(read, word_table, meaning))
         logits[name] = keras.Model(read, answer)
     encoder = _encoder(size_px) if size_px else None
     return Network(encoder, logits, word_table, meaning)

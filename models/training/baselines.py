@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from models.features import normalise_text
+from models.manifest import Kind
 from models.training.examples import Examples
-from models.training.linear import MAX_ROWS, MAX_WEIGHTS, fit_linear, plain_tfidf, scaling_of
-from models.training.measures import wilson
+from models.training.heads import DEFAULT_THRESHOLD, Head, activated, fit_head, head_of, known
+from models.training.linear import MAX_ROWS, MAX_WEIGHTS, plain_tfidf, scaling_of
+from models.training.quality import MEASURES, answers_of, quality
 from models.training.wide import BOTH, IMAGE_ONLY, TEXT_ONLY, Rows, Wide
 
 MAX_FEATURES = 50_000
@@ -25,11 +27,12 @@ def baselines(
     *,
     seed: int,
 ) -> dict[str, dict[str, Any]]:
-    """By scorer and view: `accuracy` and `interval` on the held-out items with those sides.
+    """By scorer and view: the measure of its kind, and `interval`, on the held-out items with
+    those sides and an answer.
 
     `seen` are the encoder's numbers of each picture. A view without items is left out.
     """
-    most = max(len(labels) for labels in training.labels.values())
+    most = max(len(labels) or 1 for labels in training.labels.values())
     some = np.sort(np.random.default_rng(seed).permutation(len(training.texts))[:MAX_ROWS])
     tested = np.arange(len(held_out.texts))[:MAX_ROWS]
     chosen = ((training, some), (held_out, tested))
@@ -39,17 +42,17 @@ def baselines(
         Rows(words, np.asarray(image[rows]), *(one[rows, 0] > 0 for one in _presence(part)))
         for words, image, (part, rows) in zip(terms, (seen, seen_held_out), chosen, strict=True)
     )
-    return {
-        name: _of_scorer(
-            rows,
-            rows_held_out,
-            training.answers[name][some],
-            held_out.answers[name][tested],
-            len(labels),
+    found = {}
+    for name, labels in training.labels.items():
+        answers, asked = training.answers[name][some], held_out.answers[name][tested]
+        there, tried = np.flatnonzero(known(answers)), np.flatnonzero(known(asked))
+        found[name] = _of_scorer(
+            head_of(training.kinds[name], labels, answers),
+            (rows.take(there), answers[there]),
+            (rows_held_out.take(tried), asked[tried]),
             seed,
         )
-        for name, labels in training.labels.items()
-    }
+    return found
 
 
 def _presence(part: Examples) -> tuple[np.ndarray, np.ndarray]:
@@ -57,24 +60,24 @@ def _presence(part: Examples) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _of_scorer(
-    rows: Rows,
-    rows_held_out: Rows,
-    answers: np.ndarray,
-    answers_held_out: np.ndarray,
-    labels: int,
+    head: Head,
+    training: tuple[Rows, np.ndarray],
+    held_out: tuple[Rows, np.ndarray],
     seed: int,
 ) -> dict[str, Any]:
-    plain = Wide({}, scaling_of(rows.image[rows.has_image]), rows.terms.shape[1])
+    (rows, answers), (rows_held_out, asked) = training, held_out
+    plain = Wide({}, scaling_of(rows.image[rows.has_image]), rows.terms.shape[1], head)
     found = {}
     for view in (BOTH, IMAGE_ONLY, TEXT_ONLY):
         there, tested = rows.having(view), rows_held_out.having(view)
         if not len(there) or not len(tested):
             continue
-        model = fit_linear(plain.columns(rows.take(there), view), answers[there], labels, seed=seed)
-        given = model(plain.columns(rows_held_out.take(tested), view)).argmax(axis=1)
-        right = int((given == answers_held_out[tested]).sum())
-        found[view] = {
-            "accuracy": round(right / len(tested), 4),
-            "interval": wilson(right, len(tested)),
-        }
+        model = fit_head(head, plain.columns(rows.take(there), view), answers[there], seed=seed)
+        logits = model(plain.columns(rows_held_out.take(tested), view))
+        outputs = activated(head.kind, logits)
+        if head.kind is Kind.REGRESSION:
+            outputs = outputs * head.spread + head.mean
+        given = answers_of(head.kind, outputs, DEFAULT_THRESHOLD)
+        value, interval = quality(head.kind, given, asked[tested])
+        found[view] = {MEASURES[head.kind]: value, "interval": interval}
     return found

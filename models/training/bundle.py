@@ -3,7 +3,7 @@
 The only module that knows all the steps that need tensorflow.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,27 +17,17 @@ from models.functions import NO_FUNCTIONS, Functions
 from models.manifest import ENCODER, FUNCTIONS, TEXT_TRANSFORM, ScorerSpec
 from models.model_checks import offered_inputs
 from models.text_transform import TextTransform
-from models.training.architecture import DEEP_INPUTS, EMBEDDING, Network, build_network
+from models.training.architecture import EMBEDDING
 from models.training.baselines import baselines
-from models.training.evaluation import VIEWS, Run, measure, rehearse_decide, scorer_inputs
+from models.training.evaluation import Run, measure, rehearse_decide, scorer_inputs
 from models.training.examples import Examples
 from models.training.export import export_litert
 from models.training.frozen import FrozenEncoder, Projection, fit_projection
-from models.training.network import fit_network, run_model
+from models.training.network import run_model
 from models.training.text_analysis import TextAnalysis, analyse_texts
-from models.training.wide import (
-    Score,
-    Wide,
-    choose_shares,
-    fit_wide,
-    mixed_scorer,
-    rows_of,
-    softmax,
-)
+from models.training.trained import train_scorers
 
 TEXTS_A_CALL, PICTURES_A_CALL = 500, 5_000
-# Items that neither part of a scorer is fitted on, to say how much each counts.
-CHOOSING_SHARE, MIN_CHOOSING, MAX_CHOOSING = 0.1, 50, 200
 
 Features = Mapping[str, tuple[FeatureSpec, ...]]
 
@@ -48,18 +38,6 @@ class Bundle(NamedTuple):
     features: Features
     scorers: tuple[ScorerSpec, ...]
     evaluation: dict[str, Any]
-
-
-class _Trained(NamedTuple):
-    """`embedding` of the training items, as served; `encode` and `scores` to export.
-
-    `encode` is None where a frozen encoder encodes.
-    """
-
-    embedding: np.ndarray
-    encode: Any
-    scores: Mapping[str, Score]
-    shares: Mapping[str, Mapping[str, float]]
 
 
 def make_bundle(
@@ -92,10 +70,17 @@ def make_bundle(
         arrays["embedding"] = served(projection, training)
     features: Features = {Stage.IMAGE: (embedding,), Stage.TEXT: analysis.features}
     inputs = tuple(offered_inputs(features).values())
-    trained = _train(training, arrays, inputs, analysis, encoder, seed, epochs, report)
+    trained = train_scorers(training, arrays, inputs, analysis, encoder, seed, epochs, report)
     scorers = tuple(
-        ScorerSpec(name, labels, tuple(one.name for one in inputs))
-        for name, labels in training.labels.items()
+        ScorerSpec(
+            name,
+            head.labels,
+            tuple(one.name for one in inputs),
+            head.kind,
+            trained.thresholds[name],
+            head.spread,
+        )
+        for name, head in trained.heads.items()
     )
     name, encode = _write_encoder(folder, training, trained.encode, encoder, projection)
     for scorer in scorers:
@@ -171,69 +156,3 @@ def _write_encoder(
     image = FeatureSpec("image", "uint8", training.images.shape[1:])
     export_litert(trained, (image,), output=EMBEDDING.name, path=folder / ENCODER)
     return ENCODER, partial(run_model, trained)
-
-
-def _train(
-    training: Examples,
-    arrays: dict[str, np.ndarray],
-    inputs: Sequence[FeatureSpec],
-    analysis: TextAnalysis,
-    encoder: FrozenEncoder | None,
-    seed: int,
-    epochs: int,
-    report: Callable[[str], None],
-) -> _Trained:
-    count = len(training.texts)
-    order = np.random.default_rng(seed).permutation(count)
-    for_choice = min(MAX_CHOOSING, max(int(count * CHOOSING_SHARE), min(MIN_CHOOSING, count // 5)))
-    choosing, fitting = np.sort(order[:for_choice]), np.sort(order[for_choice:])
-    network = build_network(
-        training.labels,
-        inputs,
-        size_px=None if encoder else training.images.shape[1],
-        vocabulary=analysis.vocabulary,
-    )
-    pixels = {} if encoder else {"image": training.images}
-    embedding = fit_network(
-        network,
-        arrays | pixels,
-        training.answers,
-        fitting,
-        epochs=epochs,
-        seed=seed,
-        report=report,
-    )
-    rows = rows_of(arrays | {"embedding": embedding}, analysis.terms)
-    scores, shares = {}, {}
-    for name, labels in training.labels.items():
-        answers = training.answers[name]
-        trial = fit_wide(rows.take(fitting), answers[fitting], len(labels), seed=seed)
-        deep = _deep_answers(network, name, arrays | {"embedding": embedding}, choosing)
-        shares[name] = choose_shares(trial, deep, rows.take(choosing), answers[choosing])
-        whole: Wide = fit_wide(rows, answers, len(labels), seed=seed)
-        scores[name] = mixed_scorer(_reading(network.logits[name]), whole, shares[name])
-        parts = ", ".join(f"{view} {share:.2f}" for view, share in shares[name].items())
-        report(f"{name}: share of the deep part: {parts}")
-    return _Trained(embedding, network.encoder, scores, shares)
-
-
-def _reading(logits: Callable[..., Any]) -> Callable[..., Any]:
-    """Keras models take exactly their own inputs."""
-
-    def read(inputs: Mapping[str, Any], *, training: bool = False) -> Any:
-        return logits({name: inputs[name] for name in DEEP_INPUTS}, training=training)
-
-    return read
-
-
-def _deep_answers(
-    network: Network, name: str, arrays: Mapping[str, np.ndarray], rows: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Probabilities by view, of what the deep part alone makes of these items."""
-    chosen = {one: arrays[one][rows] for one in DEEP_INPUTS}
-    answers = {}
-    for view, (image, text) in VIEWS.items():
-        shown = {"embedding": image, "has_image": image, "token_ids": text, "has_text": text}
-        inputs = {one: array * array.dtype.type(shown[one]) for one, array in chosen.items()}
-        answers[view] = softmax(run_model(network.logits[name], inputs))
-    return answers

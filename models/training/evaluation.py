@@ -15,15 +15,25 @@ from models.failures import Stage
 from models.features import FeatureSpec, pack_features, unpack_features, widened
 from models.functions import DECIDE, Functions
 from models.litert import LiteRTModel
-from models.manifest import ENCODER, TEXT_TRANSFORM, ScorerSpec, presence_of
+from models.manifest import ENCODER, TEXT_TRANSFORM, Kind, ScorerSpec, presence_of
 from models.runtimes import Model, open_model
 from models.text_transform import TextTransform
 from models.training.examples import Examples
-from models.training.measures import calibration_error, confusion, draw_confusion, wilson
+from models.training.heads import known
+from models.training.measures import calibration_error, confusion, draw_confusion
+from models.training.quality import (
+    MEASURES,
+    answers_of,
+    average_precision,
+    guess_of,
+    quality,
+    r2,
+)
 from models.training.rehearsal import rehearsed
+from models.training.scatter import draw_scatter
 
 BATCH = 16
-CONFUSIONS = "evaluation"  # folder of a release with a picture a scorer
+CONFUSIONS = "evaluation"  # folder of a release with pictures of scorers
 VIEWS: Mapping[str, tuple[bool, bool]] = {  # which sides are shown
     "both": (True, True),
     "image_only": (True, False),
@@ -82,74 +92,92 @@ def measure(
     inputs: Mapping[str, Mapping[str, np.ndarray]],
     expected: Mapping[str, tuple[Mapping[str, np.ndarray], Run]],
 ) -> dict[str, Any]:
-    """All that is known of a bundle, by scorer; and draws its confusions into the bundle.
+    """All that is known of a bundle, by scorer; and draws a picture of each into the bundle.
 
-    `accuracy` and `intervals` (95 %) by view, `calibration_error` of all items,
-    `commonest_share`, `labels` (counts) by label, and `largest_difference` by file:
-    between it and what it was exported from, on `expected` inputs.
+    The measure of the scorer's kind (models.training.quality) by its name and by view,
+    `intervals` (95 %) by view, `best_guess`: the same measure of one answer for all items, what
+    `_details` has, and `largest_difference` by file: between it and what it was exported from,
+    on `expected` inputs; of numbers in standard deviations.
     """
+    spreads = {one.path: one.spread for one in scorers if one.kind is Kind.REGRESSION}
     found: dict[str, Any] = {
         "largest_difference": {
-            path: largest_difference(bundle / path, *one) for path, one in expected.items()
+            path: largest_difference(bundle / path, *one, unit=spreads.get(path, 1.0))
+            for path, one in expected.items()
         }
     }
     (bundle / CONFUSIONS).mkdir()
     for scorer in scorers:
-        answers = held_out.answers[scorer.name]
-        scores = scores_by_view(bundle, scorer, inputs)
-        right = {view: one.argmax(axis=1) == answers for view, one in scores.items()}
-        counts = label_counts(scorer.labels, training.answers[scorer.name], answers, right["both"])
-        matrix = confusion(answers, scores["both"].argmax(axis=1), len(scorer.labels))
-        draw_confusion(scorer.labels, matrix).save(bundle / CONFUSIONS / f"{scorer.name}.png")
+        kind, answers = scorer.kind, held_out.answers[scorer.name]
+        outputs = scores_by_view(bundle, scorer, inputs)
+        rows = rows_by_view(answers, inputs)
+        views = {
+            view: quality(kind, answers_of(kind, one, scorer.threshold), answers[rows[view]])
+            if len(one := outputs[view][rows[view]])
+            else None
+            for view in outputs
+        }
+        there = known(answers)
+        trained = training.answers[scorer.name]
+        trained = trained[known(trained)]
+        guess = guess_of(kind, trained, len(scorer.labels))
+        guessed = np.broadcast_to(guess, (int(there.sum()), *guess.shape[1:]))
         for name, value in {
-            "accuracy": accuracy_by_view(right, inputs),
-            "intervals": intervals_by_view(right, inputs),
-            "calibration_error": calibration_error(scores["both"], answers),
-            "commonest_share": commonest_share(counts),
-            "labels": counts,
+            MEASURES[kind]: {view: one.value if one else None for view, one in views.items()},
+            "intervals": {view: one.interval if one else None for view, one in views.items()},
+            "best_guess": quality(kind, guessed, answers[there]).value,
+            **_details(bundle, scorer, trained, outputs["both"][there], answers[there]),
         }.items():
             found.setdefault(name, {})[scorer.name] = value
     return found
 
 
-def largest_difference(path: Path, inputs: Mapping[str, np.ndarray], run: Run) -> float | None:
+def _details(
+    bundle: Path,
+    scorer: ScorerSpec,
+    trained: np.ndarray,
+    outputs: np.ndarray,
+    answers: np.ndarray,
+) -> dict[str, Any]:
+    """What else is measured, on all held-out items with an answer; draws the picture.
+
+    `labels` (counts) by label; `calibration_error` of one label, `average_precision` of several,
+    `r2` and `r2_interval` of a number.
+    """
+    found = answers_of(scorer.kind, outputs, scorer.threshold)
+    picture = bundle / CONFUSIONS / f"{scorer.name}.png"
+    if scorer.kind is Kind.REGRESSION:
+        draw_scatter(answers, found).save(picture)
+        explained = r2(found, answers)
+        return {"r2": explained.value, "r2_interval": explained.interval}
+    counts = label_counts(scorer.labels, trained, answers, found)
+    if scorer.kind is Kind.MULTILABEL:
+        return {"labels": counts, "average_precision": average_precision(outputs, answers)}
+    draw_confusion(scorer.labels, confusion(answers, found, len(scorer.labels))).save(picture)
+    return {"labels": counts, "calibration_error": calibration_error(outputs, answers)}
+
+
+def largest_difference(
+    path: Path, inputs: Mapping[str, np.ndarray], run: Run, *, unit: float = 1.0
+) -> float | None:
     """Between a file and the model it was exported from, over all numbers; None of no items."""
     if not len(next(iter(inputs.values()))):
         return None
     (served,) = run_batches(open_model(path), inputs).values()
-    return float(np.abs(served - run(inputs)).max())
+    return float(np.abs(served - run(inputs)).max() / unit)
 
 
-def accuracy_by_view(
-    right: Mapping[str, np.ndarray], inputs: Mapping[str, Mapping[str, Any]]
-) -> dict[str, float | None]:
-    """The share of right answers in each view, of the items that have those sides.
-
-    None where there is no such item.
-    """
-    return {
-        view: round(float(one.mean()), 4) if len(one) else None
-        for view, one in _whole(right, inputs).items()
-    }
-
-
-def intervals_by_view(
-    right: Mapping[str, np.ndarray], inputs: Mapping[str, Mapping[str, Any]]
-) -> dict[str, tuple[float, float]]:
-    """Wilson's 95 % interval of each of these shares."""
-    return {view: wilson(int(one.sum()), len(one)) for view, one in _whole(right, inputs).items()}
-
-
-def _whole(
-    right: Mapping[str, np.ndarray], inputs: Mapping[str, Mapping[str, Any]]
+def rows_by_view(
+    answers: np.ndarray, inputs: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, np.ndarray]:
-    """Right or wrong, of the items that have the sides of each view."""
+    """By view, the numbers of the items that have an answer, and what the view shows."""
     flags = ("has_image", "has_text")
-    kept = {}
+    rows = {}
     for view, arrays in inputs.items():
         needs = [flag for flag, show in zip(flags, VIEWS[view], strict=True) if show]
-        kept[view] = right[view][np.all([arrays[flag][:, 0] == 1 for flag in needs], axis=0)]
-    return kept
+        there = np.all([arrays[flag][:, 0] == 1 for flag in needs], axis=0)
+        rows[view] = np.flatnonzero(there & known(answers))
+    return rows
 
 
 def scores_by_view(
@@ -174,26 +202,26 @@ def rehearse_decide(
     for scorer in scorers:
         found = scores_by_view(bundle, scorer, {"both": inputs["both"]})["both"].tolist()
         for own, values in zip(scores, found, strict=True):
-            own += [Score(scorer.name, *one) for one in zip(scorer.labels, values, strict=True)]
+            own.extend(scorer.scores(values))
     for item_id, own in zip(item_ids, scores, strict=True):
         rehearsed(item_id, functions.decide, own, "")
 
 
 def label_counts(
-    labels: tuple[str, ...], training: np.ndarray, held_out: np.ndarray, right: np.ndarray
+    labels: tuple[str, ...], training: np.ndarray, held_out: np.ndarray, found: np.ndarray
 ) -> dict[str, dict[str, int]]:
-    """By label: items trained on, items held out, and those of them that were answered right."""
-    columns = {"trained_on": training, "held_out": held_out, "right": held_out[right]}
-    counts = {
-        name: np.bincount(answers, minlength=len(labels)) for name, answers in columns.items()
-    }
+    """By label: items trained on, items held out, and those of them that were given the label.
+
+    Answers are numbers of labels, or (n, labels) of several at once.
+    """
+    numbers = np.arange(len(labels))
+    trained, tested, given = (
+        one[:, None] == numbers if one.ndim == 1 else one == 1
+        for one in (training, held_out, found)
+    )
+    columns = {"trained_on": trained, "held_out": tested, "right": tested & given}
+    counts = {name: one.sum(axis=0) for name, one in columns.items()}
     return {
         label: {name: int(count[number]) for name, count in counts.items()}
         for number, label in enumerate(labels)
     }
-
-
-def commonest_share(counts: Mapping[str, Mapping[str, int]]) -> float:
-    """The accuracy of whoever always answers the label that training saw most often."""
-    commonest = max(counts.values(), key=lambda one: one["trained_on"])
-    return round(commonest["held_out"] / sum(one["held_out"] for one in counts.values()), 4)

@@ -6,14 +6,17 @@ batches: what is in memory grows by the texts alone.
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from models.failures import Reason, Rejected
 from models.features import ImageLimits, decode_image, normalise_text
 from models.functions import NO_FUNCTIONS, Functions
+from models.manifest import Kind
+from models.training.manifest_labels import kinds_of
 from models.training.manifest_lines import LabelledItem, read_items
 from models.training.manifest_problems import ManifestRefused, Problem, shown, summarised
 from models.training.rehearsal import rehearsed
@@ -42,8 +45,9 @@ class Examples:
     texts: list[str]
     has_image: np.ndarray  # float32 (n, 1), 0 or 1
     has_text: np.ndarray  # float32 (n, 1), 0 or 1
-    labels: Mapping[str, tuple[str, ...]]  # label name -> its labels, sorted
-    answers: Mapping[str, np.ndarray]  # label name -> int32 (n,), indices into its labels
+    kinds: Mapping[str, Kind]  # by label name, sorted
+    labels: Mapping[str, tuple[str, ...]]  # label name -> its labels, sorted; () of a number
+    answers: Mapping[str, np.ndarray]  # label name -> (n, ...), as models.training.heads has them
 
     def part(self, start: int, end: int) -> "Examples":
         """Items `start` to `end`, without a copy of their pictures."""
@@ -53,6 +57,7 @@ class Examples:
             self.texts[start:end],
             self.has_image[start:end],
             self.has_text[start:end],
+            self.kinds,
             self.labels,
             {name: answers[start:end] for name, answers in self.answers.items()},
         )
@@ -103,7 +108,7 @@ def read_examples(
         raise ManifestRefused(manifest, [*summarised(problems), "(--skip_broken leaves them out)"])
     for line in summarised(problems):
         report(f"left out: {line}")
-    check_enough(manifest, counts[0], len(kept) - counts[0])
+    check_enough(manifest, kept[: counts[0]], kept[counts[0] :])
     examples = _to_examples(kept, images, functions)
     return examples.part(0, counts[0]), examples.part(counts[0], len(kept))
 
@@ -150,26 +155,45 @@ def _to_examples(
     items: Sequence[LabelledItem], images: np.ndarray, functions: Functions
 ) -> Examples:
     texts = [rehearsed(item.item_id, functions.prepare_text, item.text) for item in items]
-    labels = {
-        name: tuple(sorted({item.labels[name] for item in items}))
-        for name in sorted(items[0].labels)
-    }
-    numbers = {
-        name: {value: number for number, value in enumerate(values)}
-        for name, values in labels.items()
-    }
+    kinds = kinds_of([item.labels for item in items])
+    labels, answers = {}, {}
+    for name, kind in kinds.items():
+        values = [item.labels.get(name) for item in items]
+        labels[name] = _labels(kind, values)
+        answers[name] = _answers(kind, values, labels[name])
     return Examples(
         item_ids=[item.item_id for item in items],
         images=images,
         texts=texts,
         has_image=_presence([bool(item.image) for item in items]),
         has_text=_presence([bool(normalise_text(text)) for text in texts]),
+        kinds=kinds,
         labels=labels,
-        answers={
-            name: np.array([numbers[name][item.labels[name]] for item in items], np.int32)
-            for name in labels
-        },
+        answers=answers,
     )
+
+
+def _labels(kind: Kind, values: Sequence[Any]) -> tuple[str, ...]:
+    if kind is Kind.REGRESSION:
+        return ()
+    there = [one for one in values if one is not None]
+    return tuple(sorted(set(there if kind is Kind.CLASSIFICATION else chain.from_iterable(there))))
+
+
+def _answers(kind: Kind, values: Sequence[Any], labels: Sequence[str]) -> np.ndarray:
+    """One row an item; None is no answer."""
+    if kind is Kind.REGRESSION:
+        return np.array([np.nan if one is None else one for one in values], np.float64)
+    numbers = {label: number for number, label in enumerate(labels)}
+    if kind is Kind.CLASSIFICATION:
+        return np.array([numbers.get(one, -1) for one in values], np.int32)
+    answers = np.zeros((len(values), len(labels)), np.float32)
+    for row, chosen in zip(answers, values, strict=True):
+        if chosen is None:
+            row[:] = np.nan
+        else:
+            row[[numbers[one] for one in chosen]] = 1
+    return answers
 
 
 def _presence(flags: Sequence[bool]) -> np.ndarray:

@@ -11,19 +11,23 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 
 MAX_ROWS = 50_000  # that one is fitted on; more hardly change it, and take minutes
 MAX_WEIGHTS = 4_000_000  # features times labels: 16 MB of a release
 STRENGTH = 10.0  # the inverse of the regularisation; for rows of norm 1
 ITERATIONS = 300
+SHRINKAGE = 1.0  # of ridge regression, for rows of norm 1 and numbers with a deviation of 1
 
 
 class Linear(NamedTuple):
-    """Logits of rows x are x @ weights + bias; a label that was never seen has no chance."""
+    """Logits of rows x are x @ weights + bias; a label that was never seen has no chance.
 
-    weights: np.ndarray  # float32 (features, labels)
-    bias: np.ndarray  # float32 (labels,)
+    Of a number there is one column, and it is the number.
+    """
+
+    weights: np.ndarray  # float32 (features, columns)
+    bias: np.ndarray  # float32 (columns,)
 
     def __call__(self, rows: np.ndarray | sp.csr_matrix) -> np.ndarray:
         return np.asarray(rows @ self.weights) + self.bias
@@ -71,6 +75,27 @@ def fit_linear(
         intercepts = np.array([-intercepts[0], intercepts[0]]) / 2
     weights[:, seen], bias[seen] = coefficients, intercepts
     return Linear(weights, bias)
+
+
+def fit_labels(rows: np.ndarray | sp.csr_matrix, answers: np.ndarray, *, seed: int = 0) -> Linear:
+    """Logistic regression of each label by itself; answers (n, labels) are 0 or 1."""
+    each = [fit_linear(rows, one, 2, seed=seed) for one in answers.T.astype(np.int32)]
+    return Linear(
+        np.stack([one.weights[:, 1] - one.weights[:, 0] for one in each], axis=1),
+        np.array([one.bias[1] - one.bias[0] for one in each], np.float32),
+    )
+
+
+def fit_number(rows: np.ndarray | sp.csr_matrix, answers: np.ndarray, *, seed: int = 0) -> Linear:
+    """Ridge regression of answers (n,) with mean 0 and deviation 1; on MAX_ROWS at most."""
+    if rows.shape[0] > MAX_ROWS:
+        some = np.random.default_rng(seed).permutation(rows.shape[0])[:MAX_ROWS]
+        rows, answers = rows[some], answers[some]
+    if rows.shape[0] < 2:  # nothing to tell apart  # noqa: PLR2004 - it takes two
+        return Linear(np.zeros((rows.shape[1], 1), np.float32), np.zeros(1, np.float32))
+    model = Ridge(SHRINKAGE).fit(rows, answers)
+    weights = model.coef_.reshape(-1, 1).astype(np.float32)
+    return Linear(weights, np.array([model.intercept_], np.float32))
 
 
 def weighted_terms(ids: np.ndarray, weights: np.ndarray, terms: int) -> sp.csr_matrix:

@@ -30,6 +30,9 @@ OTHER_NAMES = {
 }
 A_PATH = "the path of a file on this machine is wanted"
 LABEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")  # it becomes a file name
+MAX_NUMBER = 1e30  # beyond it a model's float32 ends
+RANGE = f"from {-MAX_NUMBER:g} to {MAX_NUMBER:g}"
+MAX_DIGITS = 40  # shown of a number
 BASE64 = re.compile(r"(data:.*|[A-Za-z0-9+/=\s]{200,})", re.DOTALL)
 
 
@@ -108,23 +111,39 @@ def _names_in(folder: Path) -> dict[str, str]:
 
 
 def _problems_of_labels(labels: Any) -> Iterator[tuple[str, str]]:
-    if not isinstance(labels, dict) or not labels:
+    if not isinstance(labels, dict) or all(one is None for one in labels.values()):
         text = 'labels is not an object with at least one label, such as {"kind": "mug"}'
         yield text, text
         return
     for name, value in labels.items():
-        text = ""
         if not LABEL_NAME.fullmatch(name):
-            name = shown(name)  # noqa: PLW2901 - from here on it is only shown
-            text = f"label name {name!r} is not letters, digits, - and _ (64 at most)"
-        elif value is None:
-            text = f"label {name!r} is null: every line needs every label"
-        elif isinstance(value, bool | int | float):
-            kind = f"label {name!r} is no text"
-            yield f'{kind}: write "{json.dumps(value)}", not {json.dumps(value)}', kind
-        elif not isinstance(value, str) or not value:
-            text = f"label {name!r} is not a text"
-        else:
-            yield from _problems_of_text(f"label {name!r}", value)
-        if text:
+            text = f"label name {shown(name)!r} is not letters, digits, - and _ (64 at most)"
             yield text, text
+        elif value is not None:
+            yield from _problems_of_label(f"label {name!r}", value)
+
+
+def _problems_of_label(what: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Of a text, a list of texts or a number, each of which is another kind of scorer."""
+    if isinstance(value, bool):
+        kind = f"{what} is no text"
+        yield f'{kind}: write "{json.dumps(value)}", not {json.dumps(value)}', kind
+    elif isinstance(value, int | float):
+        if not abs(value) <= MAX_NUMBER:  # which is also false of nan
+            kind = f"{what} is not a number that can be learnt, {RANGE}"
+            yield f"{kind}: {shown(str(value)[:MAX_DIGITS])}", kind
+    elif isinstance(value, list):
+        if not all(isinstance(one, str) and one for one in value):
+            text = f"{what} is a list with something that is no text"
+            yield text, text
+            return
+        for one in value:
+            yield from _problems_of_text(what, one)
+        if len(set(value)) < len(value):
+            twice = next(one for one in value if value.count(one) > 1)
+            yield f"{what} has {shown(twice)!r} twice", f"{what} has a label twice"
+    elif not isinstance(value, str) or not value:
+        text = f"{what} is not a text, a list of texts or a number"
+        yield text, text
+    else:
+        yield from _problems_of_text(what, value)

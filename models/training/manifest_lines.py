@@ -1,10 +1,11 @@
 """The manifest of labelled items: JSON Lines in, items or all that is wrong with them out.
 
 One JSON object a line: `item_id`; `image`, the path of a file, relative to the
-manifest; `text`; `labels`, an object from label name to label; null and a field that
-is left out are the same. An item may lack image or text, not both; every item has the
-same label names. No picture is opened here: what is wrong with lines is known in
-seconds, however many pictures there are.
+manifest; `text`; `labels`, an object from label name to a text, a list of texts or a
+number; null and what is left out are the same. An item may lack image or text, not
+both, and any label names but the last; a name has one kind on all lines. No picture is
+opened here: what is wrong with lines is known in seconds, however many pictures there
+are.
 """
 
 import json
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 
 from models.encodings import refuse_other_encodings
 from models.training.manifest_fields import problems_of
-from models.training.manifest_labels import unlearnable
+from models.training.manifest_labels import LabelValue, mixed, unlearnable
 from models.training.manifest_problems import ManifestRefused, Problem, shown, summarised
 
 EXAMPLE = '{"item_id": "a1", "image": "a1.jpg", "text": "a red mug", "labels": {"kind": "mug"}}'
@@ -28,7 +29,7 @@ class LabelledItem(NamedTuple):
     item_id: str
     image: str
     text: str
-    labels: Mapping[str, str]
+    labels: Mapping[str, LabelValue]  # those that the line has
 
 
 def read_items(manifest: Path, *, min_lines: int = 1) -> list[LabelledItem]:
@@ -37,8 +38,8 @@ def read_items(manifest: Path, *, min_lines: int = 1) -> list[LabelledItem]:
     Raises ManifestRefused, which lists all mistakes at once: an encoding other than
     UTF-8, what is no JSON Lines file, lines that are not JSON or lack a field, fields
     that are unknown or of a wrong type, item ids used twice, pictures that are not
-    there, label names that differ between lines; and if that is nothing, labels with
-    one value, in two spellings, or on fewer than `min_lines` lines.
+    there, label names of several kinds; and if that is nothing, labels with one value,
+    in two spellings, or on fewer than `min_lines` lines.
     """
     items: list[LabelledItem] = []
     problems: list[Problem] = []
@@ -51,13 +52,14 @@ def read_items(manifest: Path, *, min_lines: int = 1) -> list[LabelledItem]:
         found = [Problem(number, *one) for one in problems_of(fields, manifest.parent)]
         problems += found
         if not found:
-            labels = fields["labels"]
+            labels = _labels(fields["labels"])
             image, text = (fields.get(name) or "" for name in ("image", "text"))
             items.append(LabelledItem(number, fields["item_id"], image, text, labels))
     problems = sorted([*problems, *_problems_between(items)], key=lambda one: one.line)
     # With lines missing, a label may only seem to have one value.
     answers = [one.labels for one in items]
-    if refused := summarised(problems) or list(unlearnable(answers, min_lines=min_lines)):
+    refused = summarised(problems) + list(mixed([(one.line, one.labels) for one in items]))
+    if refused := refused or list(unlearnable(answers, min_lines=min_lines)):
         raise ManifestRefused(manifest, refused)
     return items
 
@@ -111,6 +113,16 @@ def _fields(line: bytes) -> dict[str, Any]:
     return fields
 
 
+def _labels(labels: Mapping[str, Any]) -> dict[str, LabelValue]:
+    """Those that are there; an item's labels that are several, as a tuple."""
+    plain = {list: tuple, int: float}
+    return {
+        name: plain.get(type(value), type(value))(value)
+        for name, value in labels.items()
+        if value is not None
+    }
+
+
 def _problems_between(items: Sequence[LabelledItem]) -> Iterator[Problem]:
     first_lines: dict[str, int] = {}
     for item in items:
@@ -118,6 +130,3 @@ def _problems_between(items: Sequence[LabelledItem]) -> Iterator[Problem]:
         if first != item.line:
             text = f"item_id {shown(item.item_id)!r} is also on line {first}"
             yield Problem(item.line, text, "item_id is used twice")
-        if item.labels.keys() != items[0].labels.keys():
-            text = f"labels {sorted(item.labels)}, earlier lines have {sorted(items[0].labels)}"
-            yield Problem(item.line, text, text)

@@ -16,7 +16,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from models.manifest import Kind
 from models.training.architecture import DEEP_INPUTS, EMBEDDING, Network
+from models.training.heads import Head, known, targets
 
 SHIFT_PX = 4
 BATCH = 64
@@ -27,12 +29,14 @@ SCORER_EPOCHS = 6  # of the scorers alone, for each epoch of the whole
 # The inputs that are shown, image and text, and how much that view counts.
 VIEWS = ((1, 1, 1.0), (1, 0, 0.25), (0, 1, 0.25))
 MAX_PREDICTED_WORDS = 1_000  # the most frequent ones
+KNOWN = ".known"  # after a scorer's name: 1 for the items that have an answer for it, else 0
 
 _Arrays = Mapping[str, tf.Tensor]
 
 
 def fit_network(
     network: Network,
+    heads: Mapping[str, Head],
     arrays: Mapping[str, np.ndarray],
     answers: Mapping[str, np.ndarray],
     rows: np.ndarray,
@@ -44,8 +48,9 @@ def fit_network(
     """Train in place on `rows`: all of it for `epochs`, then the scorers alone for longer.
 
     `arrays`: token_ids, has_image, has_text, and image (n, size_px, size_px, 3), or
-    embedding (n, numbers) where the encoder is frozen; `answers`: int32 (n,) for each
-    scorer. Returns the embeddings of all n, as they are served. Reports losses and times.
+    embedding (n, numbers) where the encoder is frozen; `answers`, as
+    models.training.heads has them, for each of `heads`; an item without one teaches the other
+    scorers. Returns the embeddings of all n, as they are served. Reports losses and times.
     """
 
     def loss_of_all(arrays: _Arrays, answers: _Arrays) -> tf.Tensor:
@@ -54,23 +59,25 @@ def fit_network(
             pixels = {"image": _shifted(arrays["image"])}
             embedding = network.encoder(pixels, training=True) * arrays["has_image"]
         words = WORDS_WEIGHT * _words_loss(network, embedding, arrays)
-        return words + _scorers_loss(network, embedding, arrays, answers)
+        return words + _scorers_loss(network, heads, embedding, arrays, answers)
 
     def loss_of_scorers(arrays: _Arrays, answers: _Arrays) -> tf.Tensor:
-        return _scorers_loss(network, arrays["embedding"], arrays, answers)
+        return _scorers_loss(network, heads, arrays["embedding"], arrays, answers)
 
-    heads = [network.word_table, network.meaning, *network.logits.values()]
+    learnt = {name: targets(head, answers[name]) for name, head in heads.items()}
+    learnt |= {f"{name}{KNOWN}": known(answers[name]).astype(np.float32) for name in heads}
+    parts = [network.word_table, network.meaning, *network.logits.values()]
     shuffle = np.random.default_rng(seed)
-    fit = partial(_fit, answers=answers, rows=rows, shuffle=shuffle, report=report)
+    fit = partial(_fit, answers=learnt, rows=rows, shuffle=shuffle, report=report)
     longer = epochs * SCORER_EPOCHS
     read = {name: arrays[name] for name in DEEP_INPUTS if name in arrays}
     if not network.encoder:
-        fit(loss_of_all, heads, read, epochs=longer)
+        fit(loss_of_all, parts, read, epochs=longer)
         return arrays["embedding"]
-    fit(loss_of_all, [network.encoder, *heads], read | {"image": arrays["image"]}, epochs=epochs)
+    fit(loss_of_all, [network.encoder, *parts], read | {"image": arrays["image"]}, epochs=epochs)
     served = run_model(network.encoder, {"image": arrays["image"]})
     embedding = served.astype(EMBEDDING.dtype).astype(np.float32) * arrays["has_image"]
-    fit(loss_of_scorers, heads, read | {"embedding": embedding}, epochs=longer)
+    fit(loss_of_scorers, parts, read | {"embedding": embedding}, epochs=longer)
     return embedding
 
 
@@ -141,9 +148,16 @@ def _fit(
 
 
 def _scorers_loss(
-    network: Network, embedding: tf.Tensor, arrays: _Arrays, answers: _Arrays
+    network: Network,
+    heads: Mapping[str, Head],
+    embedding: tf.Tensor,
+    arrays: _Arrays,
+    answers: _Arrays,
 ) -> tf.Tensor:
-    """Cross-entropy of every scorer, with both inputs and with either alone."""
+    """The loss of every scorer, with both inputs and with either alone.
+
+    Every answer counts the same: a scorer that few items have one for weighs less.
+    """
     # All views in one batch: a call for each would be traced for each, seconds of every training.
     count = tf.shape(embedding)[0]
     image, text, weight = (
@@ -161,11 +175,33 @@ def _scorers_loss(
     }
     loss = 0.0
     for name, model in network.logits.items():
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-            tf.tile(answers[name], (len(VIEWS),)), model(views, training=True)
-        )
-        loss += tf.reduce_sum(weight * losses) / tf.cast(count, tf.float32)
+        logits = model(views, training=True)
+        losses = LOSSES[heads[name].kind](_tiled(answers[name]), logits)
+        there = _tiled(answers[f"{name}{KNOWN}"])
+        loss += tf.reduce_sum(weight * there * losses) / tf.cast(count, tf.float32)
     return loss
+
+
+def _tiled(array: tf.Tensor) -> tf.Tensor:
+    return tf.tile(array, (len(VIEWS), *[1] * (len(array.shape) - 1)))
+
+
+def _labels_loss(answers: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    losses = tf.nn.sigmoid_cross_entropy_with_logits(answers, logits)
+    return tf.reduce_sum(losses, axis=1)
+
+
+def _number_loss(answers: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Huber's: squared up to one standard deviation, so that no outlier rules a batch."""
+    off = tf.abs(answers - logits[:, 0])
+    return tf.where(off <= 1, off**2 / 2, off - 0.5)
+
+
+LOSSES = {
+    Kind.CLASSIFICATION: tf.nn.sparse_softmax_cross_entropy_with_logits,
+    Kind.MULTILABEL: _labels_loss,
+    Kind.REGRESSION: _number_loss,
+}
 
 
 def _words_loss(network: Network, embedding: tf.Tensor, arrays: _Arrays) -> tf.Tensor:

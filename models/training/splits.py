@@ -23,8 +23,7 @@ def split_items(
 ) -> tuple[list[LabelledItem], list[LabelledItem]]:
     """Training and held-out items, each in the manifest's order.
 
-    Reads every picture's bytes, and decodes none. Raises ManifestRefused when fewer
-    than MIN_HELD_OUT items would be in one part.
+    Reads every picture's bytes, and decodes none. Raises ManifestRefused as `check_enough`.
     """
     contents = {
         item.item_id: _content(manifest.parent / item.image) for item in items if item.image
@@ -41,16 +40,31 @@ def split_items(
         content = contents.get(item.item_id, "")
         key = item.item_id if content in placeholders else content or item.item_id
         parts[is_held_out(key)].append(item)
-    check_enough(manifest, *map(len, parts))
+    check_enough(manifest, *parts)
     return parts
 
 
-def check_enough(manifest: Path, training: int, held_out: int) -> None:
-    """Raises ManifestRefused when fewer than MIN_HELD_OUT items are in one part."""
-    if min(training, held_out) < MIN_HELD_OUT:
-        total = training + held_out
-        wanted = f"{MIN_HELD_OUT} must be held out to be tested on"
+def check_enough(
+    manifest: Path, training: Sequence[LabelledItem], held_out: Sequence[LabelledItem]
+) -> None:
+    """Raises ManifestRefused when fewer than MIN_HELD_OUT items are in one part, in all or of
+    those with one of the label names.
+    """
+    wanted = f"{MIN_HELD_OUT} must be held out to be tested on"
+    if min(len(training), len(held_out)) < MIN_HELD_OUT:
+        total = len(training) + len(held_out)
         raise ManifestRefused(manifest, [f"{total} items are too few: {wanted}"])
+    counts = [
+        Counter(name for item in part for name in item.labels) for part in (training, held_out)
+    ]
+    few = [
+        f"label {name!r} is on {counts[0][name] + counts[1][name]} lines, of which "
+        f"{counts[1][name]} are held out: {wanted}"
+        for name in sorted(counts[0] | counts[1])
+        if min(counts[0][name], counts[1][name]) < MIN_HELD_OUT
+    ]
+    if few:
+        raise ManifestRefused(manifest, few)
 
 
 def is_held_out(key: str) -> bool:

@@ -1,8 +1,13 @@
-"""What a training prints of its release: tables of accuracy, and verdicts in words."""
+"""What a training prints of its release: tables of its measures, and verdicts in words.
 
-from collections.abc import Iterator
+Each scorer has the measure of its kind (models.training.quality).
+"""
 
-from models.manifest import Manifest
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from models.manifest import Kind, Manifest, ScorerSpec
+from models.training.quality import MEASURES, MEASURES_IN_WORDS
 
 MAX_LABELS = 20  # of a scorer, in the table; the release's manifest has all
 VIEWS = {"both": "both", "image_only": "image only", "text_only": "text only"}
@@ -13,20 +18,41 @@ NAMES = {
 }
 
 
-def evaluation_table(manifest: Manifest) -> str:
-    """A line a scorer: its accuracy on held-out items, and how exact its file is.
+GUESSES = {
+    Kind.CLASSIFICATION: "the commonest label",
+    Kind.MULTILABEL: "the commonest set of labels",
+    Kind.REGRESSION: "the median",
+}
 
-    Beside it, that of always answering the commonest label.
+
+def named(scorer: ScorerSpec) -> str:
+    """With its measure, where that is not accuracy."""
+    if scorer.kind is Kind.CLASSIFICATION:
+        return scorer.name
+    return f"{scorer.name}, {MEASURES_IN_WORDS[MEASURES[scorer.kind]]}"
+
+
+def figure(scorer: ScorerSpec, value: float | None) -> str:
+    """Three digits of a share; four of a number, which may be of any size."""
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if scorer.kind is Kind.REGRESSION else f"{value:.3f}"
+
+
+def evaluation_table(manifest: Manifest) -> str:
+    """A line a scorer: its measure on held-out items, and how exact its file is.
+
+    Beside it, that of the best answer that is the same for all items.
     """
-    columns = "{:24} {:>8} {:>12} {:>12} {:>17} {:>32}"
-    heads = ("scorer", "both", "image only", "text only", "commonest label")
+    columns = "{:32} {:>8} {:>12} {:>12} {:>12} {:>32}"
+    heads = ("scorer", "both", "image only", "text only", "best guess")
     lines = [columns.format(*heads, "largest LiteRT-Keras difference")]
     differences = manifest.evaluation["largest_difference"]
     for scorer in manifest.scorers:
-        accuracy = manifest.evaluation["accuracy"][scorer.name]
-        commonest = manifest.evaluation["commonest_share"][scorer.name]
-        shares = ["-" if one is None else f"{one:.3f}" for one in (*accuracy.values(), commonest)]
-        lines.append(columns.format(scorer.name, *shares, f"{differences[scorer.path]:.1e}"))
+        measured = manifest.evaluation[MEASURES[scorer.kind]][scorer.name]
+        guess = manifest.evaluation["best_guess"][scorer.name]
+        shown = [figure(scorer, one) for one in (*measured.values(), guess)]
+        lines.append(columns.format(named(scorer), *shown, f"{differences[scorer.path]:.1e}"))
     encoder = next(one for name, one in differences.items() if "/" not in name)
     lines.append(columns.format("(image encoder)", "", "", "", "", f"{encoder:.1e}"))
     return "\n".join(lines)
@@ -60,60 +86,76 @@ def label_table(manifest: Manifest) -> str:
 def baseline_table(manifest: Manifest) -> str:
     """Each scorer beside linear models on the same items, with 95 % intervals."""
     columns = "{:36} {:>21} {:>21} {:>21}"
-    lines = [columns.format("accuracy, 95 % interval", *VIEWS.values())]
+    lines = [columns.format("accuracy or other measure, 95 %", *VIEWS.values())]
     evaluation = manifest.evaluation
     for scorer in manifest.scorers:
-        name = scorer.name
+        name, measure = scorer.name, MEASURES[scorer.kind]
         own = [
-            _cell(evaluation["accuracy"][name][view], evaluation["intervals"][name][view])
+            _cell(scorer, evaluation[measure][name][view], evaluation["intervals"][name][view])
             for view in VIEWS
         ]
         found = evaluation["baselines"][name]
         beside = [
-            _cell(found[view]["accuracy"], found[view]["interval"]) if view in found else "-"
+            _cell(scorer, found[view][measure], found[view]["interval"]) if view in found else "-"
             for view in VIEWS
         ]
-        lines.append(columns.format(f"{name}: this release", *own))
+        lines.append(columns.format(f"{named(scorer)}: this release", *own))
         lines.append(columns.format(f"{name}: TF-IDF, encoder, linear", *beside))
-        commonest = evaluation["commonest_share"][name]
-        lines.append(columns.format(f"{name}: the commonest label", *[f"{commonest:.3f}"] * 3))
-        error = evaluation["calibration_error"][name]
-        lines.append(f"{name}: expected calibration error {error:.3f}")
+        guess = figure(scorer, evaluation["best_guess"][name])
+        lines.append(columns.format(f"{name}: {GUESSES[scorer.kind]}", *[guess] * 3))
+        lines.append(f"{name}: {_detail(scorer, evaluation)}")
     return "\n".join(lines)
 
 
-def _cell(share: float | None, interval: tuple[float, float]) -> str:
-    if share is None:
+def _detail(scorer: ScorerSpec, evaluation: Mapping[str, Any]) -> str:
+    """What else is measured, on all held-out items."""
+    if scorer.kind is Kind.CLASSIFICATION:
+        return f"expected calibration error {evaluation['calibration_error'][scorer.name]:.3f}"
+    if scorer.kind is Kind.MULTILABEL:
+        precision = evaluation["average_precision"][scorer.name]
+        return f"average precision {precision:.3f}; chosen from {scorer.threshold:.2f} on"
+    low, high = evaluation["r2_interval"][scorer.name]
+    return f"R2 {evaluation['r2'][scorer.name]:.3f} ({low:.3f}-{high:.3f})"
+
+
+def _cell(scorer: ScorerSpec, value: float | None, interval: tuple[float, float] | None) -> str:
+    if value is None or interval is None:
         return "-"
-    return f"{share:.3f} ({interval[0]:.3f}-{interval[1]:.3f})"
+    low, high = (figure(scorer, one) for one in interval)
+    return f"{figure(scorer, value)} ({low}-{high})"
 
 
 def verdicts(manifest: Manifest) -> str:
     """A line for each scorer and view in which something simpler is as good."""
-    lines = [line for one in manifest.scorers for line in _verdicts(manifest, one.name)]
-    return "\n".join(lines) or "Every scorer beats the linear models and the commonest label."
+    lines = [line for one in manifest.scorers for line in _verdicts(manifest, one)]
+    return "\n".join(lines) or "Every scorer beats the linear models and the best guess."
 
 
-def _verdicts(manifest: Manifest, name: str) -> Iterator[str]:
-    evaluation = manifest.evaluation
-    commonest = evaluation["commonest_share"][name]
+def _verdicts(manifest: Manifest, scorer: ScorerSpec) -> Iterator[str]:
+    evaluation, name = manifest.evaluation, scorer.name
+    measure, guess = MEASURES[scorer.kind], evaluation["best_guess"][scorer.name]
+    less_is_better = scorer.kind is Kind.REGRESSION
     for view, said in VIEWS.items():
-        own = evaluation["accuracy"][name][view]
+        own = evaluation[measure][name][view]
         if own is None:
             continue
-        low, _ = evaluation["intervals"][name][view]
-        if low <= commonest:
-            yield f"{name} from {said}: not surely above the commonest label ({commonest:.3f})"
+        low, high = evaluation["intervals"][name][view]
+        worst, best = (high, low) if less_is_better else (low, high)
+        if _as_good(guess, worst, less_is_better):
+            yield (
+                f"{name} from {said}: not surely {'below' if less_is_better else 'above'} "
+                f"{GUESSES[scorer.kind]} ({figure(scorer, guess)})"
+            )
         beside = evaluation["baselines"][name].get(view)
-        if beside and own < beside["accuracy"]:
+        if beside and own != beside[measure] and _as_good(beside[measure], own, less_is_better):
             within = (
-                "within chance" if beside["accuracy"] <= _high(manifest, name, view) else "surely"
+                "within chance" if _as_good(best, beside[measure], less_is_better) else "surely"
             )
             yield (
-                f"{name} from {said}: does NOT beat {NAMES[view]}: {own:.3f} against "
-                f"{beside['accuracy']:.3f} ({within})"
+                f"{name} from {said}: does NOT beat {NAMES[view]}: {figure(scorer, own)} against "
+                f"{figure(scorer, beside[measure])} ({within})"
             )
 
 
-def _high(manifest: Manifest, name: str, view: str) -> float:
-    return float(manifest.evaluation["intervals"][name][view][1])
+def _as_good(one: float, other: float, less_is_better: bool) -> bool:
+    return one <= other if less_is_better else one >= other

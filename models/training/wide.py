@@ -12,13 +12,19 @@ import numpy as np
 import scipy.sparse as sp
 import tensorflow as tf
 
-from models.training.linear import Linear, Scaling, fit_linear, scaling_of, weighted_terms
+from models.manifest import Kind
+from models.training.heads import Head, activated, fit_head, losses
+from models.training.linear import Linear, Scaling, scaling_of, weighted_terms
 
 BOTH, IMAGE_ONLY, TEXT_ONLY = "both", "image_only", "text_only"
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the deep part's answer
-LEAST = 1e-6  # of a probability, where its logarithm is taken
+ACTIVATIONS = {
+    Kind.CLASSIFICATION: tf.nn.softmax,
+    Kind.MULTILABEL: tf.nn.sigmoid,
+    Kind.REGRESSION: tf.identity,
+}
 
-Score = Callable[..., Any]  # (the scorer's inputs, training=False) -> probabilities (n, labels)
+Score = Callable[..., Any]  # (the scorer's inputs, training=False) -> (n, columns), as served
 
 
 class Rows(NamedTuple):
@@ -44,9 +50,11 @@ class Wide(NamedTuple):
     models: Mapping[str, Linear]
     scaling: Scaling
     terms: int
+    head: Head
 
-    def probabilities(self, rows: Rows, view: str) -> np.ndarray:
-        return softmax(self.models[view](self.columns(rows, view)))
+    def outputs(self, rows: Rows, view: str) -> np.ndarray:
+        """Probabilities, or numbers as they are learnt."""
+        return activated(self.head.kind, self.models[view](self.columns(rows, view)))
 
     def columns(self, rows: Rows, view: str) -> np.ndarray | sp.csr_matrix:
         if view == TEXT_ONLY:
@@ -66,22 +74,23 @@ def rows_of(arrays: Mapping[str, np.ndarray], terms: int) -> Rows:
     )
 
 
-def fit_wide(rows: Rows, answers: np.ndarray, labels: int, *, seed: int) -> Wide:
-    wide = Wide({}, scaling_of(rows.image[rows.has_image]), rows.terms.shape[1])
+def fit_wide(rows: Rows, answers: np.ndarray, head: Head, *, seed: int) -> Wide:
+    """Of items that all have an answer."""
+    wide = Wide({}, scaling_of(rows.image[rows.has_image]), rows.terms.shape[1], head)
     models = {}
     for view in (BOTH, IMAGE_ONLY, TEXT_ONLY):
         there = rows.having(view)
         columns = wide.columns(rows.take(there), view)
-        models[view] = fit_linear(columns, answers[there], labels, seed=seed)
+        models[view] = fit_head(head, columns, answers[there], seed=seed)
     return wide._replace(models=models)
 
 
 def choose_shares(
     wide: Wide, deep: Mapping[str, np.ndarray], rows: Rows, answers: np.ndarray
 ) -> dict[str, float]:
-    """By view, the share of the deep part with the best logarithmic score on these items.
+    """By view, the share of the deep part with the least loss on these items, which have answers.
 
-    `deep` are its probabilities by view. Of equal ones the smallest.
+    `deep` are its outputs by view, activated. Of equal shares the smallest.
     """
     shares = {}
     for view, model in wide.models.items():
@@ -89,14 +98,28 @@ def choose_shares(
         if not len(there) or not model.weights.any():
             shares[view] = 1.0
             continue
-        linear = wide.probabilities(rows.take(there), view)
-        losses = []
-        for share in SHARES:
-            mixed = (1 - share) * linear + share * deep[view][there]
-            right = mixed[np.arange(len(there)), answers[there]]
-            losses.append(-np.log(np.maximum(right, LEAST)).mean())
-        shares[view] = SHARES[int(np.argmin(losses))]
+        linear = wide.outputs(rows.take(there), view)
+        found = [
+            losses(
+                wide.head, (1 - share) * linear + share * deep[view][there], answers[there]
+            ).mean()
+            for share in SHARES
+        ]
+        shares[view] = SHARES[int(np.argmin(found))]
     return shares
+
+
+def mixed_outputs(
+    wide: Wide, deep: Mapping[str, np.ndarray], shares: Mapping[str, float], rows: Rows
+) -> np.ndarray:
+    """What both parts make of each item, by all that it has; (n, columns), activated."""
+    outputs = np.zeros((len(rows.has_image), wide.head.columns))
+    for view in (TEXT_ONLY, IMAGE_ONLY, BOTH):  # the last that an item has counts
+        there = rows.having(view)
+        if len(there):
+            linear = wide.outputs(rows.take(there), view)
+            outputs[there] = (1 - shares[view]) * linear + shares[view] * deep[view][there]
+    return outputs
 
 
 def mixed_scorer(deep: Score, wide: Wide, shares: Mapping[str, float]) -> Score:
@@ -104,6 +127,7 @@ def mixed_scorer(deep: Score, wide: Wide, shares: Mapping[str, float]) -> Score:
 
     `deep` gives logits.
     """
+    activate = ACTIVATIONS[wide.head.kind]
     both, image_only, text_only = (wide.models[one] for one in (BOTH, IMAGE_ONLY, TEXT_ONLY))
     split = wide.terms  # of `both`, the weights of the terms come first
     table = tf.constant(np.concatenate([both.weights[:split], text_only.weights], axis=1))
@@ -125,12 +149,9 @@ def mixed_scorer(deep: Score, wide: Wide, shares: Mapping[str, float]) -> Score:
             + is_text * (of_text + text_only.bias)
         )
         share = is_both * shares[BOTH] + is_image * shares[IMAGE_ONLY] + is_text * shares[TEXT_ONLY]
-        answer = tf.nn.softmax(deep(inputs, training=training))
-        return (1 - share) * tf.nn.softmax(linear) + share * answer
+        mixed = (1 - share) * activate(linear) + share * activate(deep(inputs, training=training))
+        if wide.head.kind is Kind.REGRESSION:
+            return mixed * wide.head.spread + wide.head.mean
+        return mixed
 
     return score
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)

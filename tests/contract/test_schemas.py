@@ -10,6 +10,7 @@ from google.cloud.bigquery import SchemaField
 
 from beam_pipeline.io.writers import rejected_row
 from beam_pipeline.tables import OUTCOMES, TABLES, table_schema
+from models.facts import Score
 from models.failures import Failure, Reason, Stage
 from testudo.cloud.costs import JobDay, Usage, cost_row
 from testudo.cloud.prices import read_prices
@@ -19,15 +20,24 @@ from transforms.parsing import reject
 
 from builders import ARRIVAL, message  # isort: skip
 
-TYPES = {"STRING": str, "INTEGER": int, "FLOAT": (int, float), "BYTES": bytes}
+TYPES = {
+    "STRING": str, "INTEGER": int, "FLOAT": (int, float), "BYTES": bytes, "BOOLEAN": bool,
+}  # fmt: skip
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 REPLAYED = Sent(letter(), "message-2", NOW)
 COSTS = cost_row(
     JobDay("job-1", "testudo", "us-central1", NOW.date()), NOW, Usage(), read_prices("us-central1")
 )
+SCORES = [
+    Score("category", "mug", 0.75),
+    Score("tags", "new", 0.5, chosen=True),
+    Score("price", None, None, value=12.5),
+]
 FULL = {
-    "predictions": prediction_row(scored()._replace(decisions_json='{"action":"review"}')),
+    "predictions": prediction_row(
+        scored()._replace(decisions_json='{"action":"review"}', scores=SCORES)
+    ),
     "dead_letters": dead_letter_row(dead_letter(failure(Stage.IMAGE), failure(Stage.TEXT))),
     "replays": replay_row(REPLAYED),
     "job_costs": COSTS,
@@ -65,7 +75,7 @@ def assert_fits_once(value: Any, field: SchemaField, path: str) -> None:
         assert date.fromisoformat(value), path
     else:
         assert isinstance(value, TYPES[field.field_type]), path
-        assert not isinstance(value, bool), path
+        assert isinstance(value, bool) == (field.field_type == "BOOLEAN"), path
 
 
 def assert_row(row: dict[str, Any], fields: Sequence[SchemaField], path: str) -> None:

@@ -123,6 +123,34 @@ def test_one_scorer_may_change_and_one_may_go(releases: Releases, tmp_path: Path
     assert np.isfinite([one.score for one in trial.scores]).all()
 
 
+def test_scorers_of_other_kinds_are_built_in_and_kept(releases: Releases, tmp_path: Path) -> None:
+    """Several labels by a threshold of one's own, and a number; another release keeps them."""
+    width = releases.first.features[Stage.IMAGE][0].shape[0]
+    inputs = {"embedding": width, "has_text": 1}
+    scorer_file(tmp_path / "tags.onnx", labels=2, inputs=inputs)
+    scorer_file(tmp_path / "price.onnx", labels=1, inputs=inputs)
+    lines = (
+        f'from = "{releases.first.release}"',
+        'drop = ["mismatch", "category"]',
+        "[scorers.tags]",
+        'file = "tags.onnx"',
+        'labels = ["new", "red"]',
+        'kind = "multilabel"',
+        "threshold = 0.01",
+        "[scorers.price]",
+        'file = "price.onnx"',
+        'kind = "regression"',
+    )
+    made = built(tmp_path, releases.root, *lines)
+    trial = try_item(releases.root, made.release, ITEM)
+    assert not trial.failures
+    found = {(one.model, one.label): (one.chosen, one.value) for one in trial.scores}
+    assert found[("price", None)] == (None, 1.0)  # softmax over one label
+    assert {found[("tags", "new")][0], found[("tags", "red")][0]} <= {True, False}
+    again = built(tmp_path, releases.root, f'from = "{made.release}"', 'drop = ["price"]')
+    assert again.scorers == made.scorers[:1]
+
+
 def test_an_encoder_of_another_width_is_refused_for_its_scorers(
     releases: Releases, tmp_path: Path
 ) -> None:

@@ -150,7 +150,7 @@ def test_the_evaluation_tells_how_it_was_made(trained: Manifest) -> None:
         assert set(accuracy) == {"both", "image_only", "text_only"}
         for part in ("trained_on", "held_out"):
             assert sum(one[part] for one in counts.values()) == evaluation[part]
-        assert 0 < evaluation["commonest_share"][name] < 1
+        assert 0 < evaluation["best_guess"][name] < 1
         assert 0 <= evaluation["calibration_error"][name] < 1
         for view, share in accuracy.items():
             low, high = evaluation["intervals"][name][view]

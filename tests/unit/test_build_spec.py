@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from models.manifest import Kind
 from testudo.build_spec import BuildSpec, OwnScorer, read_spec
 from testudo.errors import CommandError
 
@@ -45,8 +46,38 @@ labels = ["good", "bad"]
         functions=tmp_path / "functions.py",
         no_functions=False,
         drop=(),
-        scorers={"mood": OwnScorer(tmp_path / "mood.tflite", ("good", "bad"))},
+        scorers={
+            "mood": OwnScorer(tmp_path / "mood.tflite", ("good", "bad"), Kind.CLASSIFICATION, 0.5)
+        },
     )
+
+
+def test_a_scorer_may_give_several_labels_or_a_number(tmp_path: Path) -> None:
+    """By its kind; a number has no labels, and several labels may have a threshold."""
+    spec = read_spec(
+        written(
+            tmp_path,
+            """
+task = "mine"
+from = "old-1"
+
+[scorers.tags]
+file = "mood.tflite"
+kind = "multilabel"
+labels = ["new", "red"]
+threshold = 0.3
+
+[scorers.price]
+file = "mood.tflite"
+kind = "regression"
+""",
+        )
+    )
+    file = tmp_path / "mood.tflite"
+    assert spec.scorers == {
+        "tags": OwnScorer(file, ("new", "red"), Kind.MULTILABEL, 0.3),
+        "price": OwnScorer(file, (), Kind.REGRESSION, 0.5),
+    }
 
 
 def test_a_release_may_give_all_but_one_thing(tmp_path: Path) -> None:
@@ -93,13 +124,21 @@ def test_a_release_may_give_all_but_one_thing(tmp_path: Path) -> None:
             "task = 'a'\nfrom = 'b'\n"
             "[scorers.'../x']\nfile = 'mood.tflite'\nlabels = ['a', 'a']\n"
             "[scorers.mood]\nfile = 'no.onnx'\nlabels = []\n"
-            "[scorers.other]\nfile = 'mood.tflite'\n",
+            "[scorers.other]\nfile = 'mood.tflite'\n"
+            "[scorers.tags]\nfile = 'mood.tflite'\nlabels = ['a']\nkind = 'tags'\n"
+            "[scorers.price]\nfile = 'mood.tflite'\nlabels = ['a']\nkind = 'regression'\n"
+            "[scorers.odd]\nfile = 'mood.tflite'\nlabels = ['a']\nthreshold = 0.3\n"
+            "[scorers.more]\nfile = 'mood.tflite'\nlabel = ['a']\n",
             [
                 ": scorers: '../x' is not letters, digits,",
                 ": scorers.../x: labels are there twice: a",
                 ": scorers.mood: file 'no.onnx' is not a .tflite file",
                 ": scorers.mood: labels is not a list of texts: []",
-                ": scorers.other has not exactly `file` and `labels`",
+                ": scorers.other: labels is not a list of texts: []",
+                ": scorers.tags: kind 'tags' is not classification, multilabel, regression",
+                ": scorers.price: labels are none of a number",
+                ": scorers.odd: threshold 0.3 is not a number between 0 and 1, of kind multilabel",
+                ": scorers.more has more or less than `file`, and perhaps kind, labels, threshold",
             ],
         ),
     ],

@@ -9,17 +9,23 @@ import numpy as np
 import pytest
 
 from models.failures import Failure, Reason, Stage
-from models.manifest import GOLDEN, Manifest
+from models.manifest import GOLDEN, Kind, Manifest, ScorerSpec
 from testudo.columns import aligned
 from testudo.comparison import Comparison, compare
-from testudo.scoring import Figures, ScorerFigures
+from testudo.scorer_figures import (
+    LabelFigures,
+    NumberFigures,
+    ScorerFigures,
+    judge,
+)
+from testudo.scoring import Figures
 
 ITEMS = 400
 
 
-def scorer(right: int, *, error: float = 0.2, calibration_error: float = 0.05) -> ScorerFigures:
+def scorer(right: int, *, error: float = 0.2, calibration_error: float = 0.05) -> LabelFigures:
     """The first so many of ITEMS are right."""
-    return ScorerFigures(np.arange(ITEMS) < right, np.full(ITEMS, error), calibration_error)
+    return LabelFigures(np.full(ITEMS, error), np.arange(ITEMS) < right, calibration_error)
 
 
 def figures(name: str, *, evaluation: Mapping[str, Any] | None = None, **fields: Any) -> Figures:
@@ -52,7 +58,7 @@ def test_accuracy_is_judged_item_by_item(right: int, verdict: str) -> None:
 
 def test_the_same_share_of_other_items_may_be_chance() -> None:
     """Where items change in both directions the interval is as wide as that makes it."""
-    moved = ScorerFigures(np.roll(np.arange(ITEMS) < 318, 40), np.full(ITEMS, 0.2), 0.05)
+    moved = LabelFigures(np.full(ITEMS, 0.2), np.roll(np.arange(ITEMS) < 318, 40), 0.05)
     comparison = judged(scorers={"kind": moved})
     assert verdict_of(comparison, "kind: accuracy") == "within chance"
 
@@ -104,6 +110,75 @@ def test_dead_letters_of_both_count_for_neither() -> None:
         "dead_letters": {"a1": some},
     }
     assert compare(figures("old", **both), figures("new", **both)).refusals == ()
+
+
+# --- several labels, and numbers ---------------------------------------------------------------
+
+TAGS = ScorerSpec("kind", ("new", "red"), (), Kind.MULTILABEL, threshold=0.4)
+PRICE = ScorerSpec("kind", (), (), Kind.REGRESSION, spread=50.0)
+
+
+def tags(right: int) -> ScorerFigures:
+    """All items are red; the first so many are surely found to be, the others surely new."""
+    outputs = [[0.1, 0.5] if one < right else [0.5, 0.1] for one in range(ITEMS)]
+    return judge(TAGS, outputs, [("red",)] * ITEMS)
+
+
+def price(off: float) -> ScorerFigures:
+    """Each number is off by so much, one half of them more by 2, the other less."""
+    outputs = [[100 + off + one % 2 * 4 - 2] for one in range(ITEMS)]
+    return judge(PRICE, outputs, [100.0] * ITEMS)
+
+
+@pytest.mark.parametrize(
+    ("right", "verdict"), [(300, "WORSE"), (320, "within chance"), (340, "better")]
+)
+def test_several_labels_are_judged_by_micro_f1(right: int, verdict: str) -> None:
+    """Items are drawn again together with what both releases gave for them."""
+    comparison = compare(
+        figures("old", scorers={"kind": tags(320)}), figures("new", scorers={"kind": tags(right)})
+    )
+    assert verdict_of(comparison, "kind: micro-F1") == verdict
+    if verdict == "WORSE":
+        assert comparison.refusals[0].startswith("kind: micro-F1 is surely less, by 0.03")
+
+
+@pytest.mark.parametrize(
+    ("off", "verdict"), [(11.0, "WORSE"), (10.4, "within chance"), (9.0, "better")]
+)
+def test_numbers_are_judged_by_their_mean_error(off: float, verdict: str) -> None:
+    """Surely further off by more than a hundredth of what the numbers vary: 0.5 here."""
+    comparison = compare(
+        figures("old", scorers={"kind": price(10.0)}), figures("new", scorers={"kind": price(off)})
+    )
+    assert verdict_of(comparison, "kind: mean absolute error") == verdict
+    words = ("kind: numbers are surely further off, by 1 at least",)
+    assert comparison.refusals == words * (verdict == "WORSE")
+
+
+def test_a_scorer_of_another_kind_is_worse() -> None:
+    """Whoever reads the rows would find something else in them."""
+    comparison = judged(scorers={"kind": price(0.0)})
+    (refusal,) = comparison.refusals
+    assert refusal == "kind is another kind of scorer: regression in place of classification"
+    assert "scorer kind is gone" in judged(scorers={"more": price(0.0)}).refusals
+
+
+def test_labels_at_once_are_right_label_by_label() -> None:
+    """From the threshold on; a label that the scorer lacks is missed, and all of a dead letter."""
+    outputs = [[0.4, 0.39], [0.9, 0.8], None]
+    found = judge(TAGS, outputs, [("new",), ("red", "old"), ("red",)])
+    assert found.quality.value == pytest.approx(2 * 2 / (3 + 4), abs=1e-4)
+    assert found.errors[:2].tolist() == pytest.approx([0.6**2 + 0.39**2, 0.9**2 + 0.2**2 + 1])
+    assert np.isnan(found.errors[2])
+
+
+def test_numbers_of_dead_letters_do_not_count() -> None:
+    """That they are dead letters is judged by itself."""
+    found = judge(PRICE, [[1.0], None, [5.0]], [2.0, 9.0, 3.0])
+    assert isinstance(found, NumberFigures)
+    assert found.to_json()["mean_absolute_error"] == 1.5
+    assert set(found.to_json()) == {"mean_absolute_error", "interval", "r2"}
 
 
 def test_columns_are_as_wide_as_they_must_be() -> None:

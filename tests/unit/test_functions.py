@@ -39,6 +39,23 @@ def written(tmp_path: Path):
     return write
 
 
+def test_decide_gets_labels_with_their_probabilities_and_numbers(tmp_path: Path) -> None:
+    """A number by the scorer's name alone; which labels are chosen is its own to say."""
+    source = tmp_path / "mine.py"
+    source.write_text("def decide(scores, fields): return scores")
+    scores = [
+        *SCORES,
+        Score("tags", "new", 0.4, chosen=True),
+        Score("price", None, None, value=12.5),
+    ]
+    assert json.loads(Functions(source).decide(scores, "")) == {
+        "category": {"mug": 0.75, "lamp": 0.25},
+        "ok": {"yes": 1.0},
+        "tags": {"new": 0.4},
+        "price": 12.5,
+    }
+
+
 def test_without_functions_everything_stays_as_it_is() -> None:
     """The same objects come back, and there is no decision."""
     assert NO_FUNCTIONS.prepare_text("Ein Krug") == "Ein Krug"

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,21 +10,22 @@ import pytest
 from conftest import Releases
 from release_variants import variant
 
-from models.facts import Encoded, Score
+from models.facts import Encoded, Score, Scores
 from models.failures import Failure, Reason, Stage
 from models.features import FeatureSpec, ImageLimits, pack_features
 from models.golden import GoldenItem, check_golden, from_json, read_golden, to_json
 from models.isolation import ModelProcess
 from models.kernels import Answer, CallLimits
 from models.loaded import LoadedReleases
-from models.manifest import FUNCTIONS, GOLDEN, Manifest, ReleaseError
+from models.manifest import FUNCTIONS, GOLDEN, Kind, Manifest, ReleaseError, ScorerSpec
 from models.model_process import Setup
 from models.release_cache import release_folder
 from models.training.golden_items import choose_golden
 from models.training.manifest_lines import LabelledItem
 
 SPECS = (FeatureSpec("embedding", "float16", (2,)), FeatureSpec("ids", "int16", (2,)))
-MANIFEST_OF_TWO = Manifest("mine-0", "mine", "", 8, {Stage.TEXT: SPECS}, (), {}, {})
+PRICE = ScorerSpec("price", (), (), Kind.REGRESSION, spread=40.0)
+MANIFEST_OF_TWO = Manifest("mine-0", "mine", "", 8, {Stage.TEXT: SPECS}, (PRICE,), {}, {})
 
 
 def packed(embedding: tuple[float, float], ids: tuple[int, int]) -> bytes:
@@ -92,9 +94,27 @@ def test_a_picture_beyond_the_jobs_limits_says_nothing_of_the_release() -> None:
 
 def test_golden_items_are_read_as_they_were_written() -> None:
     """Bytes, texts of any script, and scores to the last digit."""
-    scores = [Score("kind", "tasse", 0.1 + 0.2)]
+    scores = [
+        Score("kind", "tasse", 0.1 + 0.2),
+        Score("tags", "neu", 0.5, chosen=True),
+        Score("price", None, None, value=1e9 + 0.1),
+    ]
     items = [GoldenItem("ä\n", bytes(range(256)), "a \u0000 mug ☕", {"image": b"\x00"}, scores)]
     assert from_json(to_json(items)) == items
+    first, *_ = json.loads(to_json(items))["items"][0]["scores"]
+    assert first == ["kind", "tasse", 0.1 + 0.2], "as versions without other kinds read it"
+
+
+def test_a_number_may_differ_by_a_hundredth_of_its_spread() -> None:
+    """Whatever its unit: 0.4 of a price that varies by 40."""
+    item = golden(scores=(Score("price", None, None, value=200.0),))
+
+    def said(value: float) -> str:
+        return judged(item, Scores([Score("price", None, None, value=value)]), Stage.SCORE)
+
+    assert said(200.39) == ""
+    assert "price wanted 200.0000, got 200.4100 (allowed 0.4)" in said(200.41)
+    assert "price wanted 200.0000, got nan" in said(float("nan"))
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": 2}', '{"format": 1, "items": [{}]}'])

@@ -4,6 +4,8 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.linear_model import LogisticRegression
 
+from models.manifest import Kind
+from models.training.heads import Head, activated
 from models.training.linear import (
     STRENGTH,
     fit_linear,
@@ -18,10 +20,14 @@ from models.training.wide import (
     Rows,
     choose_shares,
     fit_wide,
-    softmax,
 )
 
 CHANCE = np.random.default_rng(0)
+THREE = Head(Kind.CLASSIFICATION, ("a", "b", "c"))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    return activated(Kind.CLASSIFICATION, logits)
 
 
 def items(count: int, labels: int) -> tuple[np.ndarray, np.ndarray]:
@@ -76,9 +82,9 @@ def test_each_view_has_the_model_that_was_fitted_on_it() -> None:
     terms = sp.csr_matrix(CHANCE.random((120, 6)) * (answers[:, None] == np.arange(6) % 3))
     has_text = CHANCE.random(120) < 0.8
     rows = Rows(terms, image.astype(np.float32), np.ones(120, bool), has_text)
-    wide = fit_wide(rows, answers, 3, seed=0)
+    wide = fit_wide(rows, answers, THREE, seed=0)
     alone = LogisticRegression(C=STRENGTH, max_iter=300).fit(terms[has_text], answers[has_text])
-    found = wide.probabilities(rows, TEXT_ONLY)
+    found = wide.outputs(rows, TEXT_ONLY)
     np.testing.assert_allclose(found, alone.predict_proba(terms), atol=1e-4)
 
 
@@ -87,7 +93,7 @@ def test_the_deep_part_counts_where_it_is_better() -> None:
     image, answers = items(150, 3)
     there = np.ones(150, bool)
     rows = Rows(sp.csr_matrix((150, 4)), image.astype(np.float32), there, there)
-    wide = fit_wide(rows, answers, 3, seed=0)
+    wide = fit_wide(rows, answers, THREE, seed=0)
     knows = np.eye(3)[answers] * 0.96 + 0.01
     guesses = np.full((150, 3), 1 / 3)
     deep = {BOTH: knows, IMAGE_ONLY: guesses, TEXT_ONLY: guesses}

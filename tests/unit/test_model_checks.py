@@ -4,11 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx_files import encoder_file, scorer_file
+from onnx import helper
+from onnx_files import DIMENSION, encoder_file, scorer_file, write_graph
 
-from models.failures import Stage
+from models.facts import Score, Scores
+from models.failures import Reason, Stage
 from models.features import FeatureSpec
-from models.manifest import Manifest, ReleaseError, ScorerSpec
+from models.kernels import CallLimits, ScoreKernel
+from models.manifest import Kind, Manifest, ReleaseError, ScorerSpec
 from models.model_checks import (
     encoder_problems,
     how_to_encoder,
@@ -116,6 +119,32 @@ def test_scorers_that_do_not_fit_are_refused_together(tmp_path: Path) -> None:
         "odd.onnx: takes price, which it is not given: that is embedding",
         "more.onnx: gives scores as (n, 3), not (n, 2)",
     ]
+
+
+def test_a_scorer_of_a_number_has_one_column(tmp_path: Path) -> None:
+    """And no labels; two columns are refused."""
+    price = ScorerSpec("price", (), ("embedding",), Kind.REGRESSION)
+    scorer_file(tmp_path / "scorers/price.onnx", labels=2, inputs={"embedding": 6})
+    with pytest.raises(ReleaseError, match=r"price\.onnx: gives scores as \(n, 2\), not \(n, 1\)"):
+        load_scorers(manifest(price), tmp_path)
+
+
+def test_a_number_that_is_not_finite_fails_its_item_alone(tmp_path: Path) -> None:
+    """As a score does: here the logarithm of whether there is a text."""
+    column = ("float", (DIMENSION, 1))
+    write_graph(
+        tmp_path / "scorers/price.onnx",
+        [helper.make_node("Log", ["has_text"], ["scores"])],
+        {"has_text": column},
+        {"scores": column},
+        {},
+    )
+    price = ScorerSpec("price", (), ("has_text",), Kind.REGRESSION)
+    kernel = ScoreKernel(manifest(price), tmp_path, CallLimits())
+    text, none = {Stage.TEXT: bytes(8)}, {Stage.TEXT: b""}
+    good, bad = (one.result for one in kernel([(text, ""), (none, "")]))
+    assert good == Scores([Score("price", None, None, value=0.0)])
+    assert (bad.stage, bad.reason) == (Stage.SCORE, Reason.MODEL_OUTPUT_INVALID)
 
 
 def test_scorers_are_offered_features_as_serving_widens_them() -> None:

@@ -5,6 +5,7 @@ import json
 import pyarrow as pa
 from builders import dead_letter, envelope, failure, scored, text_part
 
+from models.facts import Score
 from models.failures import Reason, Stage
 from transforms.outcomes import (
     ARCHIVE_SCHEMA,
@@ -38,8 +39,8 @@ def test_a_prediction_line() -> None:
         **IDENTITY,
         "processed_at": "2026-02-02T02:40:03.000000+00:00",
         "scores": [
-            {"model": "category", "label": "mug", "score": 0.75},
-            {"model": "category", "label": "lamp", "score": 0.25},
+            {"model": "category", "label": "mug", "score": 0.75, "chosen": None, "value": None},
+            {"model": "category", "label": "lamp", "score": 0.25, "chosen": None, "value": None},
         ],
         "decisions": None,
         "image": {"format": "JPEG", "width_px": 640, "height_px": 480, "size_bytes": 72_000},
@@ -119,7 +120,11 @@ def test_an_archive_row_fits_its_schema() -> None:
     (row,) = table.to_pylist()
     assert (row["image_features"], row["text_features"]) == (b"embedding", b"words")
     assert row["event_time"].isoformat() == "2026-02-02T02:40:00+00:00"
-    assert row["scores"][0] == {"model": "category", "label": "mug", "score": 0.75}
+    assert row["scores"][0] == Score("category", "mug", 0.75)._asdict()
+    several = [Score("tags", "new", 0.5, chosen=True), Score("price", None, None, value=1e9 + 0.5)]
+    made = archive_row(scored()._replace(scores=several))
+    (row,) = pa.Table.from_pylist([made], schema=ARCHIVE_SCHEMA).to_pylist()
+    assert row["scores"] == [one._asdict() for one in several]
     assert row["release"] == "listings-0123456789ab"
 
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.facts import Score
 from models.features import FeatureSpec
-from models.manifest import MANIFEST, Manifest, ReleaseError, ScorerSpec
+from models.manifest import MANIFEST, Kind, Manifest, ReleaseError, ScorerSpec
 from models.release import (
     POINTER,
     Pointer,
@@ -51,6 +52,50 @@ def saved(
         scorers=(SCORER,),
         evaluation=evaluation,
     )
+
+
+def test_a_manifest_names_the_kinds_of_its_scorers(root: Path) -> None:
+    """What they need besides too: a threshold, or how much numbers vary."""
+    tags = ScorerSpec("tags", ("new", "red"), ("embedding",), Kind.MULTILABEL, threshold=0.35)
+    price = ScorerSpec("price", (), ("embedding",), Kind.REGRESSION, spread=40.0)
+    manifest = dataclasses.replace(saved(root), scorers=(SCORER, tags, price))
+    assert Manifest.from_json(manifest.to_json()) == manifest
+    assert (manifest.format, saved(root).format) == (2, 1)
+    assert [one.columns for one in manifest.scorers] == [2, 2, 1]
+
+
+def test_a_manifest_of_classification_alone_is_as_it_was(root: Path) -> None:
+    """Its text and its id: workers of other versions read it, and it is the same release."""
+    manifest = saved(root)
+    fields = json.loads(manifest.to_json())
+    assert fields["scorers"] == [
+        {"name": "category", "labels": ["mug", "lamp"], "inputs": ["embedding", "token_ids"]}
+    ]
+    assert fields["format"] == 1
+    assert manifest.release == "listings-fea7bbe96f62"
+
+
+@pytest.mark.parametrize("other", [0, 3, "2"])
+def test_a_manifest_of_another_format_is_refused(root: Path, other: object) -> None:
+    """As is a kind that this version does not know."""
+    fields = json.loads(saved(root).to_json())
+    with pytest.raises(ReleaseError, match="this code reads 1 and 2"):
+        Manifest.from_json(json.dumps(fields | {"format": other}))
+    fields["scorers"][0]["kind"] = "ranking"
+    with pytest.raises(ReleaseError, match="ranking"):
+        Manifest.from_json(json.dumps(fields))
+
+
+def test_outputs_become_what_stands_in_a_row() -> None:
+    """Probabilities; with what is chosen where labels are several; a number as a value."""
+    tags = ScorerSpec("tags", ("new", "red"), (), Kind.MULTILABEL, threshold=0.35)
+    price = ScorerSpec("price", (), (), Kind.REGRESSION)
+    assert SCORER.scores([0.75, 0.25])[1] == Score("category", "lamp", 0.25)
+    assert tags.scores([0.35, 0.34]) == [
+        Score("tags", "new", 0.35, chosen=True),
+        Score("tags", "red", 0.34, chosen=False),
+    ]
+    assert price.scores([-12.5]) == [Score("price", None, None, value=-12.5)]
 
 
 @pytest.fixture

@@ -40,9 +40,9 @@ def test_all_mistakes_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
         line(3, image="nowhere.jpg"),
         line(4, image="."),
         line(5, labels={}),
-        line(6, labels={"other": "a"}),
+        line(6, labels={"kind": None, "other": None}),
         line(7, labels={"../kind": "a"}),
-        line(8, labels={"kind": ["a"]}),
+        line(8, labels={"kind": {"a": 1}}),
         line(9, text=""),
         line(0),
         line(11, item_id=""),
@@ -56,9 +56,9 @@ def test_all_mistakes_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
         "line 4: image nowhere.jpg: no such file",
         f"line 5: image .: a folder: {A_PATH}",
         "line 6: labels is not an object with at least one label",
-        "line 7: labels ['other'], earlier lines have ['kind']",
+        "line 7: labels is not an object with at least one label",
         "line 8: label name '../kind'",
-        "line 9: label 'kind' is not a text",
+        "line 9: label 'kind' is not a text, a list of texts or a number",
         "line 10: neither image nor text",
         "line 11: item_id 'item-0' is also on line 1",
         "line 12: no item_id",
@@ -128,15 +128,24 @@ def test_a_long_list_of_kinds_is_cut_short(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (0, "label 'kind' is no text: write \"0\", not 0"),
         (True, "label 'kind' is no text: write \"true\", not true"),
-        (0.5, "label 'kind' is no text: write \"0.5\", not 0.5"),
-        (None, "label 'kind' is null: every line needs every label"),
-        ("", "label 'kind' is not a text"),
+        ("", "label 'kind' is not a text, a list of texts or a number"),
+        (
+            float("nan"),
+            "label 'kind' is not a number that can be learnt, from -1e+30 to 1e+30: nan",
+        ),
+        (
+            10**40,
+            "label 'kind' is not a number that can be learnt, from -1e+30 to 1e+30: 1" + "0" * 39,
+        ),
+        (["a", 1], "label 'kind' is a list with something that is no text"),
+        (["a", ""], "label 'kind' is a list with something that is no text"),
+        (["a", "b", "a"], "label 'kind' has 'a' twice"),
+        (["\ud800"], "label 'kind' holds half a character (a lone surrogate): \\ud800"),
         ("\ud800", "label 'kind' holds half a character (a lone surrogate): \\ud800"),
     ],
 )
-def test_a_label_that_is_no_text_is_told_how_to_write_it(
+def test_a_label_that_cannot_be_learnt_is_told_how_to_write_it(
     tmp_path: Path, value: object, said: str
 ) -> None:
     """Before any picture is decoded."""
@@ -248,3 +257,104 @@ def test_labels_on_too_few_lines_are_told_with_their_counts(tmp_path: Path) -> N
         "leave them out, or give them a common label",
     )
     assert len(read_items(path, min_lines=1)) == len(kinds)
+
+
+# --- kinds of labels ---------------------------------------------------------------------------
+
+
+def test_a_label_is_one_of_several_several_at_once_or_a_number(tmp_path: Path) -> None:
+    """A text, a list, a number; a line need not have all of them, and null is as left out."""
+    path = tmp_path / "manifest.jsonl"
+    labels = [
+        {"kind": "mug", "tags": ["red", "new"], "price": 3},
+        {"kind": "lamp", "tags": [], "price": None},
+        {"price": 4.5},
+        {"tags": ["red"], "price": -1e3},
+    ]
+    lines = [json.dumps(line(n, labels=one)) for n, one in enumerate(labels)]
+    path.write_text("\n".join(lines))
+    assert [one.labels for one in read_items(path)] == [
+        {"kind": "mug", "tags": ("red", "new"), "price": 3.0},
+        {"kind": "lamp", "tags": ()},
+        {"price": 4.5},
+        {"tags": ("red",), "price": -1000.0},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            [1.5, 2, "2.5"],
+            "label 'kind' is a number on 2 lines (such as line 1: 1.5) and a text on 1 lines (such "
+            'as line 3: "2.5"): write one kind; numbers without quotes',
+        ),
+        (
+            ["red", ["red", "new"], "blue"],
+            "label 'kind' is a text on 2 lines (such as line 1: \"red\") and a list on 1 lines "
+            '(such as line 2: ["red", "new"]): write one kind, such as ["red", "new"] for several '
+            "labels at once, [] for none of them",
+        ),
+        (
+            ["a", 0, 1],
+            "label 'kind' is a number on 2 lines (such as line 2: 0.0) and a text on 1 lines (such "
+            'as line 1: "a"): write one kind, with quotes for one of several labels',
+        ),
+    ],
+)
+def test_a_label_name_has_one_kind(tmp_path: Path, values: list[object], said: str) -> None:
+    """By name, with counts, an example of each, and what to write."""
+    lines = [line(n, labels={"kind": value}) for n, value in enumerate(values)]
+    assert problems(tmp_path, *lines) == [said]
+
+
+def test_kinds_are_told_with_all_that_is_wrong_with_lines(tmp_path: Path) -> None:
+    """One run is enough."""
+    told = problems(
+        tmp_path, line(0), line(1, labels={"kind": 1}), line(2, labels={"kind": True}), "[]"
+    )
+    assert [one.split(":")[0] for one in told] == [
+        "line 3",
+        "line 4",
+        "label 'kind' is a text on 1 lines (such as line 1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([["a", "b"], ["b", "a"]], "is ['a', 'b'] on every line: there is nothing to learn"),
+        ([[], []], "is [] on every line: there is nothing to learn"),
+        ([7, 7.0], "is 7.0 on every line: there is nothing to learn"),
+        ([0, 1, 1], 'has the numbers 0 and 1 alone: write "0" and "1" for one of two labels'),
+        (
+            [["Red"], ["red", "b"], []],
+            ": 'Red' (1 lines) and 'red' (1 lines) differ in case, spaces or form of letters "
+            "alone: write one of them",
+        ),
+    ],
+)
+def test_what_no_kind_of_scorer_learns_from_is_told(
+    tmp_path: Path, values: list[object], said: str
+) -> None:
+    """Of several labels and of numbers too."""
+    lines = [line(n, labels={"kind": value}) for n, value in enumerate(values)]
+    (told,) = problems(tmp_path, *lines)
+    assert told.removeprefix("label 'kind'").strip() == said.strip()
+
+
+def test_each_of_several_labels_needs_its_lines(tmp_path: Path) -> None:
+    """Numbers do not; numbers written as texts would, and are told how to be numbers."""
+    path = tmp_path / "manifest.jsonl"
+    labels = [
+        {"tags": ["a", "b"] if n == 1 else ["a"] * (n % 2), "price": n, "size": str(n)}
+        for n in range(12)
+    ]
+    lines = [json.dumps(line(n, labels=one)) for n, one in enumerate(labels)]
+    path.write_text("\n".join(lines))
+    with pytest.raises(ManifestRefused) as refused:
+        read_items(path, min_lines=5)
+    sizes, tags = refused.value.problems
+    assert sizes.startswith("label 'size': fewer than 5 lines (--min_lines) have '0' (1)")
+    assert sizes.endswith("; for numbers, write them without quotes")
+    assert tags.startswith("label 'tags': fewer than 5 lines (--min_lines) have 'b' (1): add")

@@ -239,6 +239,26 @@ def _with_decisions(
     return {**values, "page": questions.Page([{**row, "decisions": text}], None)}
 
 
+def test_chosen_labels_and_numbers_are_shown(tmp_path: Path) -> None:
+    """All that are chosen, however many; a number as it is, without a bar."""
+    scores = [
+        *({"model": "tags", "label": one, "score": 0.5, "chosen": one != "d"} for one in "abcd"),
+        {"model": "price", "value": 1234.5},
+    ]
+    several = scored("a", 1)
+    several.row["scores"] = scores
+    other = scored("a", 2, release="two-2")
+    other.row["scores"] = [{**one, "chosen": True} for one in scores[:4]] + scores[4:]
+    with viewing(write_run(tmp_path, [several, other])) as view:
+        view.port = 8484
+        page = Visitor(view).page("/?release=one-1&period=all")
+        assert page.count('class="likeliest"') == 3
+        assert "1 more labels" in page
+        assert '<p class="number">1234.5</p>' in page
+        compared = Visitor(view).page("/releases?release=one-1&other=two-2&period=all")
+        assert compared.count("differs</span>") == 1
+
+
 # --- pictures and payloads ---------------------------------------------------------------------
 
 

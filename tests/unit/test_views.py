@@ -17,6 +17,7 @@ from warehouse import (
     job_cost,
     prediction,
     stamp,
+    tagged,
 )
 
 from beam_pipeline.tables import statements
@@ -312,6 +313,60 @@ def test_agreement_is_over_items_that_both_releases_scored(tmp_path: Path) -> No
     assert (row["release"], row["other_release"], row["items"]) == ("one-1", "two-2", 3)
     assert row["agreement"] == pytest.approx(2 / 3)
     assert row["mean_score_difference"] == pytest.approx(0.2)
+
+
+# --- Several labels, and numbers -------------------------------------------------------------
+
+
+def test_labels_given_at_once_count_as_a_set(tmp_path: Path) -> None:
+    """For shares and agreement; numbers have no labels, and rows of before are as they were."""
+    predictions = [
+        tagged("a", "red", "new", price=1),
+        tagged("b", price=2),
+        tagged("a", "new", "red", price=3, release="two-2"),
+        tagged("b", "red", price=4, release="two-2"),
+        prediction("c"),
+    ]
+    shares = view(tmp_path, "release_labels", predictions=predictions)
+    own = [one for one in shares if one["release"] == "one-1"]
+    found = {(one["model"], one["label"]): one["items"] for one in own}
+    assert found == {("category", "mug"): 3, ("tags", "new, red"): 1, ("tags", ""): 1}
+    agreed = view(tmp_path, "release_agreement", predictions=predictions)
+    assert {one["model"]: one["agreement"] for one in agreed} == {"category": 1, "tags": 0.5}
+
+
+def test_a_question_names_labels_and_means(tmp_path: Path) -> None:
+    """Each label that was chosen counts; a number has its mean; an item's story has all."""
+    predictions = [tagged("a", "red", "new", price=10), tagged("b", "red", price=20.5)]
+    predictions.append(prediction("c", label="lamp"))
+    rows = rows_of(tmp_path, statements("queries")["categories"], predictions=predictions)
+    assert {one["model"]: (one["items"], one["labels"]) for one in rows} == {
+        "category": (3, "mug 2, lamp 1"),
+        "price": (2, "mean 15.25"),
+        "tags": (2, "red 2, new 1"),
+    }
+    (story,) = (
+        files_engine(tmp_path, {"predictions": predictions[:1]})
+        .ask(statements("queries")["item"], {"item_id": "a"})
+        .rows
+    )
+    assert "category mug 0.9, price 10, tags new 0.4, tags red 0.4" in story
+
+
+def test_numbers_drift_by_powers_of_two(tmp_path: Path) -> None:
+    """With their sign; scores of labels alone have tenths."""
+    predictions = [tagged(f"a{n}", price=300, day=0) for n in range(8)]
+    predictions += [tagged(f"b{n}", price=-5 if n % 2 else 0, day=7) for n in range(8)]
+    bins = view(tmp_path, "drift_bins", predictions=predictions)
+    found = {
+        (one["day"].day, one["bin"]): one["items"]
+        for one in bins
+        if one["subject"] == "value of price" and one["items"]
+    }
+    assert found == {(2, "8"): 8, (9, "minus 2"): 4, (9, "-30"): 4}
+    assert {one["subject"] for one in bins if "score of" in one["subject"]} == {
+        "score of category mug", "score of tags new", "score of tags red",
+    }  # fmt: skip
 
 
 # --- Drift -----------------------------------------------------------------------------------

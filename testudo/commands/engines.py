@@ -19,6 +19,7 @@ DUCK_TYPES = {
     "TIMESTAMP": "TIMESTAMPTZ",
     "DATE": "DATE",
     "BYTES": "BLOB",
+    "BOOLEAN": "BOOLEAN",
 }
 NOTHING_GIVEN: Mapping[str, Any] = {}
 

@@ -17,7 +17,9 @@ from models.features import ImageLimits
 from models.kernels import CallLimits
 from models.manifest import ReleaseError
 from models.release import Pointer, fetch_release, find_pointer
+from models.training.manifest_labels import IN_WORDS, kinds_of
 from models.training.manifest_lines import LabelledItem
+from models.training.quality import MEASURES_IN_WORDS
 from testudo.columns import aligned
 from testudo.commands.release_places import (
     add_item_arguments,
@@ -66,7 +68,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def show_evaluation(arguments: argparse.Namespace) -> None:
-    """Accuracy by scorer, calibration, time and size of one release."""
+    """The measure of each scorer, time and size of one release."""
     with _judging(arguments) as judge:
         (figures,) = judge.timed(judge.figures(arguments.release))
     _print_figures(figures, arguments.format)
@@ -159,14 +161,24 @@ class _Judge(NamedTuple):
         """Of one release, without its time.
 
         Raises Failed for a release that cannot be loaded, ReleaseError for one that is not
-        there, CommandError where nothing of the items is what it scores.
+        there, CommandError where nothing of the items is what it scores, or of another kind.
         """
         manifest, folder = fetch_release(self.root, release, self.cache)
         names = [one.name for one in manifest.scorers]
-        if not set(names) & self.items[0].labels.keys():
-            labels = ", ".join(self.items[0].labels)
+        kinds = kinds_of([item.labels for item in self.items])
+        if not set(names) & kinds.keys():
             raise CommandError(
-                f"--manifest: its labels are {labels}; {release} scores {', '.join(names)}"
+                f"--manifest: its labels are {', '.join(kinds)}; "
+                f"{release} scores {', '.join(names)}"
+            )
+        other = [one for one in manifest.scorers if kinds.get(one.name, one.kind) is not one.kind]
+        if other:
+            raise CommandError(
+                "\n".join(
+                    f"--manifest: label {one.name!r} is {IN_WORDS[kinds[one.name]]}, and "
+                    f"{IN_WORDS[one.kind]} to {release}"
+                    for one in other
+                )
             )
         refuse(release, load_everywhere(self.processes, folder))
         return evaluate(self.processes, folder, manifest, self.items, self.pictures)
@@ -182,14 +194,16 @@ def _print_figures(figures: Figures, how: str) -> None:
     rows = [
         (
             name,
-            f"{one.accuracy:.3f}",
-            f"{one.interval[0]:.3f}-{one.interval[1]:.3f}",
-            f"{one.calibration_error:.3f}",
+            MEASURES_IN_WORDS[one.measure],
+            one.shown(value),
+            f"{one.shown(low)}-{one.shown(high)}",
+            ", ".join(f"{what.replace('_', ' ')} {it:.3f}" for what, it in one.details().items()),
         )
         for name, one in figures.scorers.items()
+        for value, (low, high) in [one.quality]
     ]
     print(f"{figures.manifest.release} on {figures.items} items")
-    print(aligned(("scorer", "accuracy", "95 % interval", "calibration error"), rows))
+    print(aligned(("scorer", "measure", "", "95 % interval", "besides"), rows))
     print(f"{figures.item_ms:.2f} ms an item, {figures.size_bytes / MEGABYTE:.1f} MB")
     for name, failure in list(figures.dead_letters.items())[:MAX_DEAD_LETTERS]:
         print(shown(f"dead letter {name!r}: {failure.reason}: {failure.detail}"))

@@ -4,11 +4,21 @@ import argparse
 import dataclasses
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from models.manifest import FUNCTIONS, GOLDEN, MANIFEST, Manifest, ReleaseError
+from models.manifest import (
+    FUNCTIONS,
+    GOLDEN,
+    MANIFEST,
+    Kind,
+    Manifest,
+    ReleaseError,
+    ScorerSpec,
+)
 from models.objects import OBJECTS
 from models.release import Pointer, find_pointer, read_manifest, read_pointer
+from models.training.quality import ACCURACY, MEASURES, MEASURES_IN_WORDS
 from testudo.columns import aligned
 from testudo.commands.release_places import add_place_arguments, place_of
 from testudo.errors import CommandError, shown
@@ -56,7 +66,7 @@ def list_releases(arguments: argparse.Namespace) -> None:
                         str(row["release"]),
                         str(row["created_at"]),
                         f"{row['size_bytes'] / MEGABYTE:.1f}",
-                        str(row["problem"] or _accuracies(row["accuracy"])),
+                        str(row["problem"] or _measures(row)),
                         row["scores"],
                     )
                     for row in rows
@@ -71,7 +81,7 @@ def _row(root: str, release: str, size_bytes: int, pointer: Pointer | None) -> d
         "task": "",
         "created_at": "",
         "size_bytes": size_bytes,
-        "accuracy": {},
+        **{measure: {} for measure in MEASURES.values()},
         "scores": whom(pointer, release),
         "problem": "",
     }
@@ -79,16 +89,27 @@ def _row(root: str, release: str, size_bytes: int, pointer: Pointer | None) -> d
         manifest = read_manifest(root, release)
     except ReleaseError as error:
         return row | {"problem": str(error)}
-    found = manifest.evaluation.get("accuracy", {})
     return row | {
         "task": manifest.task,
         "created_at": manifest.created_at,
-        "accuracy": {name: views.get("both") for name, views in found.items()},
+        **{
+            measure: {
+                name: views.get("both")
+                for name, views in manifest.evaluation.get(measure, {}).items()
+            }
+            for measure in MEASURES.values()
+        },
     }
 
 
-def _accuracies(found: dict[str, float | None]) -> str:
-    return ", ".join(f"{name} {one:.3f}" for name, one in found.items() if one is not None)
+def _measures(row: dict[str, Any]) -> str:
+    """Of all scorers: accuracy is not named, as most have it."""
+    return ", ".join(
+        f"{name} {one:.4g}" + f" ({MEASURES_IN_WORDS[measure]})" * (measure != ACCURACY)
+        for measure in MEASURES.values()
+        for name, one in row[measure].items()
+        if one is not None
+    )
 
 
 def whom(pointer: Pointer | None, release: str) -> str:
@@ -149,23 +170,24 @@ def _facts(manifest: Manifest, scores: str) -> list[tuple[str, str]]:
         listed = (f"{one.name} {one.dtype} {'x'.join(map(str, one.shape))}" for one in specs)
         facts.append((branch, ", ".join(listed)))
     for scorer in manifest.scorers:
-        labels = ", ".join(scorer.labels[:MAX_LABELS])
+        labels = ", ".join(scorer.labels[:MAX_LABELS]) or "a number"
         more = len(scorer.labels) - MAX_LABELS
-        facts.append((f"{scorer.name}", labels + f" and {more} more" * (more > 0)))
+        several = f"; several, from {scorer.threshold:.2f} on" * (scorer.kind is Kind.MULTILABEL)
+        facts.append((f"{scorer.name}", labels + f" and {more} more" * (more > 0) + several))
         if interval := evaluation.get("intervals", {}).get(scorer.name, {}).get("both"):
-            accuracy = evaluation["accuracy"][scorer.name]["both"]
-            error = evaluation["calibration_error"][scorer.name]
-            measured = "-" if accuracy is None else f"{accuracy:.3f}"
-            facts.append(
-                (
-                    "",
-                    f"accuracy {measured} ({interval[0]:.3f}-{interval[1]:.3f}), calibration "
-                    f"error {error:.3f}",
-                )
-            )
+            facts.append(("", _measured(scorer, evaluation, interval)))
     if "trained_on" in evaluation:
         counts = f"{evaluation['trained_on']} items, measured on {evaluation['held_out']}"
         facts.append(("trained on", counts))
     facts.append(("functions", FUNCTIONS if FUNCTIONS in manifest.files else "none"))
     facts.append(("golden items", GOLDEN if GOLDEN in manifest.files else "none"))
     return facts + [("file", f"{name}  {one[:12]}") for name, one in sorted(manifest.files.items())]
+
+
+def _measured(scorer: ScorerSpec, evaluation: Mapping[str, Any], interval: Sequence[float]) -> str:
+    measure = MEASURES[scorer.kind]
+    value, (low, high) = evaluation[measure][scorer.name]["both"], interval
+    shown_value = "-" if value is None else f"{value:.4g}"
+    text = f"{MEASURES_IN_WORDS[measure]} {shown_value} ({low:.4g}-{high:.4g})"
+    error = evaluation.get("calibration_error", {}).get(scorer.name)
+    return text if error is None else f"{text}, calibration error {error:.3f}"

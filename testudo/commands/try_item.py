@@ -133,7 +133,10 @@ def _as_table(trial: Trial) -> None:
         rows = [tuple(one.values()) for one in trial.features]
         console.print(_table(rows, ["features", "type", "numbers", "not zero", "least", "most"]))
     if trial.scores:
-        rows = [(one.model, one.label, f"{one.score:.4f}") for one in trial.scores]
+        rows = [
+            (one.model, one.label or "", f"{one.number:.4f}" + " (chosen)" * bool(one.chosen))
+            for one in trial.scores
+        ]
         console.print(_table(rows, ["scorer", "label", "score"]))
     if trial.decisions_json:
         console.print("decisions", style="bold")

@@ -25,30 +25,48 @@ _DIRECTION = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u
 class Bar(NamedTuple):
     label: str
     score: float
+    chosen: bool | None = None  # of several labels at once
 
 
 class Scorer(NamedTuple):
-    """One model's labels, the likeliest first."""
+    """One model's labels, the likeliest first, or its number."""
 
     model: str
     bars: Sequence[Bar]
+    value: float | None = None
 
     @property
     def first(self) -> Sequence[Bar]:
-        return self.bars[:SHOWN_LABELS]
+        """At least those that are chosen."""
+        return self.bars[: max(SHOWN_LABELS, sum(bool(bar.chosen) for bar in self.bars))]
 
     @property
     def others(self) -> Sequence[Bar]:
-        return self.bars[SHOWN_LABELS:]
+        return self.bars[len(self.first) :]
+
+    @property
+    def answer(self) -> str:
+        """The likeliest label, or all that are chosen; "" of a number."""
+        if not self.bars or self.bars[0].chosen is None:
+            return self.bars[0].label if self.bars else ""
+        return ", ".join(sorted(bar.label for bar in self.bars if bar.chosen))
+
+    def is_answer(self, bar: Bar) -> bool:
+        return bar is self.bars[0] if bar.chosen is None else bar.chosen
 
 
 def scorers_of(scores: Iterable[Mapping[str, Any]]) -> list[Scorer]:
     """Of a row's `scores`: by model, ordered as the views order labels."""
     by_model: dict[str, list[Bar]] = {}
+    values: dict[str, float] = {}
     for one in scores:
-        by_model.setdefault(one["model"], []).append(Bar(one["label"], one["score"]))
+        bars = by_model.setdefault(one["model"], [])
+        if one.get("value") is not None:
+            values[one["model"]] = one["value"]
+        else:
+            bars.append(Bar(one["label"], one["score"], one.get("chosen")))
     return [
-        Scorer(model, sorted(bars, key=lambda bar: (-bar.score, bar.label)))
+        Scorer(model, sorted(bars, key=lambda bar: (-bar.score, bar.label)), values.get(model))
         for model, bars in sorted(by_model.items())
     ]
 

@@ -158,4 +158,4 @@ def _chosen(filters: Filters, here: str) -> list[tuple[str, str]]:
 
 
 def _likeliest_of(scorers: Iterable[Scorer]) -> dict[str, str]:
-    return {scorer.model: scorer.bars[0].label for scorer in scorers}
+    return {scorer.model: scorer.answer for scorer in scorers}

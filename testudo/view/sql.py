@@ -42,11 +42,11 @@ WHERE
       AND (@label = '' OR s.label = @label)
       AND s.score >= @least
       AND s.score <= @most
-      AND NOT EXISTS (
+      AND (s.chosen OR s.chosen IS NULL AND NOT EXISTS (
         SELECT 1 FROM UNNEST(p.scores) AS o
         WHERE o.model = s.model
           AND (o.score > s.score OR o.score = s.score AND o.label < s.label)
-      )
+      ))
   ))
 ORDER BY processed_at DESC, place
 LIMIT 25
@@ -150,12 +150,22 @@ WITH scored AS (
   ) = 1
 ),
 likeliest AS (
-  SELECT p.tenant_id, p.item_id, p.release, s.model, s.label
+  SELECT tenant_id, item_id, release, model, label
+  FROM (
+    SELECT p.tenant_id, p.item_id, p.release, s.model, s.label
+    FROM scored AS p, UNNEST(p.scores) AS s
+    WHERE s.chosen IS NULL
+    QUALIFY ROW_NUMBER() OVER (
+      PARTITION BY p.tenant_id, p.item_id, p.release, s.model ORDER BY s.score DESC, s.label
+    ) = 1
+  )
+  UNION ALL
+  SELECT
+    p.tenant_id, p.item_id, p.release, s.model,
+    COALESCE(STRING_AGG(IF(s.chosen, s.label, NULL), ', ' ORDER BY s.label), '') AS label
   FROM scored AS p, UNNEST(p.scores) AS s
-  WHERE TRUE
-  QUALIFY ROW_NUMBER() OVER (
-    PARTITION BY p.tenant_id, p.item_id, p.release, s.model ORDER BY s.score DESC, s.label
-  ) = 1
+  WHERE s.chosen IS NOT NULL
+  GROUP BY 1, 2, 3, 4
 ),
 compared AS (
   SELECT a.tenant_id, a.item_id, COUNTIF(a.label <> b.label) AS differing

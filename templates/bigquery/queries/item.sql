@@ -11,9 +11,16 @@ FROM (
     attempt,
     message_id,
     (
-      SELECT STRING_AGG(CONCAT(s.model, ' ', s.label, ' ', CAST(ROUND(s.score, 3) AS STRING)), ', ' ORDER BY s.model)
+      SELECT STRING_AGG(
+        CONCAT(
+          s.model,
+          ' ',
+          COALESCE(CONCAT(s.label, ' ', CAST(ROUND(s.score, 3) AS STRING)), CAST(s.value AS STRING))
+        ),
+        ', ' ORDER BY s.model, s.label
+      )
       FROM UNNEST(scores) AS s
-      WHERE NOT EXISTS (
+      WHERE s.chosen OR s.chosen IS NULL AND NOT EXISTS (
         SELECT 1 FROM UNNEST(scores) AS o
         WHERE o.model = s.model
           AND (o.score > s.score OR o.score = s.score AND o.label < s.label)

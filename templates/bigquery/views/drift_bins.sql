@@ -11,7 +11,16 @@ WITH counted AS (
     CONCAT('score of ', s.model, ' ', s.label) AS subject,
     CAST(LEAST(CAST(FLOOR(s.score * 10) AS INT64), 9) AS STRING) AS bin,
     COUNT(*) AS items
-  FROM `{dataset}.release_predictions` AS p, UNNEST(p.scores) AS s GROUP BY 1, 2, 3, 4
+  FROM `{dataset}.release_predictions` AS p, UNNEST(p.scores) AS s WHERE s.score IS NOT NULL GROUP BY 1, 2, 3, 4
+  UNION ALL
+  -- Powers of two, with a sign.
+  SELECT
+    DATE(p.processed_at) AS day,
+    p.release,
+    CONCAT('value of ', s.model) AS subject,
+    CONCAT(IF(s.value < 0, 'minus ', ''), CAST(CAST(FLOOR(LN(GREATEST(ABS(s.value), 1e-9)) / LN(2) + 1e-9) AS INT64) AS STRING)) AS bin,
+    COUNT(*) AS items
+  FROM `{dataset}.release_predictions` AS p, UNNEST(p.scores) AS s WHERE s.value IS NOT NULL GROUP BY 1, 2, 3, 4
   UNION ALL
   SELECT DATE(p.processed_at) AS day, p.release, f.subject, f.bin, COUNT(*) AS items
   FROM
