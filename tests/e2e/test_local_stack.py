@@ -1,6 +1,7 @@
 """The laptop stack, on the real servers."""
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -361,11 +362,12 @@ def owner_of(home: Path) -> "Iterator[subprocess.Popen[str]]":
     with subprocess.Popen(
         [sys.executable, "-c", OWNER, str(home), str(TOOLS)],
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
         text=True,
         cwd=REPOSITORY,
     ) as owner:
-        assert any(line.strip() == "answers" for line in owner.stdout or ()), "did not start"
+        said = list(itertools.takewhile(lambda line: line.strip() != "answers", owner.stdout or ()))
+        assert owner.poll() is None, "".join(said)
         try:
             yield owner
         finally:

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import itertools
 import signal
 import socket
 import subprocess
@@ -107,6 +108,24 @@ def test_server_that_does_not_answer_in_time_is_named(tmp_path: Path) -> None:
         wait_for_words(process.log, b"loading")
         with pytest.raises(StackError, match=r"(?s)example.*no answer in 0 s.*refused.*loading"):
             wait(process, allowed_s=0.0)
+
+
+def test_a_silent_server_is_started_once_more(tmp_path: Path) -> None:
+    """It lives, and hangs at its start: its second process answers."""
+    hung = tmp_path / "hung"
+
+    def command(ports: list[int], folder: Path) -> list[str]:
+        if hung.exists():
+            return web_server(ports, folder)
+        hung.touch()
+        return program("import time; time.sleep(1e6)")(ports, folder)
+
+    clock = itertools.chain([0.0, 0.0], itertools.repeat(400.0))  # a third is over at once
+    with server(tmp_path, command) as process:
+        process.start()
+        first = psutil.Process(process.pid)
+        wait_for_answers([process], 1_000.0, lambda: next(clock), time.sleep)
+        assert living([first]) == []
 
 
 def test_command_that_cannot_be_run_is_an_error(tmp_path: Path) -> None:
