@@ -171,12 +171,12 @@ def wait_for_answers(
     waiting = list(servers)
     while waiting:
         waiting = [each for each in waiting if not each.answers()]
+        if waiting and clock() > deadline:
+            raise waiting[0].late(allowed_s)
         if waiting and clock() > again:
             again = deadline
             for each in waiting:
                 each.start()
-        if waiting and clock() > deadline:
-            raise waiting[0].late(allowed_s)
         if waiting:
             pause(0.05)
 
