@@ -47,8 +47,6 @@ EXAMPLE = "testudo demo --files"
 SEED = 7  # not the training's: no item of the demo was trained on
 RATE = 40.0  # messages a second: below what one process scores, so that latency is not a queue
 STOP_ALLOWED_S = 30.0
-# A release in a minute, that is right more often than not.
-SMALL = ("--samples=2000", "--epochs=3", "--size_px=32")
 TESTUDO = (sys.executable, "-m", "testudo.cli")
 
 
@@ -91,8 +89,8 @@ def _train_if_needed(console: Console, releases: Path) -> None:
     if pointer is not None:
         console.print(f"[bold]Release[/bold] {pointer.default}, trained before")
         return
-    console.print("[bold]Training[/bold] a small release; `testudo train` makes a better one")
-    if subprocess.run([*TESTUDO, "train", *SMALL, f"--releases={releases}"]).returncode:
+    console.print("[bold]Training[/bold] the sample release, which takes some two minutes")
+    if subprocess.run([*TESTUDO, "train", f"--releases={releases}"]).returncode:
         raise Failed("the training failed; what it said stands above")
 
 
@@ -176,7 +174,6 @@ NEXT_STEPS = """
 Try next:
   [bold]testudo local up[/bold]               starts the servers to stay; then, in a second terminal, [bold]testudo run[/bold]
   [bold]testudo publish --samples 200[/bold]  more listings; your own with --images a.jpg b.png
-  [bold]testudo train --activate[/bold]       a better release, from three times as many listings, in some minutes
   [bold]testudo query outcomes[/bold]         and other questions: [bold]testudo query[/bold] lists them
 """  # noqa: E501 - markup, which takes no room
 
