@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -26,14 +27,16 @@ from beam_pipeline.io.pubsub_source import AckMessages, ReadFromSubscription
 from testudo.errors import StackError
 from testudo.local.detached import read_state, start_detached, stop_detached
 from testudo.local.family import family_of, living
+from testudo.local.processes import ServerProcess, wait_for_answers
 from testudo.local.resources import (
     Table,
     create_buckets,
     create_tables,
     create_topic_and_subscription,
 )
+from testudo.local.servers import HOST, Server, control_plane, engine_server, stack_servers
 from testudo.local.stack import LocalStack, is_up, state_file
-from testudo.local.tools import DEFAULT_FOLDER
+from testudo.local.tools import DEFAULT_FOLDER, install_tools
 from transforms.records import Message
 
 REPOSITORY = Path(__file__).parents[2]
@@ -421,6 +424,27 @@ def test_servers_end_when_the_block_raises(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("stack")
+def test_servers_whose_port_is_taken_get_another(tmp_path: Path) -> None:
+    """Each program fails in its own way, and some live on: none is waited for in vain."""
+    tools = install_tools(TOOLS, print)
+    for each in (*stack_servers(tools, tmp_path), engine_server(tools), control_plane({})):
+        with contextlib.closing(socket.socket()) as other:
+            other.bind((HOST, 0))
+            given = [other.getsockname()[1]]
+
+            def command(ports: list[int], folder: Path, each: Server = each) -> list[str]:
+                return each.command([given.pop() if given else ports[0], *ports[1:]], folder)  # noqa: B023
+
+            late = each._replace(command=command)
+            log = tmp_path / f"{each.name}.log"
+            process = ServerProcess(late, tmp_path / each.name, log, keep_data=False)
+            try:
+                process.start()
+                wait_for_answers([process], DEADLINE_S, time.monotonic, time.sleep)
+            finally:
+                process.stop()
+
+
 def test_detached_stack_stays_until_it_is_taken_down(tmp_path: Path) -> None:
     """`up` leaves a running stack, a second one is refused, `down` leaves nothing."""
     started = start_detached(tmp_path, print, tools=TOOLS)

@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import itertools
 import signal
 import socket
 import subprocess
@@ -110,24 +109,6 @@ def test_server_that_does_not_answer_in_time_is_named(tmp_path: Path) -> None:
             wait(process, allowed_s=0.0)
 
 
-def test_a_silent_server_is_started_once_more(tmp_path: Path) -> None:
-    """It lives, and hangs at its start: its second process answers."""
-    hung = tmp_path / "hung"
-
-    def command(ports: list[int], folder: Path) -> list[str]:
-        if hung.exists():
-            return web_server(ports, folder)
-        hung.touch()
-        return program("import time; time.sleep(1e6)")(ports, folder)
-
-    clock = itertools.chain([0.0, 0.0], itertools.repeat(400.0))  # a third is over at once
-    with server(tmp_path, command) as process:
-        process.start()
-        first = psutil.Process(process.pid)
-        wait_for_answers([process], 1_000.0, lambda: next(clock), time.sleep)
-        assert living([first]) == []
-
-
 def test_command_that_cannot_be_run_is_an_error(tmp_path: Path) -> None:
     """A program that is not there is told at once, by its path."""
     with (
@@ -156,6 +137,25 @@ def test_taken_port_is_replaced(tmp_path: Path) -> None:
             wait_for_words(process.log, b"already in use")
             wait(process)
             assert process.ports != blocked
+
+
+def test_taken_port_is_replaced_of_a_server_that_lives_on(tmp_path: Path) -> None:
+    """It names the port's error above a long trace, and does nothing from then on."""
+    started = []
+
+    def command(ports: list[int], folder: Path) -> list[str]:
+        started.append(ports)
+        if len(started) > 1:
+            return web_server(ports, folder)
+        trace = (
+            "print('BindException: Address already in use'); print('at a.b.C\\n' * 100, flush=True)"
+        )
+        return program(f"import signal; {trace}; signal.pause()")(ports, folder)
+
+    with server(tmp_path, command) as process:
+        process.start()
+        wait(process)
+    assert len(started) == 2
 
 
 def test_environment_of_this_python_does_not_reach_servers(
