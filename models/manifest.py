@@ -108,7 +108,7 @@ class ScorerSpec:
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> "ScorerSpec":
         """Raises KeyError, ValueError or TypeError for what `to_fields` does not give."""
-        return cls(
+        spec = cls(
             fields["name"],
             tuple(fields["labels"]),
             tuple(fields["inputs"]),
@@ -116,6 +116,14 @@ class ScorerSpec:
             float(fields.get("threshold", cls.threshold)),
             float(fields.get("spread", cls.spread)),
         )
+        if bool(spec.labels) is (spec.kind is Kind.REGRESSION):
+            raise ValueError(f"scorer {spec.name!r} of kind {spec.kind} has labels {spec.labels}")
+        if not (0 <= spec.threshold <= 1 and 0 < spec.spread < float("inf")):
+            raise ValueError(
+                f"scorer {spec.name!r}: threshold {spec.threshold}, which is 0 to 1, "
+                f"spread {spec.spread}, which is more than 0"
+            )
+        return spec
 
     @property
     def stem(self) -> str:

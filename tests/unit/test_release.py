@@ -86,6 +86,26 @@ def test_a_manifest_of_another_format_is_refused(root: Path, other: object) -> N
         Manifest.from_json(json.dumps(fields))
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kind": "regression", "spread": 0},
+        {"kind": "regression", "spread": float("nan")},
+        {"kind": "regression", "labels": ["mug"]},
+        {"kind": "multilabel", "labels": ["new"], "threshold": float("nan")},
+        {"kind": "multilabel", "labels": ["new"], "threshold": 1.5},
+        {"kind": "multilabel"},
+    ],
+    ids=str,
+)
+def test_a_scorer_that_cannot_be_is_refused(root: Path, wrong: dict[str, object]) -> None:
+    """When the release is read: a worker would divide by that spread."""
+    fields = json.loads(saved(root).to_json())
+    fields["scorers"][0] = {"name": "own", "labels": [], "inputs": ["embedding"]} | wrong
+    with pytest.raises(ReleaseError, match="scorer 'own'"):
+        Manifest.from_json(json.dumps(fields))
+
+
 def test_outputs_become_what_stands_in_a_row() -> None:
     """Probabilities; with what is chosen where labels are several; a number as a value."""
     tags = ScorerSpec("tags", ("new", "red"), (), Kind.MULTILABEL, threshold=0.35)
