@@ -81,9 +81,13 @@ def train(
     own = Functions(functions) if functions else NO_FUNCTIONS
     items = read_items(manifest, min_lines=min_lines)  # what is wrong with lines is told in seconds
     with _quiet_start():
+        import tensorflow
+
         from models.training.bundle import make_bundle
         from models.training.encoders import freeze_encoder
         from models.training.golden_items import as_served, choose_golden, write_golden
+
+        tensorflow.config.list_physical_devices()  # else it complains of none at its first step
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"
