@@ -43,12 +43,14 @@ ON_THE_STACK = {
     "logs": ["local"],
     "template": ["build", "local", "--version=v1", IMAGE],
     "smoke": ["local"],
+    "doctor": ["local"],
     "local": ["status"],
 }
 # With the reason why.
 ELSEWHERE = {
     "train": "uses no server",
     "try": "uses no server",
+    "completion": "uses no server",
     "demo": "starts a stack of its own",
     "loadtest": "starts stacks of its own",
 }
