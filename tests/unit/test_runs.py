@@ -56,5 +56,9 @@ def test_what_a_crash_leaves_is_no_run(tmp_path: Path) -> None:
     assert runs_on(tmp_path) == []
     file.write_text(json.dumps({**left, "pid": os.getpid()}))
     assert runs_on(tmp_path) == []
-    file.write_text("{")
-    assert runs_on(tmp_path) == []
+    for text in ("{", "[]", '{"name": "run"}', json.dumps({**left, "pid": "x"})):
+        file.write_text(text)
+        assert runs_on(tmp_path) == []
+    for pid in (-1, 0, 1e30, 10**20):
+        file.write_text(json.dumps({**left, "pid": pid}))
+        assert runs_on(tmp_path) == []

@@ -56,7 +56,7 @@ def _print_runs(runs: Sequence[Run], arguments: argparse.Namespace) -> int:
     with contextlib.ExitStack() as exits:
         files = []
         for run in runs:
-            if run.log:
+            if run.log and os.path.isfile(run.log):
                 file = exits.enter_context(open(run.log, errors="backslashreplace"))
                 files.append((file, deque(file, maxlen=arguments.limit)))
             else:

@@ -46,13 +46,14 @@ def runs_on(home: Path) -> list[Run]:
 
 def _read(file: Path) -> Run | None:
     try:
-        return Run(**json.loads(file.read_text()))
-    except (OSError, ValueError, TypeError):  # it ends or begins just now
+        found = Run(**json.loads(file.read_text()))
+        return Run(str(found.name), int(found.pid), float(found.began_s), str(found.log))
+    except (OSError, ValueError, TypeError, OverflowError):  # it ends or begins just now
         return None
 
 
 def _is_alive(run: Run) -> bool:
     try:
         return psutil.Process(run.pid).create_time() == run.began_s
-    except psutil.Error:
+    except (psutil.Error, ValueError, OverflowError):  # of what is no process's number too
         return False
